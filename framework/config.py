@@ -1,0 +1,182 @@
+"""One typed description of a run. YAML holds it, dotted overrides change it, and its hash names what it made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from framework.corpus.augment import AugmentConfig
+from framework.corpus.training_set import CorpusConfig
+from framework.errors import ConfigError, nearest
+from framework.methods.build import MethodConfig
+from framework.methods.supervised import SupervisedConfig
+from framework.networks.build import NetworkConfig, UNetConfig
+from framework.training.optimise import OptimiserConfig
+from framework.training.strategies import StrategyConfig
+
+
+class TrainConfig(BaseModel):
+    """How long, how much at once, and how often to look."""
+
+    model_config = ConfigDict(extra="forbid")
+    steps: int = Field(1000, ge=1)
+    batch: int = Field(8, ge=1)
+    """Images of each stream in a step, over all workers."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of averaged weights, used for validation and prediction; 0 turns them off."""
+    validate_every: int = Field(200, ge=1)
+    checkpoint_every: int = Field(200, ge=1)
+    select: Literal["last", "best"] = "last"
+    """Which checkpoint becomes the model: the last, or the best on the validation split."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+
+
+class ComputeConfig(BaseModel):
+    """Where a run happens; nothing here changes its result."""
+
+    model_config = ConfigDict(extra="forbid")
+    workers: int = Field(1, ge=0)
+    """Ray Train workers; 0 trains in this process without Ray."""
+    cpus_per_worker: int = Field(1, ge=1)
+    gpu: bool = False
+    strategy: StrategyConfig = StrategyConfig()
+    max_failures: int = Field(2, ge=0)
+    """How often a lost worker is replaced before the run gives up."""
+
+
+class RunConfig(BaseModel):
+    """Everything that `scantseg train` needs."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(pattern=r"^[\w.-]+$")
+    out: str = "runs"
+    """Folder (local or s3://) that gets a folder of the run's name."""
+    seed: int = 0
+    corpus: CorpusConfig
+    network: NetworkConfig = UNetConfig()
+    method: MethodConfig = SupervisedConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    train: TrainConfig = TrainConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the result, by dotted key: not its name, place or workers."""
+        held = self.model_dump(exclude={"name", "out", "compute"})
+        held["corpus"] = {k: v for k, v in held["corpus"].items() if k not in ("path", "cache_mb")}
+        return dict(_flatten(held))
+
+    def hash(self) -> str:
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it. Raises `ConfigError`."""
+    path = Path(path)
+    try:
+        value = yaml.safe_load(path.read_text())
+    except OSError:
+        raise ConfigError(f"{path}: no such configuration file; those here: {_yaml_files(path)}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
+    merged: dict[str, Any] = {}
+    for name in value.pop("include", []):
+        merge(merged, load_yaml(path.parent / name))
+    return merge(merged, value)
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another, key by key, in place; a `name` that changes starts its section anew."""
+    for key, value in over.items():
+        held = base.get(key)
+        if isinstance(value, dict) and isinstance(held, dict) and value.get("name", held.get("name")) == held.get("name"):
+            merge(held, value)
+        else:
+            base[key] = value
+    return base
+
+
+def override(base: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply `key.sub=value` assignments in place; values are read as YAML. Raises `ConfigError` for other forms."""
+    for text in assignments:
+        dotted, equals, value = text.partition("=")
+        if not equals or not dotted:
+            raise ConfigError(f"'{text}': an override has the form key.sub=value")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"'{text}': the value is not valid YAML") from None
+        nested: Any = parsed
+        for part in reversed(dotted.split(".")):
+            nested = {part: nested}
+        merge(base, nested)
+    return base
+
+
+def parse(value: dict[str, Any], model: Any = RunConfig, where: str = "configuration") -> Any:
+    """Validate a mapping; raises a one-line `ConfigError` with the dotted key and, for unknown keys, the nearest known one."""
+    try:
+        return TypeAdapter(model).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_explain(e, model) for e in error.errors()[:3])) from None
+
+
+def load_run(path: str | Path, assignments: Sequence[str] = ()) -> RunConfig:
+    """The run that a YAML file and overrides describe."""
+    return parse(override(load_yaml(path), assignments), RunConfig, str(path))
+
+
+def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
+    """All dotted keys of a description, those of every method and network included."""
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        for nested in _models(info.annotation):
+            yield from known_keys(nested, f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
+
+
+def _explain(error: Any, model: Any) -> str:
+    # Discriminated unions put the chosen variant's name into the location; a reader's key does not have it.
+    parts = [str(part) for part in error["loc"]]
+    keys = set(known_keys(model)) if isinstance(model, type) else set()
+    dotted = ".".join(part for i, part in enumerate(parts) if not _is_variant(parts, i, keys))
+    if error["type"] == "extra_forbidden":
+        known = {k.rsplit(".", 1)[-1] for k in keys if k.rpartition(".")[0] == dotted.rpartition(".")[0]}
+        return f"unknown key '{dotted}'{nearest(dotted.rsplit('.', 1)[-1], known)}"
+    if error["type"] == "missing":
+        return f"key '{dotted}' is missing"
+    return f"key '{dotted}' is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _is_variant(parts: list[str], i: int, keys: set[str]) -> bool:
+    return i > 0 and ".".join(parts[: i + 1]) not in keys and ".".join(parts[:i]) in keys and i < len(parts) - 1
+
+
+def _flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, held in value.items():
+        if isinstance(held, dict):
+            yield from _flatten(held, f"{prefix}{key}.")
+        else:
+            yield prefix + key, held
+
+
+def _yaml_files(path: Path) -> str:
+    found = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    return ", ".join(found[:12]) or "none"

@@ -1,0 +1,92 @@
+"""From encoded bytes to arrays, with limits: an unreadable file is a `RowError` with its reason, never a crash."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from framework.corpus.schema import IGNORE
+from framework.errors import RowError
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused before they are decoded (decompression bombs)."""
+
+
+def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarray:
+    """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures.
+
+    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped). Raises `RowError`.
+    """
+    picture = _open(data, "image")
+    if picture.mode.startswith(("I", "F")):
+        array = _sixteen_bit(picture)
+        return np.repeat(array[..., None], channels or 1, axis=2)
+    grey = picture.mode in ("1", "L", "LA", "La")
+    picture = picture.convert("L" if (channels == 1 or (channels is None and grey)) else "RGB")
+    array = np.asarray(picture)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def decode_mask(data: bytes, shape: tuple[int, int], classes: int, encoding: Literal["ids", "bits"]) -> np.ndarray:
+    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` when it does not fit the image."""
+    picture = _open(data, "mask")
+    if picture.mode not in ("1", "L", "P", "I", "I;16"):
+        raise RowError(f"mask has mode {picture.mode}: needs one channel of class ids, not colours")
+    mask = np.asarray(picture).astype(np.int64)
+    if mask.shape != tuple(shape):
+        raise RowError(f"mask is {_size(mask.shape)} but its image is {_size(shape)}")
+    limit = classes if encoding == "ids" else 1 << (classes - 1)
+    unknown = sorted(set(np.unique(mask).tolist()) - set(range(limit)) - ({IGNORE} if encoding == "ids" else set()))
+    if unknown:
+        raise RowError(f"mask has unknown {'class ids' if encoding == 'ids' else 'bits'} {unknown[:5]}: 0..{limit - 1} are known")
+    return mask.astype(np.uint8)
+
+
+def flatten_bits(bits: np.ndarray) -> np.ndarray:
+    """Overlapping lesion bits to one class id per pixel: the highest set bit wins, class = bit + 1."""
+    ids = np.zeros(256, np.uint8)
+    for value in range(1, 256):
+        ids[value] = value.bit_length()
+    return ids[bits]
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """Encode a uint8 `[H, W]` mask as PNG."""
+    out = io.BytesIO()
+    Image.fromarray(mask).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def _open(data: bytes, what: str) -> Image.Image:
+    if not data:
+        raise RowError(f"{what} file is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+        if picture.width * picture.height > MAX_PIXELS:
+            raise RowError(f"{what} is {picture.width} x {picture.height}: over the limit of {MAX_PIXELS // 10**6} megapixels")
+        picture.load()
+    except Image.DecompressionBombError:
+        raise RowError(f"{what} is over the limit of {MAX_PIXELS // 10**6} megapixels") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, RowError):
+            raise
+        reason = "not a picture" if "cannot identify" in str(error) else f"truncated or damaged ({str(error)[:80]})"
+        raise RowError(f"{what} file cannot be read: {reason}") from None
+    return picture
+
+
+def _sixteen_bit(picture: Image.Image) -> np.ndarray:
+    array = np.asarray(picture)
+    if array.dtype.kind == "f" or array.min() < 0 or array.max() > 65535:
+        raise RowError(f"image has {picture.mode} pixels beyond 16 bits: save it with 8 or 16 bits")
+    return array.astype(np.uint16)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in reversed(shape))

@@ -1,0 +1,60 @@
+"""Label layers: masks made later, keyed by image id, beside the corpus. Nothing is ever overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from framework.corpus.decode import decode_mask
+from framework.corpus.reader import Corpus, ShardReader
+from framework.errors import CorpusError, nearest
+from framework.storage import Store
+
+LAYER_ROW = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("mask", pa.binary()),  # PNG of class ids, 255 where nothing is claimed
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("confidence", pa.float32()),  # mean over pixels of the largest probability
+        pa.field("kept", pa.float32()),  # share of pixels that are claimed, 0..1
+    ]
+)
+
+
+def layer_store(corpus: Store, name: str) -> Store:
+    """Where a layer lies: beside its corpus, unless its name is itself a path."""
+    return Store.at(name) if "/" in name else corpus / "layers" / name
+
+
+class Layer:
+    """A finished layer."""
+
+    def __init__(self, store: Store, corpus: Corpus) -> None:
+        if not store.exists("artefact.json"):
+            known = (corpus.store / "layers").names()
+            raise CorpusError(f"layer '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}")
+        self.store = store
+        self.artefact: dict[str, Any] = store.read_json("artefact.json")
+        made_for = self.artefact["inputs"]["corpus"]["hash"]
+        if made_for != corpus.info.version:
+            raise CorpusError(f"layer '{store.name}' was made for corpus version {made_for}, not {corpus.info.version}; make it again")
+        files = [name for name in store.names() if name.startswith("rows-")]
+        self._reader = ShardReader(store, files, ["id", "kind", "confidence", "kept"], ["mask"])
+        self._classes = len(corpus.info.classes)
+
+    @classmethod
+    def open(cls, corpus: Corpus, name: str) -> Layer:
+        return cls(layer_store(corpus.store, name), corpus)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of label by image id."""
+        index = self._reader.index
+        return dict(zip(index["id"].to_pylist(), index["kind"].to_pylist(), strict=True)) if index is not None else {}
+
+    def mask(self, name: str, shape: Sequence[int]) -> np.ndarray:
+        """The mask `[H, W]` as class ids, 255 where nothing is claimed."""
+        return decode_mask(self._reader.row(name)["mask"], (shape[0], shape[1]), self._classes, "ids")

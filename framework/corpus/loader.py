@@ -1,0 +1,130 @@
+"""From the order of samples to tensors, prepared ahead of the training step."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from framework.corpus import augment
+from framework.corpus.order import Draw, Order, shard
+from framework.corpus.training_set import TrainingSet, require
+
+AHEAD = 4
+"""Batches that wait ready: decoding comes in bursts while the cache is cold."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a method eats: images whose label is of an accepted kind, `batch` of them in every step."""
+
+    name: str
+    accepts: frozenset[str]
+    strong: bool = False
+    """Whether a strong view is made as well."""
+    hint: str = ""
+    """What the reader of an error should do when the corpus has no such image."""
+
+
+@dataclass(frozen=True)
+class StreamBatch:
+    """This rank's slice of one stream of a global batch."""
+
+    ids: list[str]
+    image: Tensor
+    """Weak view `[B, C, H, W]`, float32, each image and channel of zero mean and unit deviation."""
+    strong: Tensor | None
+    mask: Tensor
+    """`[B, H, W]` int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
+
+    def to(self, device: torch.device) -> StreamBatch:
+        def move(tensor: Tensor) -> Tensor:
+            layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+            return tensor.to(device, non_blocking=True, memory_format=layout)
+
+        return StreamBatch(self.ids, move(self.image), None if self.strong is None else move(self.strong), move(self.mask))
+
+
+Batch = Mapping[str, StreamBatch]
+"""A step's input: one `StreamBatch` per stream, by name."""
+
+
+class Loader:
+    """Makes the batches of a rank from any step on."""
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        streams: Sequence[Stream],
+        method: str,
+        batch: int,
+        seed: int,
+        views: augment.AugmentConfig,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.data, self.views, self.seed = data, views, seed
+        self.rank, self.world = rank, world
+        self.streams = {stream.name: stream for stream in streams}
+        self.orders = {
+            s.name: Order(tuple(require(data.ids(s.accepts), method, s.name, s.hint)), batch, seed, s.name) for s in streams
+        }
+
+    def steps_per_epoch(self, stream: str) -> int:
+        """Steps in which every image of the stream is seen once."""
+        order = self.orders[stream]
+        return max(1, -(-len(order.ids) // order.batch))
+
+    def at(self, step: int) -> Batch:
+        """The batch of one step, made now."""
+        return {name: self._make(self.streams[name], shard(order.at(step), self.rank, self.world)) for name, order in self.orders.items()}
+
+    def run(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
+        ended = threading.Event()
+        thread = threading.Thread(target=self._fill, args=(ready, ended, start, stop), daemon=True)
+        thread.start()
+        try:
+            for _ in range(start, stop):
+                item = ready.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            ended.set()
+            while not ready.empty():
+                ready.get_nowait()
+            thread.join()
+
+    def _fill(self, ready: queue.Queue[Batch | BaseException], ended: threading.Event, start: int, stop: int) -> None:
+        try:
+            for step in range(start, stop):
+                _put(ready, self.at(step), ended)
+                if ended.is_set():
+                    return
+        except BaseException as error:
+            _put(ready, error, ended)
+
+    def _make(self, stream: Stream, draws: list[Draw]) -> StreamBatch:
+        samples = [self.data.get(draw.id) for draw in draws]
+        raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
+        masks = augment.pad_masks([sample.mask for sample in samples], self.data.config.size)
+        image, mask = augment.weak_view(augment.standardise(raw), masks, augment.geometry(draws, self.views, self.seed))
+        assert mask is not None
+        if self.views.gain:
+            image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
+        strong = augment.strong_view(image, draws, self.views, self.seed) if stream.strong else None
+        return StreamBatch([draw.id for draw in draws], image, strong, mask)
+
+
+def _put(ready: queue.Queue[Batch | BaseException], item: Batch | BaseException, ended: threading.Event) -> None:
+    while not ended.is_set():
+        try:
+            return ready.put(item, timeout=0.1)
+        except queue.Full:
+            continue

@@ -1,0 +1,54 @@
+"""The order of samples: a function of (seed, step), never of ranks, workers or time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Draw(NamedTuple):
+    """One sample of a batch, and the pass over its stream in which it was drawn."""
+
+    id: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """The endless sequence of a stream: one permutation of its ids after the other."""
+
+    ids: tuple[str, ...]
+    batch: int
+    seed: int
+    stream: str
+
+    def at(self, step: int) -> list[Draw]:
+        """The global batch of a step. Every id comes once per epoch; a batch may lie across two epochs."""
+        places = range(step * self.batch, (step + 1) * self.batch)
+        n = len(self.ids)
+        return [Draw(self.ids[_permutation(self.seed, self.stream, p // n, n)[p % n]], p // n) for p in places]
+
+
+def shard(draws: list[Draw], rank: int, world: int) -> list[Draw]:
+    """The slice of a global batch that a rank takes; the slices of all ranks, interleaved, are the batch."""
+    assert len(draws) % world == 0, "the global batch is a multiple of the workers (checked with the configuration)"
+    return draws[rank::world]
+
+
+def key(*parts: object) -> int:
+    """A 64-bit number from any printable parts: the same on every machine, unlike `hash`."""
+    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:8], "big")
+
+
+def generator(*parts: object) -> np.random.Generator:
+    """A random generator that depends on its parts alone."""
+    return np.random.Generator(np.random.Philox(key=key(*parts)))
+
+
+@lru_cache(maxsize=16)
+def _permutation(seed: int, stream: str, epoch: int, n: int) -> np.ndarray:
+    return generator("order", seed, stream, epoch).permutation(n)

@@ -1,0 +1,145 @@
+"""Read a corpus or a layer: the light columns at once, images and masks by id or as a stream."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from framework.corpus.decode import decode_image, decode_mask, flatten_bits
+from framework.corpus.schema import LIGHT, CorpusInfo
+from framework.errors import CorpusError, StorageError
+from framework.storage import Store
+
+
+class ShardReader:
+    """Rows of Parquet shards by id. Holds where each id lies and the last few row groups, nothing else."""
+
+    def __init__(self, store: Store, files: Sequence[str], light: Sequence[str], heavy: Sequence[str]) -> None:
+        self.store, self.files, self.heavy = store, list(files), list(heavy)
+        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
+        tables, self._places = [], {}
+        for shard, name in enumerate(self.files):
+            with self._open(shard) as file:
+                tables.append(file.read(columns=list(light)))
+                ids = iter(tables[-1]["id"].to_pylist())
+                for group in range(file.metadata.num_row_groups):
+                    for row in range(file.metadata.row_group(group).num_rows):
+                        self._places[next(ids)] = (shard, group, row)
+        self.index = pa.concat_tables(tables) if tables else None
+        """The light columns of all rows, in stored order."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def row(self, name: str) -> dict[str, Any]:
+        """The heavy columns of one row."""
+        shard, group, row = self._places[name]
+        return self._group(shard, group).slice(row, 1).to_pylist()[0]
+
+    def in_stored_order(self, names: Iterable[str]) -> list[str]:
+        """So that a pass over many rows reads each row group once."""
+        return sorted(names, key=self._places.__getitem__)
+
+    def _group(self, shard: int, group: int) -> pa.Table:
+        with self._lock:
+            if (shard, group) not in self._groups:
+                with self._open(shard) as file:
+                    self._groups[shard, group] = file.read_row_group(group, columns=self.heavy)
+                while len(self._groups) > 4:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end((shard, group))
+            return self._groups[shard, group]
+
+    def _open(self, shard: int) -> pq.ParquetFile:
+        name = self.files[shard]
+        try:
+            return pq.ParquetFile(self.store.path(name), filesystem=self.store.filesystem, pre_buffer=False)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StorageError(f"{self.store.url}/{name}: shard cannot be read ({str(error).splitlines()[0]})") from None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One decoded row: image `[H, W, C]` uint8 or uint16, mask `[H, W]` uint8 class ids (255 = ignore) or None."""
+
+    id: str
+    group: str
+    split: str
+    volume: str | None
+    slice: int | None
+    spacing: list[float] | None
+    image: np.ndarray
+    mask: np.ndarray | None
+    bits: np.ndarray | None
+    """The mask before overlapping lesions were flattened to one id per pixel; None for corpora of ids."""
+    labels: np.ndarray
+
+
+class Corpus:
+    """An immutable corpus of images with whatever labels came with them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.info = CorpusInfo.read(store)
+        self._reader = ShardReader(store, self.info.shards, LIGHT, ["image", "mask"])
+        self._position = {name: i for i, name in enumerate(self.index["id"].to_pylist())}
+
+    @classmethod
+    def open(cls, url: str | Store) -> Corpus:
+        return cls(Store.at(url))
+
+    @property
+    def index(self) -> pa.Table:
+        assert self._reader.index is not None
+        return self._reader.index
+
+    @cached_property
+    def light(self) -> dict[str, list[Any]]:
+        """The index as Python lists, by column."""
+        return {name: self.index[name].to_pylist() for name in LIGHT}
+
+    def ids(self, split: str) -> list[str]:
+        """Ids of a split in stored order; raises `CorpusError` when there is none."""
+        ids = [name for name, s in zip(self.light["id"], self.light["split"], strict=True) if s == split]
+        if not ids:
+            present = sorted(set(self.light["split"]))
+            raise CorpusError(f"corpus '{self.info.name}' has no row in split '{split}'; it has: {', '.join(present)}")
+        return ids
+
+    def value(self, name: str, column: str) -> Any:
+        """One light value of one row."""
+        return self.light[column][self._position[name]]
+
+    def image(self, name: str) -> np.ndarray:
+        """The decoded image `[H, W, C]` of one row."""
+        return decode_image(self._reader.row(name)["image"], self.info.channels)
+
+    def mask(self, name: str) -> np.ndarray | None:
+        """The mask `[H, W]` as class ids, or None."""
+        return self.read(name).mask
+
+    def read(self, name: str) -> Sample:
+        """One whole row, decoded."""
+        row = self._reader.row(name)
+        image = decode_image(row["image"], self.info.channels)
+        mask = bits = None
+        if row["mask"] is not None:
+            mask = decode_mask(row["mask"], image.shape[:2], len(self.info.classes), self.info.encoding)
+            if self.info.encoding == "bits":
+                bits, mask = mask, flatten_bits(mask)
+        light = {key: self.value(name, key) for key in ("group", "split", "volume", "slice", "spacing")}
+        labels = np.asarray(self.value(name, "labels"), np.int32)
+        return Sample(id=name, image=image, mask=mask, bits=bits, labels=labels, **light)
+
+    def rows(self, names: Iterable[str]) -> Iterator[Sample]:
+        """Decode rows one after the other in stored order, with the memory of a few row groups."""
+        return (self.read(name) for name in self._reader.in_stored_order(names))

@@ -1,0 +1,94 @@
+"""The columns of a corpus, and `corpus.json`, the description beside its shards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from framework.errors import CorpusError, StorageError
+from framework.storage import Store
+
+IGNORE = 255
+"""Mask value of pixels that carry no label."""
+
+SPLITS = ("train", "val", "test", "excluded")
+MASK_KINDS = ("mask", "box", "polygon", "scribble", "pseudo")
+ROWS_PER_GROUP = 32
+"""Rows of a Parquet row group: what one random access reads."""
+
+ROW = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),  # the patient: never split between train, val and test
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("image", pa.binary(), nullable=False),  # PNG or JPEG, as it came
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("volume", pa.string()),
+        pa.field("slice", pa.int32()),
+        pa.field("spacing", pa.list_(pa.float32())),  # mm: slice, row, column
+        pa.field("mask", pa.binary()),  # PNG of class ids or lesion bits
+        pa.field("mask_kind", pa.string()),
+        pa.field("labels", pa.list_(pa.int32()), nullable=False),  # one per CorpusInfo.labels, -1 unknown
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("hash", pa.string(), nullable=False),  # SHA-256 of the encoded image
+    ]
+)
+LIGHT = [name for name in ROW.names if name not in ("image", "mask")]
+"""The columns that fit in memory for any corpus; `CorpusInfo` and these answer every question but 'how does it look'."""
+
+
+class LabelInfo(BaseModel):
+    """An image-level label: its name and the names of its values `0..n-1`."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    values: list[str]
+
+
+class Intensity(BaseModel):
+    """Mean and standard deviation of each channel over all pixels, in 0..1 of the pixel type's range."""
+
+    model_config = ConfigDict(extra="forbid")
+    mean: list[float]
+    std: list[float]
+
+
+class CorpusInfo(BaseModel):
+    """What `corpus.json` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    classes: list[str]
+    encoding: Literal["ids", "bits"]
+    """`ids`: a mask pixel is a class id. `bits`: bit i is lesion i + 1, so that lesions may overlap."""
+    labels: list[LabelInfo]
+    channels: Literal[1, 3]
+    intensity: Intensity
+    counts: dict[str, int]
+    fingerprint: str
+    """Of the source, so that two sources are never mixed."""
+    version: str
+    """Hash over ids, splits, labels, images and masks: equal versions are equal corpora."""
+    shards: list[str]
+
+    @classmethod
+    def read(cls, store: Store) -> CorpusInfo:
+        """Read `corpus.json`; raises `CorpusError` when the folder is no corpus."""
+        if not store.exists("corpus.json"):
+            half = store.exists("building.json")
+            hint = "its build was interrupted: run the same build again" if half else "make one with `scantseg corpus build`"
+            raise CorpusError(f"{store.url}: no corpus here; {hint}")
+        try:
+            return cls.model_validate(store.read_json("corpus.json"))
+        except (ValueError, StorageError) as error:
+            raise CorpusError(f"{store.url}/corpus.json: not readable ({str(error).splitlines()[0]}); rebuild it") from None
+
+    def label(self, name: str) -> int:
+        """Position of an image-level label in the `labels` column."""
+        names = [label.name for label in self.labels]
+        if name not in names:
+            raise CorpusError(f"corpus '{self.name}' has no image label '{name}'; it has: {', '.join(names) or 'none'}")
+        return names.index(name)

@@ -1,0 +1,115 @@
+"""What a training run reads: a corpus under a label budget, with layers over it, prepared at one size."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from framework.corpus.budget import BudgetConfig, labelled_ids
+from framework.corpus.layers import Layer
+from framework.corpus.reader import Corpus
+from framework.errors import CorpusError
+
+NO_MASK = "none"
+"""The kind of an image that has no mask under the budget and in no layer."""
+
+
+class CorpusConfig(BaseModel):
+    """Which corpus, and what of it a run may see."""
+
+    model_config = ConfigDict(extra="forbid")
+    path: str
+    """Local folder or s3://…"""
+    size: int = Field(96, ge=16)
+    """Images are resized to size x size pixels for the network; predictions are resized back."""
+    layers: list[str] = []
+    """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
+    budget: BudgetConfig = BudgetConfig()
+    cache_mb: float = Field(1024, gt=0)
+    """Memory of each worker for decoded images."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]` uint8 or None."""
+
+    image: np.ndarray
+    mask: np.ndarray | None
+
+    @property
+    def bytes(self) -> int:
+        return self.image.nbytes + (self.mask.nbytes if self.mask is not None else 0)
+
+
+class TrainingSet:
+    """Prepared samples by id, with a bounded cache; safe to use from several threads."""
+
+    def __init__(self, config: CorpusConfig) -> None:
+        self.config = config
+        self.corpus = Corpus.open(config.path)
+        self.layers = [Layer.open(self.corpus, name) for name in config.layers]
+        self.train = self.corpus.ids("train")
+        self.kinds = self._kinds()
+        self._cache: OrderedDict[str, Prepared] = OrderedDict()
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def ids(self, accepts: frozenset[str]) -> list[str]:
+        """Training ids whose label is of an accepted kind, in stored order."""
+        return [name for name in self.train if self.kinds[name] in accepts]
+
+    def get(self, name: str) -> Prepared:
+        with self._lock:
+            if name in self._cache:
+                self._cache.move_to_end(name)
+                return self._cache[name]
+        prepared = self._prepare(name)
+        with self._lock:
+            if name not in self._cache:
+                self._cache[name] = prepared
+                self._held += prepared.bytes
+            while self._held > self.config.cache_mb * 2**20:
+                self._held -= self._cache.popitem(last=False)[1].bytes
+        return prepared
+
+    def _kinds(self) -> dict[str, str]:
+        kinds = dict.fromkeys(self.train, NO_MASK)
+        for layer in reversed(self.layers):
+            kinds |= {name: kind for name, kind in layer.kinds.items() if name in kinds}
+        return kinds | dict.fromkeys(labelled_ids(self.corpus, self.config.budget), "mask")
+
+    def _prepare(self, name: str) -> Prepared:
+        sample = self.corpus.read(name)
+        kind = self.kinds.get(name, "mask")  # validation images are not in `kinds`: their masks are for measuring
+        mask = sample.mask
+        if kind not in ("mask", NO_MASK):
+            layer = next(layer for layer in self.layers if name in layer.kinds)
+            mask = layer.mask(name, sample.image.shape[:2])
+        elif kind == NO_MASK:
+            mask = None
+        size = self.config.size
+        return Prepared(resize_image(sample.image, size), None if mask is None else resize_mask(mask, size))
+
+
+def resize_image(image: np.ndarray, size: int) -> np.ndarray:
+    """`[H, W, C]` to `[C, size, size]`, anti-aliased; 8-bit pictures stay uint8, deeper ones become float32."""
+    pixels = image if image.dtype == np.uint8 else image.astype(np.float32)
+    channels = [Image.fromarray(pixels[..., c]).resize((size, size), Image.Resampling.BILINEAR) for c in range(pixels.shape[2])]
+    return np.stack([np.asarray(channel) for channel in channels])
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """`[H, W]` to `[size, size]` by the nearest pixel."""
+    return np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+
+
+def require(ids: list[str], method: str, stream: str, hint: str) -> list[str]:
+    """The ids, or a `CorpusError` that says what the method lacks and how to get it."""
+    if not ids:
+        raise CorpusError(f"method '{method}' needs {stream} training images and there is none; {hint}")
+    return ids

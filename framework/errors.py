@@ -1,0 +1,45 @@
+"""One small tree of errors. Each message is one line: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ScantsegError(Exception):
+    """A fault that the reader of its message can mend; the command line prints it without a stack trace."""
+
+
+class ConfigError(ScantsegError, ValueError):
+    """The description of a run is wrong: unknown key, wrong type, impossible combination."""
+
+
+class CorpusError(ScantsegError, ValueError):
+    """A corpus or layer as a whole cannot be used."""
+
+
+class RowError(ScantsegError, ValueError):
+    """One image or mask cannot be used; jobs put it in the quarantine and go on."""
+
+
+class StorageError(ScantsegError, OSError):
+    """A folder or bucket cannot be read or written."""
+
+
+class CheckpointError(ScantsegError):
+    """A checkpoint does not belong to this run or is damaged."""
+
+
+class TrainingError(ScantsegError, RuntimeError):
+    """Training cannot go on, such as a loss that is not finite."""
+
+
+class ResourceError(ScantsegError, RuntimeError):
+    """More workers, processors or memory asked for than there are."""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """The ending of a message about an unknown name: `; did you mean 'steps'?`, or the list of known names."""
+    known = sorted(known)
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"

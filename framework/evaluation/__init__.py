@@ -1,0 +1,1 @@
+"""Metrics with an explicit empty-mask policy, per-case tables, confidence intervals, pictures and the HTML report."""

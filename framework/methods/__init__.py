@@ -1,0 +1,1 @@
+"""One file per paper: losses and state, nothing else."""

@@ -1,0 +1,244 @@
+"""Co-DA, co-distribution alignment (Wang et al. 2023; methods.md 4).
+
+The paper's abstract gives two ideas: align each network's marginal on unlabelled pixels, class by class, with its marginal on
+labelled pixels before it teaches the other, and keep only pixels over an expected confidence. The exact formulas here are
+reconstructed after AdaMatch, as methods.md 4.3 says; its letters (a) to (f) mark the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from framework.corpus.loader import Batch, Stream
+from framework.corpus.schema import IGNORE
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.losses import gaussian_ramp
+from framework.methods.pair import STREAMS, Pair, cross_teaching, mixed_images, predict_pair, supervised_pair
+from framework.training.collective import total
+
+SATURATED = 0.999
+"""Expected confidences are cut here: when all confidences round to 1, nothing would exceed their mean."""
+
+
+class CoDAConfig(BaseModel):
+    """Both ideas have a switch; with both off this is CPS exactly."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["coda"]
+    weight: float = Field(0.5, ge=0)
+    """Of the unsupervised loss, after the ramp."""
+    ramp: float = Field(0.3, ge=0, le=1)
+    """Share of the run over which the weight rises (Gaussian)."""
+    warmup: int = Field(30, ge=0)
+    """Steps in which only statistics are gathered; about one epoch of the labelled images."""
+    alignment: Literal["off", "per_class", "per_class_conditional"] = "per_class"
+    """One ratio per class, or one row of ratios per predicted class."""
+    expectation: Literal["off", "per_class", "global", "marginal"] = "per_class"
+    """What a pixel's confidence must exceed: its class's mean confidence on unlabelled pixels, the mean confidence on
+    labelled pixels, or its class's share of labelled predictions."""
+    kappa: float = Field(1.0, ge=0)
+    """Factor on the expectation."""
+    momentum: float = Field(0.99, ge=0, lt=1)
+    """Of the moving averages."""
+    r_max: float = Field(10.0, ge=1)
+    """Ratios are clamped to [1 / r_max, r_max]: those of rare classes would explode."""
+
+
+class Teaching(NamedTuple):
+    """What one network tells the other: hard labels and kept pixels `[B, H, W]`."""
+
+    labels: Tensor
+    keep: Tensor | None
+
+
+class Distributions(nn.Module):
+    """The moving averages of one network, in float32 and equal on all ranks.
+
+    `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as class k.
+    """
+
+    labelled: Tensor
+    unlabelled: Tensor
+    expected: Tensor
+    overall: Tensor
+    seen: Tensor
+    kept: Tensor
+
+    def __init__(self, config: CoDAConfig, classes: int) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes
+        uniform = torch.full((classes + 1, classes), 1 / classes)
+        self.register_buffer("labelled", uniform.clone())
+        self.register_buffer("unlabelled", uniform.clone())
+        self.register_buffer("expected", torch.full((classes,), -1.0))  # -1: not yet observed
+        self.register_buffer("overall", torch.tensor(-1.0))
+        self.register_buffer("seen", torch.zeros(2, classes + 1))  # updates of each row, labelled and unlabelled
+        self.register_buffer("kept", torch.ones(2, classes))  # this rank's last batch: pixels kept and all, by class
+
+    def observe(self, labelled: Tensor, unlabelled: Tensor, confidence: Tensor) -> None:
+        """(b) Move the averages by global sums `[K + 1, K]` of probabilities and the labelled mean confidence."""
+        for i, (average, sums) in enumerate(((self.labelled, labelled), (self.unlabelled, unlabelled))):
+            count = sums.sum(1, keepdim=True)  # probabilities of a pixel sum to 1: this is the number of pixels
+            present = count > 0
+            updated = torch.lerp(sums / count.clamp_min(1), average, self.config.momentum)
+            average.copy_(torch.where(present, updated, average))
+            self.seen[i] += present[:, 0]
+        self.overall.copy_(_move(self.overall, confidence, self.config.momentum))
+
+    def marginals(self) -> tuple[Tensor, Tensor]:
+        """Bias-corrected averages `[K + 1, K]`, labelled and unlabelled: the uniform start is forgotten at once."""
+        decay = self.config.momentum ** self.seen[..., None]
+        averages = torch.stack([self.labelled, self.unlabelled])
+        corrected = ((averages - decay / self.classes) / (1 - decay).clamp_min(1e-12)).clamp_min(0)
+        corrected = torch.where(self.seen[..., None] > 0, corrected, averages)
+        corrected = corrected / corrected.sum(-1, keepdim=True)
+        return corrected[0], corrected[1]
+
+    def ratios(self) -> Tensor:
+        """(c) The clamped ratios of the marginals, `[K + 1, K]`."""
+        labelled, unlabelled = self.marginals()
+        ratio = (labelled + 1e-6) / (unlabelled + 1e-6)
+        return ratio.clamp(1 / self.config.r_max, self.config.r_max)
+
+    def align(self, logits: Tensor) -> Tensor:
+        """(c) Aligned logits `[B, K, H, W]`: softmax(z + log r) is the normalised product p r, and never under-flows."""
+        if self.config.alignment == "off":
+            return logits
+        ratio = self.ratios().log()
+        if self.config.alignment == "per_class":
+            return logits + ratio[-1][None, :, None, None]
+        return logits + ratio[logits.argmax(1)].movedim(-1, 1)
+
+    def threshold(self) -> Tensor:
+        """(d) What the confidence of a pixel of each class must reach, `[K]`."""
+        if self.config.expectation == "marginal":
+            expected = self.marginals()[0][-1]
+        elif self.config.expectation == "global":
+            expected = self.overall.expand(self.classes)
+        else:
+            expected = self.expected
+        return (self.config.kappa * expected.clamp_min(1 / self.classes)).clamp_max(SATURATED)
+
+    def expect(self, sums: Tensor, counts: Tensor) -> None:
+        """(d) Move the expected confidence of every class that occurs, by global sums and counts `[K]`."""
+        moved = _move(self.expected, sums / counts.clamp_min(1), self.config.momentum)
+        self.expected.copy_(torch.where(counts > 0, moved, self.expected))
+
+
+class CoDA(Method):
+    """Two networks, one optimiser, and the averages of each network as buffers."""
+
+    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+
+    def __init__(self, config: CoDAConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.setting = config, setting
+        self.networks["pair"] = Pair(setting)
+        self.distributions = nn.ModuleList(Distributions(config, setting.classes) for _ in range(2))
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        logits = self.call("pair", mixed_images(batch))
+        mask = batch["labelled"].mask
+        first, second = (z[len(mask) :] for z in logits)
+        taught = self.teach([z.detach().float() for z in logits], mask)
+        supervised = supervised_pair((logits[0], logits[1]), batch)
+        unsupervised = cross_teaching((first, second), (taught[0].labels, taught[1].labels), (taught[0].keep, taught[1].keep))
+        weight = self._weight(step)
+        metrics = {
+            "loss_supervised": supervised.detach(),
+            "loss_unsupervised": unsupervised.detach(),
+            "weight": torch.tensor(weight),
+            "disagreement": (taught[0].labels != taught[1].labels).float().mean(),
+        }
+        yield Update("pair", supervised + weight * unsupervised, metrics)
+
+    @torch.no_grad()
+    def teach(self, logits: list[Tensor], mask: Tensor) -> list[Teaching]:
+        """(a) to (d) for both networks: logits `[B_L + B_U, K, H, W]`, mask of the labelled part `[B_L, H, W]`."""
+        n = len(mask)
+        sums = total(torch.stack([_batch_sums(z, mask) for z in logits]))
+        aligned = []
+        for z, own, distribution in zip(logits, sums, self._each(), strict=True):
+            rows = self.setting.classes + 1
+            distribution.observe(own[:rows], own[rows : 2 * rows], own[-1, 0] / own[-1, 1].clamp_min(1))
+            moved = distribution.align(z[n:])
+            aligned.append((moved.softmax(1).amax(1), moved.argmax(1)))
+        confidences = total(torch.stack([_class_sums(*a, self.setting.classes) for a in aligned]))
+        return [self._filter(*a, c, d) for a, c, d in zip(aligned, confidences, self._each(), strict=True)]
+
+    def _filter(self, confidence: Tensor, labels: Tensor, sums: Tensor, distribution: Distributions) -> Teaching:
+        """(d) Keep the pixels over their expectation, after this step's confidences have moved it."""
+        distribution.expect(sums[0], sums[1])
+        if self.config.expectation == "off":
+            return Teaching(labels, None)
+        keep = confidence >= distribution.threshold()[labels]
+        distribution.kept.copy_(_class_sums(keep.float(), labels, self.setting.classes))
+        return Teaching(labels, keep)
+
+    def _weight(self, step: int) -> float:
+        if step < self.config.warmup:
+            return 0.0
+        return self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
+
+    def _each(self) -> list[Distributions]:
+        return [self.distributions[0], self.distributions[1]]  # type: ignore[list-item]
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        """No alignment at inference: the aligned distribution is a training device (methods.md 4.5)."""
+        return predict_pair(self.networks["pair"](image))
+
+    def statistics(self) -> dict[str, Tensor]:
+        found = {}
+        for i, distribution in enumerate(self._each(), start=1):
+            labelled, unlabelled = distribution.marginals()
+            found |= {
+                f"pi_labelled_{i}": labelled[-1],
+                f"pi_unlabelled_{i}": unlabelled[-1],
+                f"ratio_{i}": distribution.ratios()[-1],
+                f"expected_{i}": distribution.expected,
+                f"kept_{i}": _share(total(distribution.kept)),
+            }
+        return found
+
+
+def _batch_sums(logits: Tensor, mask: Tensor) -> Tensor:
+    """(a) Sums over this rank `[2 (K + 1) + 1, K]`: labelled rows, unlabelled rows, then labelled confidence and its count."""
+    n = len(mask)
+    probability = logits.softmax(1)
+    labelled = _conditional_sums(probability[:n], mask != IGNORE)
+    unlabelled = _conditional_sums(probability[n:], torch.ones_like(probability[n:, 0], dtype=torch.bool))
+    valid = mask != IGNORE
+    last = torch.zeros_like(labelled[:1])
+    last[0, 0], last[0, 1] = (probability[:n].amax(1) * valid).sum(), valid.sum()
+    return torch.cat([labelled, unlabelled, last])
+
+
+def _conditional_sums(probability: Tensor, valid: Tensor) -> Tensor:
+    """Sums `[K + 1, K]` of probabilities `[B, K, H, W]` over valid pixels by predicted class, and over all of them."""
+    classes = probability.shape[1]
+    flat = probability.movedim(1, -1).reshape(-1, classes)[valid.flatten()]
+    predicted = F.one_hot(flat.argmax(1), classes).to(flat.dtype)
+    by_class = predicted.T @ flat
+    return torch.cat([by_class, by_class.sum(0, keepdim=True)])
+
+
+def _class_sums(values: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Sum of values and number of pixels for each class `[2, K]`."""
+    flat = labels.flatten()
+    sums = torch.zeros(classes, device=labels.device).index_add_(0, flat, values.flatten())
+    return torch.stack([sums, torch.bincount(flat, minlength=classes).to(sums.dtype)])
+
+
+def _share(sums: Tensor) -> Tensor:
+    return sums[0] / sums[1].clamp_min(1)
+
+
+def _move(average: Tensor, value: Tensor, momentum: float) -> Tensor:
+    """A moving average that starts at its first value; -1 marks one that has none yet."""
+    return torch.where(average < 0, value, torch.lerp(value, average, momentum))

@@ -1,0 +1,63 @@
+"""What a method is: an `nn.Module` that owns its networks and says what it eats and what it minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from framework.corpus.loader import Batch, Stream
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method may know of the run it is in."""
+
+    classes: int
+    """K, background included."""
+    steps: int
+    """Length of the run."""
+    network: Callable[[int], nn.Module]
+    """Builds network 0, 1, … of the run's architecture, each with its own initialisation."""
+
+
+class Update(NamedTuple):
+    """One optimiser step that the loop shall make: backward on `loss`, then step the optimiser of `group`."""
+
+    group: str
+    loss: Tensor
+    metrics: dict[str, Tensor]
+    """Scalars for the log, detached; means over this rank's equal share of the batch, or global values."""
+
+
+class Method(nn.Module):
+    """Base of all methods. A subclass fills `networks` and writes `train_step` and `predict`.
+
+    `networks` maps the name of an optimiser group to the module that it trains: state and checkpoints are read there.
+    `live` holds the same modules as the strategy wrapped them (DDP, DeepSpeed): a training step calls these.
+    """
+
+    streams: ClassVar[tuple[Stream, ...]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.networks = nn.ModuleDict()
+        self.live: dict[str, nn.Module] = {}
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        """Yield the updates of one step; between two yields the loop has made the first."""
+        raise NotImplementedError
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        """Probabilities `[B, K, H, W]` by predictor; the first is the one to use when nobody chooses."""
+        raise NotImplementedError
+
+    def statistics(self) -> dict[str, Tensor]:
+        """What is worth a look now and then: `[K]` vectors and scalars, global over ranks."""
+        return {}
+
+    def call(self, group: str, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run a group's networks in training: wrapped by the strategy where there is one."""
+        return self.live.get(group, self.networks[group])(*inputs)

@@ -1,0 +1,55 @@
+"""Cross pseudo supervision (Chen et al., CVPR 2021; methods.md 6): two networks learn from each other's hard labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from framework.corpus.loader import Batch, Stream
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.losses import gaussian_ramp
+from framework.methods.pair import STREAMS, Pair, cross_teaching, mixed_images, predict_pair, supervised_pair
+
+
+class CPSConfig(BaseModel):
+    """Cross supervision on unlabelled images only, as SSL4MIS has it."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["cps"]
+    weight: float = Field(0.5, ge=0)
+    """Of the unsupervised loss, after the ramp."""
+    ramp: float = Field(0.3, ge=0, le=1)
+    """Share of the run over which the weight rises (Gaussian)."""
+
+
+class CPS(Method):
+    """Two networks, one optimiser."""
+
+    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+
+    def __init__(self, config: CPSConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.setting = config, setting
+        self.networks["pair"] = Pair(setting)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        first, second = self.call("pair", mixed_images(batch))
+        supervised = supervised_pair((first, second), batch)
+        n = len(batch["labelled"].mask)
+        labels = (first[n:].detach().argmax(1), second[n:].detach().argmax(1))
+        unsupervised = cross_teaching((first[n:], second[n:]), labels, (None, None))
+        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
+        metrics = {
+            "loss_supervised": supervised.detach(),
+            "loss_unsupervised": unsupervised.detach(),
+            "weight": torch.tensor(weight),
+            "disagreement": (labels[0] != labels[1]).float().mean(),
+        }
+        yield Update("pair", supervised + weight * unsupervised, metrics)
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        return predict_pair(self.networks["pair"](image))

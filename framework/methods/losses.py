@@ -1,0 +1,44 @@
+"""Losses that methods share. Sums run over the global batch, so that the number of workers changes nothing."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framework.corpus.schema import IGNORE
+from framework.training.collective import differentiable_total
+
+
+def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Mean of cross-entropy and soft Dice (methods.md 6, as in SSL4MIS) of logits `[B, K, H, W]` against ids `[B, H, W]`.
+
+    Soft Dice has squared probabilities below the line and takes each class over the whole batch; pixels of 255 do not count.
+    """
+    logits = logits.float()
+    classes = logits.shape[1]
+    valid = mask != IGNORE
+    entropy = F.cross_entropy(logits, mask, ignore_index=IGNORE, reduction="sum")
+    probability = logits.softmax(1) * valid[:, None]
+    truth = F.one_hot(mask.masked_fill(~valid, 0), classes).movedim(-1, 1) * valid[:, None]
+    space = (0, 2, 3)
+    overlap = (probability * truth).sum(space)
+    sizes = probability.square().sum(space) + truth.sum(space)
+    sums = differentiable_total(torch.cat([entropy[None], valid.sum()[None].float(), overlap, sizes]))
+    dice = (2 * sums[2 : 2 + classes] + 1e-5) / (sums[2 + classes :] + 1e-5)
+    return 0.5 * (sums[0] / sums[1].clamp_min(1) + 1 - dice.mean())
+
+
+def pixel_entropy(logits: Tensor, label: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Cross-entropy against hard labels `[B, H, W]`, summed over the pixels in `keep` and divided by all pixels."""
+    entropy = F.cross_entropy(logits.float(), label, reduction="none")
+    return (entropy if keep is None else entropy * keep).mean()
+
+
+def gaussian_ramp(step: int, length: float) -> float:
+    """From exp(-5) to 1 over `length` steps (methods.md 0.4)."""
+    if length <= 0:
+        return 1.0
+    return math.exp(-5 * (1 - min(step, length) / length) ** 2)

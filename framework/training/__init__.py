@@ -1,0 +1,1 @@
+"""The loop, strategies, checkpoints, and the Ray Train driver."""

@@ -1,0 +1,220 @@
+"""The training loop, for every method: batches in; backward, finite check and step; log, validation and checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from framework.config import RunConfig
+from framework.corpus.loader import Batch, Loader
+from framework.corpus.order import key
+from framework.corpus.training_set import TrainingSet
+from framework.errors import ConfigError, TrainingError
+from framework.methods.build import build_method
+from framework.methods.contract import Method, Setting, Update
+from framework.networks.build import build_network
+from framework.storage import Store
+from framework.training import checkpoint as checkpoints
+from framework.training.collective import barrier, gather_objects, rank, total, world_size
+from framework.training.ema import Ema
+from framework.training.metric_log import MetricLog
+from framework.training.optimise import rate
+from framework.training.strategies import Strategy, build_strategy
+from framework.training.validation import Validator
+
+LOG_EVERY = 20
+"""Steps between two writes of the log; every step is in it."""
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Trainer:
+    """The parts of a run on one rank."""
+
+    run: RunConfig
+    store: Store
+    data: TrainingSet
+    method: Method
+    loader: Loader
+    strategy: Strategy
+    device: torch.device
+    ema: Ema | None
+    identity: dict[str, Any]
+    step: int = 0
+    best: float = -1.0
+
+    @classmethod
+    def build(cls, run: RunConfig, store: Store, device: torch.device) -> Trainer:
+        """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
+        if run.train.batch % world_size():
+            raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
+        data = TrainingSet(run.corpus)
+        method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes)).to(device)
+        loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
+        strategy = build_strategy(run.compute.strategy, device, run.train.precision)
+        method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        strategy.wrap(method, run.optimiser)
+        ema = Ema(method.networks, run.train.ema) if run.train.ema else None
+        return cls(run, store, data, method, loader, strategy, device, ema, identity(run, data))
+
+    def restore(self) -> None:
+        """Go on from the latest whole checkpoint, if there is one."""
+        found = checkpoints.latest(self.store / "checkpoints", self.identity)
+        if found is None:
+            return
+        self.step, self.best = found.step, found.best
+        self.method.load_state_dict(checkpoints.to_state(found.parts["model"], self.device))
+        self.strategy.load(checkpoints.to_state(found.parts["optimiser"], self.device))
+        if self.ema is not None:
+            self.ema.shadow = checkpoints.to_state(found.parts["ema"], self.device)
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """All updates of one step; gives its metrics."""
+        torch.manual_seed(key("step", self.run.seed, self.step, rank()) % 2**63)
+        metrics: dict[str, Tensor] = {}
+        updates = self.method.train_step(batch, self.step)
+        while (update := self._next(updates)) is not None:
+            require_finite(update.loss, batch, self.step)
+            lr = rate(self.step, self.run.train.steps, self.run.optimiser)
+            self.strategy.backward(update.group, update.loss)
+            norm = self.strategy.step(update.group, lr)
+            require_finite(norm, batch, self.step)
+            metrics |= {"loss": update.loss.detach(), "gradient_norm": norm.detach(), **update.metrics}
+        if self.ema is not None:
+            self.ema.update(self.step)
+        return metrics
+
+    def save(self) -> None:
+        """Write a checkpoint from rank 0 and remove older ones; the state is gathered by all."""
+        optimiser = self.strategy.gather()
+        if rank() == 0:
+            parts = {"model": self.method.state_dict(), "optimiser": optimiser}
+            if self.ema is not None:
+                parts["ema"] = self.ema.shadow
+            found = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
+            name = checkpoints.save(self.store / "checkpoints", found)
+            checkpoints.prune(self.store / "checkpoints", {name})
+        barrier()
+
+    def weights(self) -> dict[str, Tensor]:
+        """What the model predicts with: averaged weights where the run keeps them."""
+        if self.ema is None:
+            return dict(self.method.state_dict())
+        with self.ema.swapped_in():
+            return {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
+
+    def _next(self, updates: Iterator[Update]) -> Update | None:
+        with self.strategy.autocast():
+            return next(updates, None)
+
+
+def new_method(run: RunConfig, channels: int, classes: int) -> Method:
+    """The run's method, freshly initialised, on the processor."""
+
+    def network(member: int) -> torch.nn.Module:
+        return build_network(run.network, channels, classes, run.seed, member)
+
+    return build_method(run.method, Setting(classes, run.train.steps, network))
+
+
+def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:
+    """The configuration and the versions of the data: what determines the result."""
+    layers = [layer.artefact["hash"] for layer in data.layers]
+    return {**run.identity(), "corpus.version": data.corpus.info.version, "corpus.layer_hashes": layers}
+
+
+def require_finite(value: Tensor, batch: Batch, step: int) -> None:
+    """Stop all ranks together when a value is not finite on any of them, and name the images of those ranks."""
+    if bool(total(torch.isfinite(value).float().reshape(1)) == world_size()):
+        return
+    mine = [] if bool(torch.isfinite(value)) else _suspects(batch)
+    ids = sorted({name for names in gather_objects(mine) for name in names})
+    raise TrainingError(f"step {step}: the loss is not finite; no weight was changed. Images of the batch: {', '.join(ids)}")
+
+
+def _suspects(batch: Batch) -> list[str]:
+    """Images with values that are not finite, or all images when none has."""
+    ids = [name for stream in batch.values() for name in stream.ids]
+    finite = [bool(ok) for stream in batch.values() for ok in torch.isfinite(stream.image).flatten(1).all(1)]
+    return [name for name, ok in zip(ids, finite, strict=True) if not ok] or ids
+
+
+def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
+    """Train to the end from wherever the run is; `listener` hears of every validation on rank 0."""
+    config = trainer.run.train
+    log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
+    validator = Validator(trainer.data, config.batch, trainer.device)
+    pending: list[tuple[int, dict[str, Tensor | float]]] = []
+    batches = trainer.loader.run(trainer.step, config.steps)
+    mark = time.perf_counter()
+    for batch in batches:
+        batch = {name: stream.to(trainer.device) for name, stream in batch.items()}
+        waited = time.perf_counter() - mark
+        metrics: dict[str, Tensor | float] = dict(trainer.train_step(batch))
+        now = time.perf_counter()
+        metrics |= {"lr": rate(trainer.step, config.steps, trainer.run.optimiser), "seconds": now - mark, "wait": waited}
+        trainer.step += 1
+        pending.append((trainer.step, metrics))
+        _periodic(trainer, log, validator, pending, listener)
+        mark = time.perf_counter()
+    if log is not None:
+        log.close()
+
+
+def _periodic(
+    trainer: Trainer, log: MetricLog | None, validator: Validator, pending: list[Any], listener: Listener
+) -> None:
+    """Log, validate and save where their intervals end; at the last step all three."""
+    config, step = trainer.run.train, trainer.step
+    last = step == config.steps
+    if step % LOG_EVERY == 0 or last or step % config.validate_every == 0 or step % config.checkpoint_every == 0:
+        _flush(trainer, log, pending)
+    if step % config.validate_every == 0 or last:
+        _validate(trainer, log, validator, listener)
+    if step % config.checkpoint_every == 0 or last:
+        trainer.save()
+
+
+def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
+    """Average the metrics of all ranks, for many steps in one sum, and write them."""
+    if not pending:
+        return
+    names = list(pending[0][1])
+    values = torch.tensor([[float(metrics[name]) for name in names] for _, metrics in pending], dtype=torch.float64)
+    means = total(values.to(trainer.device)) / world_size()
+    statistics = {name: value.tolist() for name, value in trainer.method.statistics().items()}
+    if log is not None:
+        for (step, _), row in zip(pending, means.tolist(), strict=True):
+            log.add({"step": step, **dict(zip(names, row, strict=True))})
+        if statistics:
+            log.add({"step": trainer.step, "statistics": statistics})
+        log.flush()
+    pending.clear()
+
+
+def _validate(trainer: Trainer, log: MetricLog | None, validator: Validator, listener: Listener) -> None:
+    if not validator.ids:
+        return
+    scores = validator.score(trainer)
+    better = scores["mean"] > trainer.best
+    if better:
+        trainer.best = scores["mean"]
+    if log is None:
+        return
+    if better and trainer.run.train.select == "best":
+        trainer.store.write_bytes("best.safetensors", _encode(trainer.weights()))
+    log.add({"step": trainer.step, "validation": scores})
+    log.flush()
+    listener({"step": trainer.step, "dice": scores["mean"]})
+
+
+def _encode(tensors: dict[str, Tensor]) -> bytes:
+    from safetensors.torch import save
+
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})

@@ -1,0 +1,67 @@
+"""Validation while training: Dice per case at training size, the cases shared out over the ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from framework.corpus import augment
+from framework.corpus.schema import IGNORE
+from framework.corpus.training_set import TrainingSet
+from framework.training.collective import rank, total, world_size
+
+if TYPE_CHECKING:
+    from framework.training.loop import Trainer
+
+
+class Validator:
+    """Holds which images there are and to which case (volume or image) each belongs."""
+
+    def __init__(self, data: TrainingSet, batch: int, device: torch.device) -> None:
+        self.data, self.batch, self.device = data, max(batch, 16), device
+        light = data.corpus.light
+        rows = [i for i, split in enumerate(light["split"]) if split == "val" and light["mask_kind"][i] == "mask"]
+        self.ids = [light["id"][i] for i in rows]
+        names = [light["volume"][i] or light["id"][i] for i in rows]
+        cases = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        self.cases = torch.tensor([cases[name] for name in names])
+        self.count = len(cases)
+
+    @torch.no_grad()
+    def score(self, trainer: Trainer) -> dict[str, Any]:
+        """Mean Dice over cases of each foreground class, and their mean; a structure absent in both counts as 1."""
+        classes = len(self.data.corpus.info.classes)
+        sums = torch.zeros(3, self.count, classes, device=self.device)
+        trainer.method.eval()
+        mine = range(rank() * self.batch, len(self.ids), self.batch * world_size())
+        for start in mine:
+            self._add(trainer, slice(start, start + self.batch), sums)
+        trainer.method.train()
+        overlap, predicted, truth = total(sums)[..., 1:]
+        size = predicted + truth
+        dice = torch.where(size > 0, 2 * overlap / size.clamp_min(1), torch.ones_like(size)).mean(0)
+        return {"dice": dice.tolist(), "mean": dice.mean().item()}
+
+    def _add(self, trainer: Trainer, part: slice, sums: Tensor) -> None:
+        samples = [self.data.get(name) for name in self.ids[part]]
+        image = torch.stack([torch.from_numpy(s.image.copy()) for s in samples]).float().to(self.device)
+        mask = augment.pad_masks([s.mask for s in samples], self.data.config.size).to(self.device)
+        image = augment.standardise(image).to(memory_format=torch.channels_last)
+        probabilities = predict(trainer, image)
+        labels = probabilities.argmax(1)
+        cases = self.cases[part].to(self.device)
+        for k in range(sums.shape[2]):
+            hit, true = (labels == k) & (mask != IGNORE), mask == k
+            for row, found in enumerate((hit & true, hit, true)):
+                sums[row, :, k].index_add_(0, cases, found.sum((1, 2)).float())
+
+
+def predict(trainer: Trainer, image: Tensor) -> Tensor:
+    """The first predictor's probabilities `[B, K, H, W]`, with averaged weights where the run keeps them."""
+    with trainer.strategy.autocast():
+        if trainer.ema is None:
+            return next(iter(trainer.method.predict(image).values()))
+        with trainer.ema.swapped_in():
+            return next(iter(trainer.method.predict(image).values()))

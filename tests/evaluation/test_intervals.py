@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.evaluation.intervals import Interval, mean_intervals
+
+
+def test_one_group_has_no_spread():
+    assert mean_intervals([[0.1], [0.4], [0.7]], ["p"] * 3) == [Interval(*[pytest.approx(0.4)] * 3)]
+    found = mean_intervals([[0.1], [0.4], [0.7]], ["p"] * 3)[0]
+    assert found.low == found.mean == found.high
+
+
+def test_same_seed_same_interval():
+    values, groups = np.random.default_rng(1).random((30, 2)), [f"p{i // 3}" for i in range(30)]
+    assert mean_intervals(values, groups) == mean_intervals(values, groups)
+    assert mean_intervals(values, groups) != mean_intervals(values, groups, seed=1)
+
+
+def test_agrees_with_normal_theory_for_independent_cases():
+    values = np.random.default_rng(2).normal(size=(400, 1))
+    found = mean_intervals(values, [str(i) for i in range(400)])[0]
+    spread = 1.96 * values.std() / 20
+    assert found.low == pytest.approx(values.mean() - spread, abs=0.02)
+    assert found.high == pytest.approx(values.mean() + spread, abs=0.02)
+
+
+def test_copies_of_a_case_within_its_group_add_no_evidence():
+    values = np.random.default_rng(3).random((12, 1))
+    groups = [f"p{i}" for i in range(12)]
+    once, often = mean_intervals(values, groups)[0], mean_intervals(np.repeat(values, 10, 0), np.repeat(groups, 10))[0]
+    assert (often.low, often.high) == (pytest.approx(once.low), pytest.approx(once.high))
+
+
+def test_groups_weigh_by_their_cases():
+    assert mean_intervals([[0.0], [1.0], [1.0]], ["a", "b", "b"])[0].mean == pytest.approx(2 / 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcde")), min_size=1, max_size=20))
+def test_interval_lies_within_the_values(cases):
+    values, groups = zip(*cases, strict=True)
+    found = mean_intervals(np.array(values)[:, None], groups)[0]
+    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.meandice import compute_dice
+from monai.metrics.surface_distance import compute_average_surface_distance
+
+from framework.evaluation.metrics import diagonal, score
+
+
+@st.composite
+def mask_pairs(draw, count: int = 2):
+    shape = draw(array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9))
+    spacing = tuple(draw(st.floats(0.2, 10)) for _ in shape)
+    return *(draw(arrays(np.bool_, shape)) for _ in range(count)), spacing
+
+
+def blobs(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    centre = np.random.default_rng(seed).uniform(0.2, 0.8, len(shape)) * shape
+    away = np.indices(shape) - centre.reshape(-1, *[1] * len(shape))
+    return np.sqrt((away**2).sum(0)) < min(shape) * 0.35
+
+
+def monai_scores(truth: np.ndarray, predicted: np.ndarray, spacing: tuple[float, ...]) -> tuple[float, float, float]:
+    y, p = (torch.from_numpy(mask)[None, None].float() for mask in (truth, predicted))
+    dice = compute_dice(p, y, include_background=True)
+    hd95 = compute_hausdorff_distance(p, y, include_background=True, percentile=95, spacing=list(spacing))
+    asd = compute_average_surface_distance(p, y, include_background=True, symmetric=True, spacing=list(spacing))
+    return float(dice), float(hd95), float(asd)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 1.7), (10.0, 1.5, 1.25), (1.0, 1.0, 1.0)])
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_monai_on_blobs(spacing: tuple[float, ...], seed: int):
+    shape = (23, 31) if len(spacing) == 2 else (9, 20, 26)
+    truth, predicted = blobs(shape, seed), blobs(shape, seed + 100)
+    found = score(truth, predicted, spacing)
+    assert (found.dice, found.hd95, found.asd) == pytest.approx(monai_scores(truth, predicted, spacing), rel=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask_pairs())
+def test_agrees_with_monai_on_noise(pair):
+    truth, predicted, spacing = pair
+    found = score(truth, predicted, spacing)
+    if found.state == "both":
+        assert (found.dice, found.hd95, found.asd) == pytest.approx(monai_scores(truth, predicted, spacing), rel=1e-4)
+
+
+@given(mask_pairs())
+def test_is_symmetric_but_for_the_state(pair):
+    a, b, spacing = pair
+    forth, back = score(a, b, spacing), score(b, a, spacing)
+    assert (forth.dice, forth.iou, forth.hd95) == (back.dice, back.iou, back.hd95)
+    assert forth.asd == pytest.approx(back.asd)
+    assert (forth.truth, forth.predicted) == (back.predicted, back.truth)
+
+
+@given(mask_pairs(count=1))
+def test_perfect_is_one_and_zero(pair):
+    mask, spacing = pair
+    found = score(mask, mask, spacing)
+    assert (found.dice, found.iou, found.hd95, found.asd) == (1, 1, 0, 0)
+
+
+@given(mask_pairs())
+def test_range(pair):
+    found = score(*pair)
+    assert 0 <= found.iou <= found.dice <= 1
+    assert found.dice == pytest.approx(2 * found.iou / (1 + found.iou))
+    assert 0 <= found.asd <= diagonal(pair[0].shape, pair[2])
+    assert 0 <= found.hd95 <= diagonal(pair[0].shape, pair[2])
+
+
+@given(mask_pairs())
+def test_a_miss_is_never_better_than_a_prediction(pair):
+    truth, predicted, spacing = pair
+    truth.flat[0] = True
+    found, miss = score(truth, predicted, spacing), score(truth, np.zeros_like(truth), spacing)
+    assert miss.dice <= found.dice and miss.iou <= found.iou
+    assert miss.hd95 >= found.hd95 and miss.asd >= found.asd
+
+
+def test_empty_policy():
+    full, empty = np.ones((3, 4), bool), np.zeros((3, 4), bool)
+    missed, alarm, absent = score(full, empty, (1, 1)), score(empty, full, (2, 2)), score(empty, empty)
+    assert (missed.state, missed.dice, missed.iou, missed.hd95, missed.asd) == ("missed", 0, 0, 5, 5)
+    assert (alarm.state, alarm.dice, alarm.iou, alarm.hd95, alarm.asd) == ("false alarm", 0, 0, 10, 10)
+    assert (absent.state, absent.dice, absent.iou, absent.hd95, absent.asd) == ("absent", 1, 1, 0, 0)
+
+
+def test_ignored_pixels_belong_to_neither_mask():
+    truth, predicted, ignored = (np.zeros((6, 6), bool) for _ in range(3))
+    truth[:3, :3] = predicted[:3, :3] = True
+    predicted[4:, 4:] = ignored[4:, 4:] = True
+    found = score(truth, predicted, ignored=ignored)
+    assert (found.dice, found.hd95, found.predicted) == (1, 0, 9)
+    assert score(truth, predicted).dice < 1
+    assert score(truth, predicted, ignored=truth | ignored).state == "absent"
