@@ -17,6 +17,7 @@ from framework.errors import ConfigError, nearest
 from framework.methods.build import MethodConfig
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
+from framework.pipeline.stages import SourceConfig, Stage, default_stages
 from framework.training.optimise import OptimiserConfig
 from framework.training.strategies import StrategyConfig
 
@@ -51,7 +52,7 @@ class ComputeConfig(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """Everything that `scantseg train` needs."""
+    """Everything that `scantseg train` and `scantseg run` need."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -65,10 +66,14 @@ class RunConfig(BaseModel):
     optimiser: OptimiserConfig = OptimiserConfig()
     train: TrainConfig = TrainConfig()
     compute: ComputeConfig = ComputeConfig()
+    source: SourceConfig | None = None
+    """What `scantseg run` builds the corpus from."""
+    stages: list[Stage] = Field(default_factory=default_stages)
+    """What `scantseg run` makes, in order."""
 
     def identity(self) -> dict[str, Any]:
         """What determines the result, by dotted key: not its name, place or workers."""
-        held = self.model_dump(exclude={"name", "out", "compute"})
+        held = self.model_dump(exclude={"name", "out", "compute", "source", "stages"})
         held["corpus"] = {k: v for k, v in held["corpus"].items() if k not in ("path", "cache_mb")}
         return dict(_flatten(held))
 

@@ -55,7 +55,7 @@ def folder_source(
         encoding=encoding,
         labels=infos,
         channels=_channels(folder, records, images),
-        rows=lambda: _rows(folder, name, records, images, masks, infos),
+        rows=lambda start: _rows(folder, name, records[start:], images, masks, infos),
     )
 
 

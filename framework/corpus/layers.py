@@ -20,6 +20,8 @@ LAYER_ROW = pa.schema(
         pa.field("kind", pa.string(), nullable=False),
         pa.field("confidence", pa.float32()),  # mean over pixels of the largest probability
         pa.field("kept", pa.float32()),  # share of pixels that are claimed, 0..1
+        pa.field("predicted_pixels", pa.list_(pa.int64())),  # by class, before the confidence cut
+        pa.field("kept_pixels", pa.list_(pa.int64())),  # by class, after it
     ]
 )
 
@@ -35,12 +37,16 @@ class Layer:
     def __init__(self, store: Store, corpus: Corpus) -> None:
         if not store.exists("artefact.json"):
             known = (corpus.store / "layers").names()
-            raise CorpusError(f"layer '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}")
+            raise CorpusError(
+                f"layer '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}"
+            )
         self.store = store
         self.artefact: dict[str, Any] = store.read_json("artefact.json")
         made_for = self.artefact["inputs"]["corpus"]["hash"]
         if made_for != corpus.info.version:
-            raise CorpusError(f"layer '{store.name}' was made for corpus version {made_for}, not {corpus.info.version}; make it again")
+            raise CorpusError(
+                f"layer '{store.name}' was made for corpus version {made_for}, not {corpus.info.version}; make it again"
+            )
         files = [name for name in store.names() if name.startswith("rows-")]
         self._reader = ShardReader(store, files, ["id", "kind", "confidence", "kept"], ["mask"])
         self._classes = len(corpus.info.classes)

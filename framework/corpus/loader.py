@@ -81,7 +81,10 @@ class Loader:
 
     def at(self, step: int) -> Batch:
         """The batch of one step, made now."""
-        return {name: self._make(self.streams[name], shard(order.at(step), self.rank, self.world)) for name, order in self.orders.items()}
+        return {
+            name: self._make(self.streams[name], shard(order.at(step), self.rank, self.world))
+            for name, order in self.orders.items()
+        }
 
     def run(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""

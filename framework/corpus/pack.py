@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from framework.storage import Store
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from. `rows` yields candidates in a fixed order: dicts of `schema.ROW`, or `Reject`s."""
+    """Where rows come from: candidates in a fixed order, dicts of `schema.ROW`, or `Reject`s."""
 
     name: str
     fingerprint: str
@@ -30,7 +29,8 @@ class Source:
     encoding: Literal["ids", "bits"]
     labels: list[LabelInfo]
     channels: Literal[1, 3]
-    rows: Callable[[], Iterable[dict[str, Any] | Reject]]
+    rows: Callable[[int], Iterable[dict[str, Any] | Reject]]
+    """The candidates from a position on."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def pack(
         progress = _Progress(**out.read_json("building.json"))
         _require_same(source, progress.fingerprint, out)
     advance(progress.taken)
-    candidates = islice(source.rows(), progress.taken, None)
-    for items in _shards(candidates, shard_mb * 2**20):
+    for items in _shards(source.rows(progress.taken), shard_mb * 2**20):
         _write_shard(source, items, out, progress)
         out.write_json("building.json", asdict(progress))
         advance(len(items))

@@ -137,12 +137,11 @@ def draw(seed: int, index: int, size: int) -> Phantom:
     macula = disc + stream.uniform(np.array([-0.72, 0.02]), np.array([-0.62, 0.10]), 2)
     vessels = _vessels(stream, disc, macula)
     lesions = _lesions(stream, patient, counts, disc, macula, np.concatenate([*vessels.values()]))
-
     canvas = Canvas(stream, patient, size)
     canvas.anatomy(disc, macula, vessels)
     bits, image = canvas.lesions(lesions), canvas.develop()
     eye, step = ("left", -1) if index % 2 else ("right", 1)
-    image, bits = np.ascontiguousarray(image[:, ::step]), np.ascontiguousarray(bits[:, ::step])
+    image, bits = (np.ascontiguousarray(plane[:, ::step]) for plane in (image, bits))
     return Phantom(image, bits, counts, grade_of(counts), f"patient-{index // 2:06d}", eye)
 
 
@@ -233,16 +232,14 @@ def _lesions(
     hosts = np.concatenate([ring[:8], beside(np.concatenate([bleed_sites[:2], soft_sites[:1]]), 0.02, 0.06)])
     return {
         "drusen": _cluster(stream, stream.pick(ring, patient.drusen), 5, (0.05, 0.09), (0.2, 0.3)),
-        "SE": _cluster(stream, soft_sites, 5, (0.07, 0.11), (0.5, 0.8)),
-        "HE": _cluster(stream, bleed_sites, 5, (0.035, 0.07), (0.40, 0.75)),
-        "EX": _cluster(stream, stream.pick(hosts, hard), 12, (0.05, 0.12), (0.13, 0.30)),
-        "MA": _cluster(stream, dot_sites, 1, (0.020, 0.028), (1.0, 1.0)),
+        "SE": _cluster(stream, soft_sites, 5, (0.09, 0.14), (0.5, 0.8)),
+        "HE": _cluster(stream, bleed_sites, 5, (0.045, 0.09), (0.40, 0.75)),
+        "EX": _cluster(stream, stream.pick(hosts, hard), 12, (0.06, 0.14), (0.14, 0.32)),
+        "MA": _cluster(stream, dot_sites, 1, (0.021, 0.030), (1.0, 1.0)),
     }
 
 
-def _cluster(
-    stream: Stream, sites: Array, parts: int, extent: tuple[float, float], share: tuple[float, float]
-) -> Array:
+def _cluster(stream: Stream, sites: Array, parts: int, extent: tuple[float, float], share: tuple[float, float]) -> Array:
     """Each site [n, 2] as `parts` discs, their radius a share of the extent, scattered over a long or round area."""
     count = len(sites)
     size, stretch = stream.uniform(*extent, count), stream.uniform(0.5, 1.0, count)

@@ -42,9 +42,7 @@ class Score:
     state: State
 
 
-def score(
-    truth: Mask, predicted: Mask, spacing: Sequence[float] | None = None, ignored: Mask | None = None
-) -> Score:
+def score(truth: Mask, predicted: Mask, spacing: Sequence[float] | None = None, ignored: Mask | None = None) -> Score:
     """All four metrics of one structure.
 
     `truth`, `predicted` and `ignored` are boolean `[H, W]` or `[D, H, W]`; `spacing` is the size of a pixel along each of

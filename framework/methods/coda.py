@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -223,8 +222,8 @@ def _conditional_sums(probability: Tensor, valid: Tensor) -> Tensor:
     """Sums `[K + 1, K]` of probabilities `[B, K, H, W]` over valid pixels by predicted class, and over all of them."""
     classes = probability.shape[1]
     flat = probability.movedim(1, -1).reshape(-1, classes)[valid.flatten()]
-    predicted = F.one_hot(flat.argmax(1), classes).to(flat.dtype)
-    by_class = predicted.T @ flat
+    # Not a matrix product: under autocast that would sum in bfloat16.
+    by_class = flat.new_zeros(classes, classes).index_add_(0, flat.argmax(1), flat)
     return torch.cat([by_class, by_class.sum(0, keepdim=True)])
 
 

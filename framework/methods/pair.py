@@ -11,7 +11,9 @@ from framework.methods.losses import pixel_entropy, supervised_loss
 from framework.methods.supervised import LABELLED
 
 UNLABELLED = Stream(
-    "unlabelled", frozenset({"none"}), hint="every training image has a mask: lower corpus.budget.share, or add images without masks"
+    "unlabelled",
+    frozenset({"none"}),
+    hint="every training image has a mask: lower corpus.budget.share, or add images without masks",
 )
 STREAMS = (LABELLED, UNLABELLED)
 

@@ -146,7 +146,7 @@ def _suspects(batch: Batch) -> list[str]:
 
 
 def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
-    """Train to the end from wherever the run is; `listener` hears of every validation on rank 0."""
+    """Train to the end from wherever the run is; `listener` hears of every validation, on every rank."""
     config = trainer.run.train
     log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
     validator = Validator(trainer.data, config.batch, trainer.device)
@@ -158,7 +158,9 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
         waited = time.perf_counter() - mark
         metrics: dict[str, Tensor | float] = dict(trainer.train_step(batch))
         now = time.perf_counter()
-        metrics |= {"lr": rate(trainer.step, config.steps, trainer.run.optimiser), "seconds": now - mark, "wait": waited}
+        images = float(config.batch * len(batch))
+        lr = rate(trainer.step, config.steps, trainer.run.optimiser)
+        metrics |= {"lr": lr, "images": images, "seconds": now - mark, "wait": waited}
         trainer.step += 1
         pending.append((trainer.step, metrics))
         _periodic(trainer, log, validator, pending, listener)
@@ -167,9 +169,7 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
         log.close()
 
 
-def _periodic(
-    trainer: Trainer, log: MetricLog | None, validator: Validator, pending: list[Any], listener: Listener
-) -> None:
+def _periodic(trainer: Trainer, log: MetricLog | None, validator: Validator, pending: list[Any], listener: Listener) -> None:
     """Log, validate and save where their intervals end; at the last step all three."""
     config, step = trainer.run.train, trainer.step
     last = step == config.steps
@@ -205,12 +205,11 @@ def _validate(trainer: Trainer, log: MetricLog | None, validator: Validator, lis
     better = scores["mean"] > trainer.best
     if better:
         trainer.best = scores["mean"]
-    if log is None:
-        return
-    if better and trainer.run.train.select == "best":
-        trainer.store.write_bytes("best.safetensors", _encode(trainer.weights()))
-    log.add({"step": trainer.step, "validation": scores})
-    log.flush()
+    if log is not None:
+        if better and trainer.run.train.select == "best":
+            trainer.store.write_bytes("best.safetensors", _encode(trainer.weights()))
+        log.add({"step": trainer.step, "validation": scores})
+        log.flush()
     listener({"step": trainer.step, "dice": scores["mean"]})
 
 

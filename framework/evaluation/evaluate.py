@@ -1,0 +1,132 @@
+"""Predict the labelled images of a split and score them: per-case table, summary with intervals, and pictures."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from framework.corpus.reader import Corpus, Sample
+from framework.errors import CorpusError
+from framework.evaluation.cases import case_rows, summarise, write_cases
+from framework.evaluation.pictures import panels
+from framework.inference.predictor import Predictor
+from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
+from framework.storage import Store
+
+BATCH = 16
+
+Shown = tuple[float, str, str]
+"""Of a case: mean Dice of the first predictor, its name, and the image to show."""
+
+
+@dataclass
+class Case:
+    """A volume (its slices in order) or a single image, with the predictions of every predictor."""
+
+    name: str
+    group: str
+    spacing: list[float] | None
+    samples: list[Sample] = field(default_factory=list)
+    predicted: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    def stacked(self, predictor: str) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and prediction, `[D, H, W]` for volumes, `[H, W]` for an image."""
+        order = sorted(range(len(self.samples)), key=lambda i: self.samples[i].slice or 0)
+        truth = np.stack([self.samples[i].mask for i in order])  # type: ignore[misc]
+        predicted = np.stack([self.predicted[i][predictor] for i in order])
+        return (truth, predicted) if self.samples[0].volume else (truth[0], predicted[0])
+
+
+def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
+    """Score a model on a split; writes the evaluation artefact to `out` and gives its summary.
+
+    2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
+    has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own.
+    """
+    corpus = Corpus.open(corpus_url)
+    recipe = Recipe(
+        "evaluation",
+        {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)},
+        {"split": split},
+    )
+    if is_finished(out, recipe):
+        return out.read_json("summary.json")
+    out.require_writable()
+    started = time.perf_counter()
+    predictor = Predictor(model)
+    predictor.require_fits(corpus.info)
+    rows, shown = _score_all(corpus, predictor, _labelled(corpus, split))
+    stacked = any(corpus.value(name, "volume") for name in corpus.ids(split))
+    millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
+    table = write_cases(out, rows)
+    unit = "mm" if millimetres else "px"
+    summary = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
+    out.write_json("summary.json", summary)
+    _write_pictures(out, corpus, predictor, shown)
+    finish(out, recipe, {"cases": summary["cases"], "images": len(corpus.ids(split))}, time.perf_counter() - started)
+    return summary
+
+
+def _labelled(corpus: Corpus, split: str) -> list[str]:
+    ids = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]
+    if not ids:
+        raise CorpusError(f"corpus '{corpus.info.name}': no image of split '{split}' has a mask; nothing to measure against")
+    return ids
+
+
+def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[list[dict[str, Any]], list[Shown]]:
+    """All rows of the per-case table, and of each case what a picture needs."""
+    rows: list[dict[str, Any]] = []
+    shown: list[Shown] = []
+    for case in cases(corpus, predictor, ids):
+        spacing = case.spacing if case.samples[0].volume else case.spacing[1:] if case.spacing else None
+        for name in case.predicted[0]:
+            truth, predicted = case.stacked(name)
+            found = case_rows(name, case.name, case.group, truth, predicted, corpus.info.classes, spacing)
+            if name == next(iter(case.predicted[0])):
+                shown.append((float(np.mean([row["dice"] for row in found])), case.name, _fullest(case)))
+            rows += found
+    return rows, shown
+
+
+def cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
+    """Predict image after image; a case comes out as soon as its last slice is through, so memory holds few."""
+    left = Counter(corpus.value(name, "volume") or name for name in ids)
+    open_cases: dict[str, Case] = {}
+    stream = corpus.rows(ids)
+    while samples := list(islice(stream, BATCH)):
+        found = predictor.segment([sample.image for sample in samples])
+        for i, sample in enumerate(samples):
+            key = sample.volume or sample.id
+            case = open_cases.setdefault(key, Case(key, sample.group, sample.spacing))
+            case.samples.append(sample)
+            case.predicted.append({name: masks[i] for name, masks in found.items()})
+            if len(case.samples) == left[key]:
+                yield open_cases.pop(key)
+
+
+def _fullest(case: Case) -> str:
+    """The id of the slice with most structure."""
+    return max(case.samples, key=lambda sample: int((sample.mask > 0).sum()) if sample.mask is not None else 0).id
+
+
+def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown], each: int = 3) -> None:
+    """Panels of the best, median and worst cases; these few are predicted anew, so that no image is held until then."""
+    ranked = sorted(shown, key=lambda entry: (-entry[0], entry[1]))
+    middle = max(0, (len(ranked) - each) // 2)
+    chosen = {"best": ranked[:each], "median": ranked[middle : middle + each], "worst": ranked[-each:]}
+    listed = []
+    for rank, entries in chosen.items():
+        for i, (dice, case, name) in enumerate(entries):
+            file, sample = f"{rank}-{i}.png", corpus.read(name)
+            predicted = next(iter(predictor.segment([sample.image]).values()))[0]
+            assert sample.mask is not None
+            out.write_bytes(file, panels(sample.image, sample.mask, predicted))
+            listed.append({"case": case, "rank": rank, "dice": dice, "file": file})
+    out.write_json("pictures.json", listed)

@@ -1,0 +1,66 @@
+"""A small residual U-Net for work on processors: its first level is at half resolution, where a step costs a quarter."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+
+class UNetConfig(BaseModel):
+    """At its default widths 1.1 M parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["unet"] = "unet"
+    widths: list[int] = Field([16, 32, 64, 128, 128], min_length=2)
+    """Channels of each level; every level halves the resolution, the first included."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Of whole channels, at the lowest level."""
+
+
+class UNet(nn.Module):
+    """Maps `[B, C, H, W]` to logits `[B, K, H, W]`; H and W are multiples of 2 ** levels (see `build.Padded`)."""
+
+    def __init__(self, config: UNetConfig, channels: int, classes: int) -> None:
+        super().__init__()
+        widths = config.widths
+        self.down = nn.ModuleList(Block(a, b, stride=2) for a, b in zip([channels, *widths], widths, strict=False))
+        self.dropout = nn.Dropout2d(config.dropout)
+        rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in rising)
+        self.merge = nn.ModuleList(Block(2 * b, b) for _, b in rising)
+        self.head = nn.Sequential(
+            nn.ConvTranspose2d(widths[0], widths[0], 2, stride=2, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(widths[0], classes, 3, padding=1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        levels = [image]
+        for block in self.down:
+            levels.append(block(levels[-1]))
+        low = self.dropout(levels.pop())
+        for up, merge in zip(self.up, self.merge, strict=True):
+            low = merge(torch.cat([up(low), levels.pop()], dim=1))
+        return self.head(low)
+
+
+class Block(nn.Module):
+    """Two convolutions with a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, stride, stride) if stride > 1 or inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.shortcut(x))

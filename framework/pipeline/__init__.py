@@ -1,0 +1,1 @@
+"""Stages, artefacts and lineage."""

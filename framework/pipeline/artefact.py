@@ -1,0 +1,86 @@
+"""`artefact.json`: what a folder holds, from which inputs and which configuration it was made, and that it is finished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import framework
+from framework.errors import CheckpointError, CorpusError
+from framework.storage import Store
+
+Kind = Literal["corpus", "model", "layer", "evaluation", "report"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something an artefact was made from: where it was, and the hash of what it was."""
+
+    path: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an artefact is to be made from. Equal recipes make equal artefacts, so their hash is the artefact's hash."""
+
+    kind: Kind
+    inputs: dict[str, Input]
+    settings: dict[str, Any]
+
+    @property
+    def config_hash(self) -> str:
+        return _hash(self.settings)
+
+    @property
+    def hash(self) -> str:
+        return _hash([self.kind, {role: found.hash for role, found in self.inputs.items()}, self.settings])
+
+
+def is_finished(store: Store, recipe: Recipe) -> bool:
+    """Whether the artefact is there already; raises `CheckpointError` when the folder holds one of another recipe."""
+    if not store.exists("artefact.json"):
+        return False
+    found = store.read_json("artefact.json")
+    if found["hash"] != recipe.hash:
+        raise CheckpointError(
+            f"{store.url}: holds a finished {found['kind']} of another configuration or input; choose another name, or delete it"
+        )
+    return True
+
+
+def finish(store: Store, recipe: Recipe, counts: dict[str, Any], seconds: float) -> None:
+    """Record that the artefact is whole: written last."""
+    record = {
+        "kind": recipe.kind,
+        "name": store.name,
+        "hash": recipe.hash,
+        "config_hash": recipe.config_hash,
+        "inputs": {role: {"path": shown(found.path), "hash": found.hash} for role, found in recipe.inputs.items()},
+        "counts": counts,
+        "seconds": round(seconds, 2),
+        "finished": True,
+        "version": framework.__version__,
+    }
+    store.write_json("artefact.json", record)
+
+
+def input_of(store: Store, kind: Kind) -> Input:
+    """A finished artefact as an input of another; raises `CorpusError` when it is not there or of another kind."""
+    if not store.exists("artefact.json"):
+        raise CorpusError(f"{store.url}: no finished {kind} here; make it first, or check the path")
+    found = store.read_json("artefact.json")
+    if found["kind"] != kind:
+        raise CorpusError(f"{store.url}: holds a {found['kind']}, but a {kind} is needed here")
+    return Input(store.url, found["hash"])
+
+
+def shown(path: str) -> str:
+    """A path as it may stand in a file that others read: the last two parts, not the machine's layout."""
+    return path if "://" in path else "/".join(path.rsplit("/", 2)[-2:])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,138 @@
+"""Run the stages of a description one after the other; finished artefacts are recognised, half-made ones continued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from framework.config import RunConfig, merge, parse
+from framework.corpus.folder import folder_source
+from framework.corpus.pack import Source, pack
+from framework.errors import ConfigError, nearest
+from framework.pipeline.stages import (
+    EvaluateStage,
+    FolderConfig,
+    PhantomConfig,
+    PseudoLabelStage,
+    ReportStage,
+    SourceConfig,
+    TrainStage,
+)
+from framework.storage import Store
+
+Say = Callable[[str], None]
+
+
+def run_stages(run: RunConfig, say: Say = print) -> Store:
+    """Make every artefact of a run below `out/name`; gives that folder. `say` hears one line per stage."""
+    root = Store.at(run.out) / run.name
+    _check_names(run)
+    build_corpus(run, say)
+    for stage in run.stages:
+        say(f"{stage.name}: {stage.stage}")
+        match stage:
+            case TrainStage():
+                _train(run, stage, root, say)
+            case PseudoLabelStage():
+                _pseudo_label(run, stage, root, say)
+            case EvaluateStage():
+                _evaluate(run, stage, root, say)
+            case ReportStage():
+                _report(stage, root, say)
+    return root
+
+
+def build_corpus(run: RunConfig, say: Say) -> None:
+    """Build the corpus from the run's source when there is one."""
+    if run.source is None:
+        return
+    target = Store.at(run.corpus.path)
+    info = pack(describe_source(run.source, target.name), target)
+    say(f"corpus {info.name}: {info.counts['rows']} images, version {info.version}")
+
+
+def describe_source(source: SourceConfig, name: str) -> Source:
+    """The rows that a description of a source stands for."""
+    if source.phantom is not None:
+        return phantom_source(source.phantom, name)
+    assert source.folder is not None
+    return _folder(source.folder, name)
+
+
+def phantom_source(config: PhantomConfig, name: str) -> Source:
+    """The phantom as a source of rows."""
+    from framework.corpus import phantom
+
+    return Source(
+        name=name,
+        fingerprint=f"phantom:{config.images}:{config.size}:{config.seed}",
+        total=config.images,
+        classes=phantom.CLASSES,
+        encoding="bits",
+        labels=phantom.LABELS,
+        channels=3,
+        rows=lambda start: phantom.rows(config.images - start, config.seed, config.size, start),
+    )
+
+
+def stage_run(run: RunConfig, stage: TrainStage, root: Store) -> RunConfig:
+    """The description of one training stage: the run's own with the stage's changes."""
+    changed = merge(run.model_dump(exclude={"source", "stages"}), stage.set)
+    described = parse(changed, RunConfig, f"stage '{stage.name}'")
+    layers = [*described.corpus.layers, *((root / name).url for name in stage.layers)]
+    corpus = described.corpus.model_copy(update={"layers": layers})
+    return described.model_copy(update={"name": stage.name, "out": root.url, "corpus": corpus})
+
+
+def _folder(config: FolderConfig, name: str) -> Source:
+    return folder_source(Store.at(config.path), name, config.classes, config.encoding, config.labels)
+
+
+def _train(run: RunConfig, stage: TrainStage, root: Store, say: Say) -> None:
+    from framework.training.run import train
+
+    store = train(stage_run(run, stage, root))
+    counts: dict[str, Any] = store.read_json("artefact.json")["counts"]
+    say(
+        f"  {counts['labelled_images']} labelled of {counts['train_images']} training images, "
+        f"best validation Dice {counts['best_validation_dice'] or 0:.3f}"
+    )
+
+
+def _pseudo_label(run: RunConfig, stage: PseudoLabelStage, root: Store, say: Say) -> None:
+    from framework.inference.pseudolabel import pseudo_label
+
+    layer = pseudo_label(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
+    counts = layer.read_json("artefact.json")["counts"]
+    say(f"  {counts['rows']} images labelled, {counts['quarantined']} quarantined")
+
+
+def _evaluate(run: RunConfig, stage: EvaluateStage, root: Store, say: Say) -> None:
+    from framework.evaluation.evaluate import evaluate
+
+    summary = evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)
+    for name, scores in summary["predictors"].items():
+        dice = scores["mean"]["dice"]
+        say(
+            f"  {name}: mean Dice {dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}] over {summary['cases']} cases of {stage.split}"
+        )
+
+
+def _report(stage: ReportStage, root: Store, say: Say) -> None:
+    from framework.evaluation.report import write_report
+
+    path = write_report([root], root / f"{stage.name}.html")
+    say(f"report: {path}")
+
+
+def _check_names(run: RunConfig) -> None:
+    """Every stage refers to an earlier one by name."""
+    seen: set[str] = set()
+    for stage in run.stages:
+        wanted = stage.layers if isinstance(stage, TrainStage) else [stage.model] if hasattr(stage, "model") else []
+        for name in wanted:
+            if name not in seen:
+                raise ConfigError(f"stage '{stage.name}' refers to '{name}', which no stage before it makes{nearest(name, seen)}")
+        if stage.name in seen:
+            raise ConfigError(f"two stages are named '{stage.name}'; give each a name of its own")
+        seen.add(stage.name)

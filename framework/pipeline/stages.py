@@ -1,0 +1,89 @@
+"""The stages a run may list, and where its corpus comes from. Each stage makes one artefact from those before it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from framework.inference.settings import PseudoLabelConfig
+
+
+class PhantomConfig(BaseModel):
+    """The built-in phantom as a corpus."""
+
+    model_config = ConfigDict(extra="forbid")
+    images: int = Field(ge=1)
+    size: int = Field(128, ge=32)
+    seed: int = 0
+
+
+class FolderConfig(BaseModel):
+    """A folder of images/, masks/ and labels.csv as a corpus."""
+
+    model_config = ConfigDict(extra="forbid")
+    path: str
+    classes: list[str] | None = None
+    encoding: Literal["ids", "bits"] = "ids"
+    labels: list[str] | None = None
+
+
+class SourceConfig(BaseModel):
+    """What `scantseg run` builds the corpus from when it is not there."""
+
+    model_config = ConfigDict(extra="forbid")
+    phantom: PhantomConfig | None = None
+    folder: FolderConfig | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SourceConfig:
+        if (self.phantom is None) == (self.folder is None):
+            raise ValueError("a source is either phantom or folder")
+        return self
+
+
+class TrainStage(BaseModel):
+    """Train with the run's description; `set` changes keys of it for this stage."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["train"]
+    name: str = "model"
+    layers: list[str] = []
+    """Names of earlier stages whose label layers this one reads."""
+    set: dict[str, Any] = {}
+
+
+class PseudoLabelStage(BaseModel):
+    """Label what has no mask with the model of an earlier stage."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["pseudolabel"]
+    name: str = "pseudo"
+    model: str = "model"
+    settings: PseudoLabelConfig = PseudoLabelConfig()
+
+
+class EvaluateStage(BaseModel):
+    """Score the model of an earlier stage."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["evaluate"]
+    name: str = "evaluation"
+    model: str = "model"
+    split: Literal["train", "val", "test"] = "test"
+
+
+class ReportStage(BaseModel):
+    """One HTML file about all stages before it."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["report"]
+    name: str = "report"
+
+
+Stage = Annotated[TrainStage | PseudoLabelStage | EvaluateStage | ReportStage, Field(discriminator="stage")]
+
+
+def default_stages() -> list[Any]:
+    """Train, evaluate, report."""
+    return [TrainStage(stage="train"), EvaluateStage(stage="evaluate"), ReportStage(stage="report")]

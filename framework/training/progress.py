@@ -1,0 +1,61 @@
+"""A progress bar with time left and images per second, fed by the metric log, wherever the workers are."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from framework.errors import StorageError
+from framework.storage import Store
+from framework.training import metric_log
+
+INTERVAL = 2.0
+"""Seconds between two looks at the log."""
+
+
+@contextlib.contextmanager
+def follow(store: Store, name: str, steps: int) -> Iterator[None]:
+    """Show the progress of a run while the block trains it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    ended = threading.Event()
+    with Progress(*columns, speed_estimate_period=60, redirect_stdout=False, redirect_stderr=False) as progress:
+        task = progress.add_task(name, total=steps, note="starting")
+
+        def look() -> None:
+            records = metric_log.read(store)
+            seen = [r for r in records if "loss" in r]
+            if seen:
+                progress.update(task, completed=seen[-1]["step"], note=_note(seen, records))
+
+        def watch() -> None:
+            while not ended.wait(INTERVAL):
+                with contextlib.suppress(StorageError):  # the log may be between two states; the next look sees it
+                    look()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+            look()
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _note(seen: list[dict], records: list[dict]) -> str:
+    recent = seen[-50:]
+    per_second = sum(r.get("images", 0) for r in recent) / max(1e-9, sum(r["seconds"] for r in recent))
+    scores = [r["validation"]["mean"] for r in records if "validation" in r]
+    dice = f", val Dice {scores[-1]:.3f}" if scores else ""
+    return f"loss {seen[-1]['loss']:.3f}, {per_second:.0f} img/s{dice}"

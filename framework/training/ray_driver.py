@@ -1,0 +1,148 @@
+"""Ray Train around the loop: worker processes, their process group, and their replacement when one is lost."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from typing import Any
+
+from framework import errors
+from framework.config import ComputeConfig, RunConfig, parse
+from framework.errors import ResourceError, ScantsegError, TrainingError
+from framework.storage import Store
+from framework.training.loop import Listener
+
+FAILURE = "failure.json"
+
+
+def start_ray() -> None:
+    """Join the cluster of the environment (a submitted job, `ray start`), or start one on this machine."""
+    import ray
+
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True)
+
+
+def fit_on_ray(run: RunConfig, store: Store, tuning: bool = False) -> None:
+    """Train with `compute.workers` workers; raises the `ScantsegError` that stopped a worker, or `TrainingError`.
+
+    A lost worker is replaced `compute.max_failures` times: the new group goes on from our own last checkpoint.
+    """
+    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import RunConfig as RayRunConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    start_ray()
+    require_resources(run.compute)
+    attempt = uuid.uuid4().hex[:12]
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"run": run.model_dump(), "store": store.url, "attempt": attempt, "tuning": tuning},
+        torch_config=TorchConfig(backend="nccl" if run.compute.gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=run.compute.workers,
+            use_gpu=run.compute.gpu,
+            resources_per_worker=worker_resources(run.compute),
+        ),
+        run_config=RayRunConfig(
+            name=f"{run.name}-{attempt}",
+            storage_path=_ray_storage(store),
+            failure_config=FailureConfig(max_failures=run.compute.max_failures),
+            callbacks=_tune_callbacks() if tuning else None,
+        ),
+    )
+    from framework.training.progress import follow
+
+    try:
+        with follow(store, run.name, run.train.steps):
+            trainer.fit()
+    except TrainingFailedError as error:
+        _raise_failure(store, attempt)
+        raise TrainingError(f"run '{run.name}': {_last_line(error)}; run the same command again to continue") from None
+    _raise_failure(store, attempt)
+
+
+def worker_resources(compute: ComputeConfig) -> dict[str, float]:
+    """What one worker owns."""
+    return {"CPU": compute.cpus_per_worker, **({"GPU": 1} if compute.gpu else {})}
+
+
+def require_resources(compute: ComputeConfig) -> None:
+    """Raise `ResourceError` now where Ray would wait for ever."""
+    import ray
+
+    present = ray.cluster_resources()
+    for kind, each in worker_resources(compute).items():
+        wanted = each * compute.workers
+        if wanted > present.get(kind, 0):
+            raise ResourceError(
+                f"compute: {compute.workers} workers of {each:g} {kind} want {wanted:g} {kind}, the cluster has "
+                f"{present.get(kind, 0):g}; lower compute.workers"
+            )
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One rank. An error for the reader is written down for the driver instead of raised: a retry would not mend it."""
+    from ray.train import get_context
+    from ray.train.torch import get_device
+
+    from framework.training.run import train_worker
+
+    store = Store.at(config["store"])
+    if _failure(store, config["attempt"]):
+        return
+    run = parse(config["run"])
+    local = get_context().get_local_world_size()
+    os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
+    os.environ.setdefault("LOCAL_WORLD_SIZE", str(local))
+    try:
+        train_worker(run, store, get_device(), _tune_listener() if config["tuning"] else _silent)
+    except ScantsegError as error:
+        store.write_json(FAILURE, {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)})
+
+
+def _silent(record: dict[str, Any]) -> None:
+    return
+
+
+def _tune_listener() -> Listener:
+    from ray import train
+
+    def report(record: dict[str, Any]) -> None:
+        train.report(record)
+
+    return report
+
+
+def _tune_callbacks() -> list[Any]:
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    return [TuneReportCallback()]
+
+
+def _ray_storage(store: Store) -> str:
+    """Where Ray keeps its own small state; checkpoints are ours and do not go there."""
+    return f"{store.url}/ray" if not store.is_local else os.path.join(tempfile.gettempdir(), "scantseg-ray")
+
+
+def _failure(store: Store, attempt: str) -> dict[str, str] | None:
+    if not store.exists(FAILURE):
+        return None
+    found = store.read_json(FAILURE)
+    return found if found["attempt"] == attempt else None
+
+
+def _raise_failure(store: Store, attempt: str) -> None:
+    found = _failure(store, attempt)
+    if found is not None:
+        store.remove(FAILURE)
+        raise getattr(errors, found["type"])(found["message"])
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
