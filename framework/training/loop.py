@@ -58,7 +58,6 @@ class Trainer:
         method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes)).to(device)
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         strategy = build_strategy(run.compute.strategy, device, run.train.precision)
-        method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None
         return cls(run, store, data, method, loader, strategy, device, ema, identity(run, data))

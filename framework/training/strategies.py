@@ -66,6 +66,7 @@ class TorchStrategy:
     def wrap(self, method: Method, config: OptimiserConfig) -> None:
         self._clip = config.clip
         for group, module in method.networks.items():
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._modules[group] = module
             self.optimisers[group] = build_optimiser(module.parameters(), config)
             if world_size() > 1:
