@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from framework.corpus.loader import Batch, Stream
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
-from framework.methods.losses import gaussian_ramp
+from framework.methods.losses import gaussian_ramp, hard_labels, planar
 from framework.methods.pair import STREAMS, Pair, cross_teaching, mixed_images, predict_pair, supervised_pair
 from framework.training.collective import total
 
@@ -112,7 +112,7 @@ class Distributions(nn.Module):
         ratio = self.ratios().log()
         if self.config.alignment == "per_class":
             return logits + ratio[-1][None, :, None, None]
-        return logits + ratio[logits.argmax(1)].movedim(-1, 1)
+        return logits + ratio[hard_labels(logits)].movedim(-1, 1)
 
     def threshold(self) -> Tensor:
         """(d) What the confidence of a pixel of each class must reach, `[K]`."""
@@ -145,7 +145,7 @@ class CoDA(Method):
         logits = self.call("pair", mixed_images(batch))
         mask = batch["labelled"].mask
         first, second = (z[len(mask) :] for z in logits)
-        taught = self.teach([z.detach().float() for z in logits], mask)
+        taught = self.teach([planar(z.detach()) for z in logits], mask)
         supervised = supervised_pair((logits[0], logits[1]), batch)
         unsupervised = cross_teaching((first, second), (taught[0].labels, taught[1].labels), (taught[0].keep, taught[1].keep))
         weight = self._weight(step)
@@ -167,7 +167,8 @@ class CoDA(Method):
             rows = self.setting.classes + 1
             distribution.observe(own[:rows], own[rows : 2 * rows], own[-1, 0] / own[-1, 1].clamp_min(1))
             moved = distribution.align(z[n:])
-            aligned.append((moved.softmax(1).amax(1), moved.argmax(1)))
+            highest, labels = moved.max(1)
+            aligned.append(((highest - moved.logsumexp(1)).exp(), labels))
         confidences = total(torch.stack([_class_sums(*a, self.setting.classes) for a in aligned]))
         return [self._filter(*a, c, d) for a, c, d in zip(aligned, confidences, self._each(), strict=True)]
 
@@ -208,22 +209,21 @@ class CoDA(Method):
 
 def _batch_sums(logits: Tensor, mask: Tensor) -> Tensor:
     """(a) Sums over this rank `[2 (K + 1) + 1, K]`: labelled rows, unlabelled rows, then labelled confidence and its count."""
-    n = len(mask)
+    n, valid = len(mask), mask != IGNORE
     probability = logits.softmax(1)
-    labelled = _conditional_sums(probability[:n], mask != IGNORE)
-    unlabelled = _conditional_sums(probability[n:], torch.ones_like(probability[n:, 0], dtype=torch.bool))
-    valid = mask != IGNORE
+    labelled = _conditional_sums(probability[:n] * valid[:, None])  # pixels of 255 add nothing
     last = torch.zeros_like(labelled[:1])
     last[0, 0], last[0, 1] = (probability[:n].amax(1) * valid).sum(), valid.sum()
-    return torch.cat([labelled, unlabelled, last])
+    return torch.cat([labelled, _conditional_sums(probability[n:]), last])
 
 
-def _conditional_sums(probability: Tensor, valid: Tensor) -> Tensor:
-    """Sums `[K + 1, K]` of probabilities `[B, K, H, W]` over valid pixels by predicted class, and over all of them."""
+def _conditional_sums(probability: Tensor) -> Tensor:
+    """Sums `[K + 1, K]` of probabilities over pixels by their predicted class, and over all of them."""
     classes = probability.shape[1]
-    flat = probability.movedim(1, -1).reshape(-1, classes)[valid.flatten()]
+    labels = hard_labels(probability).flatten()
+    flat = probability.movedim(1, -1).reshape(-1, classes)
     # Not a matrix product: under autocast that would sum in bfloat16.
-    by_class = flat.new_zeros(classes, classes).index_add_(0, flat.argmax(1), flat)
+    by_class = flat.new_zeros(classes, classes).index_add_(0, labels, flat)
     return torch.cat([by_class, by_class.sum(0, keepdim=True)])
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from framework.corpus.loader import Batch, Stream
 from framework.methods.contract import Method, Setting, Update
-from framework.methods.losses import gaussian_ramp
+from framework.methods.losses import gaussian_ramp, hard_labels, planar
 from framework.methods.pair import STREAMS, Pair, cross_teaching, mixed_images, predict_pair, supervised_pair
 
 
@@ -40,7 +40,7 @@ class CPS(Method):
         first, second = self.call("pair", mixed_images(batch))
         supervised = supervised_pair((first, second), batch)
         n = len(batch["labelled"].mask)
-        labels = (first[n:].detach().argmax(1), second[n:].detach().argmax(1))
+        labels = (hard_labels(planar(first[n:])), hard_labels(planar(second[n:])))
         unsupervised = cross_teaching((first[n:], second[n:]), labels, (None, None))
         weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
         metrics = {

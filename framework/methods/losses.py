@@ -17,23 +17,35 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
     Soft Dice has squared probabilities below the line and takes each class over the whole batch; pixels of 255 do not count.
     """
-    logits = logits.float()
     classes = logits.shape[1]
     valid = mask != IGNORE
-    entropy = F.cross_entropy(logits, mask, ignore_index=IGNORE, reduction="sum")
-    probability = logits.softmax(1) * valid[:, None]
-    truth = F.one_hot(mask.masked_fill(~valid, 0), classes).movedim(-1, 1) * valid[:, None]
-    space = (0, 2, 3)
-    overlap = (probability * truth).sum(space)
-    sizes = probability.square().sum(space) + truth.sum(space)
-    sums = differentiable_total(torch.cat([entropy[None], valid.sum()[None].float(), overlap, sizes]))
+    truth = mask.masked_fill(~valid, 0)
+    log_probability = planar(logits).log_softmax(1) * valid[:, None]
+    probability = log_probability.exp() * valid[:, None]
+    hit = probability.gather(1, truth[:, None])
+    entropy = -log_probability.gather(1, truth[:, None]).sum()
+    flat = truth.flatten()
+    overlap = probability.new_zeros(classes).index_add(0, flat, hit.flatten())
+    pixels = probability.new_zeros(classes).index_add(0, flat, valid.flatten().float())
+    sizes = probability.square().sum((0, 2, 3)) + pixels
+    sums = differentiable_total(torch.cat([entropy[None], pixels.sum()[None], overlap, sizes]))
     dice = (2 * sums[2 : 2 + classes] + 1e-5) / (sums[2 + classes :] + 1e-5)
     return 0.5 * (sums[0] / sums[1].clamp_min(1) + 1 - dice.mean())
 
 
+def planar(logits: Tensor) -> Tensor:
+    """Logits as float32 with one plane per class, on which reductions over few classes are several times faster."""
+    return logits.to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def hard_labels(logits: Tensor) -> Tensor:
+    """The most probable class `[B, H, W]`; `max` because torch's `argmax` is eight times slower on processors."""
+    return logits.detach().max(1).indices
+
+
 def pixel_entropy(logits: Tensor, label: Tensor, keep: Tensor | None = None) -> Tensor:
     """Cross-entropy against hard labels `[B, H, W]`, summed over the pixels in `keep` and divided by all pixels."""
-    entropy = F.cross_entropy(logits.float(), label, reduction="none")
+    entropy = F.cross_entropy(planar(logits), label, reduction="none")
     return (entropy if keep is None else entropy * keep).mean()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class UNetConfig(BaseModel):
-    """At its default widths 1.1 M parameters."""
+    """At its default widths 1.4 M parameters."""
 
     model_config = ConfigDict(extra="forbid")
     name: Literal["unet"] = "unet"

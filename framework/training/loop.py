@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -150,20 +151,21 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
     log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
     validator = Validator(trainer.data, config.batch, trainer.device)
     pending: list[tuple[int, dict[str, Tensor | float]]] = []
-    batches = trainer.loader.run(trainer.step, config.steps)
-    mark = time.perf_counter()
-    for batch in batches:
-        batch = {name: stream.to(trainer.device) for name, stream in batch.items()}
-        waited = time.perf_counter() - mark
-        metrics: dict[str, Tensor | float] = dict(trainer.train_step(batch))
-        now = time.perf_counter()
-        images = float(config.batch * len(batch))
-        lr = rate(trainer.step, config.steps, trainer.run.optimiser)
-        metrics |= {"lr": lr, "images": images, "seconds": now - mark, "wait": waited}
-        trainer.step += 1
-        pending.append((trainer.step, metrics))
-        _periodic(trainer, log, validator, pending, listener)
-        mark = time.perf_counter()
+    end = time.perf_counter()
+    with contextlib.closing(trainer.loader.run(trainer.step, config.steps)) as batches:
+        while trainer.step < config.steps:
+            begin = time.perf_counter()
+            batch = {name: stream.to(trainer.device) for name, stream in next(batches).items()}
+            waited = time.perf_counter() - begin
+            metrics: dict[str, Tensor | float] = dict(trainer.train_step(batch))
+            lr = rate(trainer.step, config.steps, trainer.run.optimiser)
+            trainer.step += 1
+            now = time.perf_counter()
+            # From end to end, so that the seconds of all steps add up to the whole run, its log and checkpoints included.
+            metrics |= {"lr": lr, "images": float(config.batch * len(batch)), "seconds": now - end, "wait": waited}
+            pending.append((trainer.step, metrics))
+            end = now
+            _periodic(trainer, log, validator, pending, listener)
     if log is not None:
         log.close()
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from framework.corpus import augment
 from framework.corpus.schema import IGNORE
 from framework.corpus.training_set import TrainingSet
+from framework.methods.losses import hard_labels
 from framework.training.collective import rank, total, world_size
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Validator:
         mask = augment.pad_masks([s.mask for s in samples], self.data.config.size).to(self.device)
         image = augment.standardise(image).to(memory_format=torch.channels_last)
         probabilities = predict(trainer, image)
-        labels = probabilities.argmax(1)
+        labels = hard_labels(probabilities)
         cases = self.cases[part].to(self.device)
         for k in range(sums.shape[2]):
             hit, true = (labels == k) & (mask != IGNORE), mask == k
