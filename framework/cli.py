@@ -19,6 +19,9 @@ app = typer.Typer(
     add_completion=False,
     help="Medical image segmentation with few masks and many images.",
 )
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, by the convention of shells: 128 + SIGINT."""
+
 corpus_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Build and look at corpora.")
 app.add_typer(corpus_app, name="corpus")
 
@@ -55,7 +58,7 @@ def pseudolabel(
     actors: Annotated[int, typer.Option(help="Processes that hold the model.", min=1)] = 1,
     batch: Annotated[int, typer.Option(help="Images per forward pass.", min=1)] = 32,
     gpu: Annotated[bool, typer.Option(help="One GPU per actor.")] = False,
-    error_budget: Annotated[float, typer.Option(help="Share of unreadable rows over which the job gives up.")] = 0.01,
+    error_budget: Annotated[float, typer.Option(help="Share of unreadable rows over which the job gives up.", min=0, max=1)] = 0.01,
 ) -> None:
     """Label the training images that have no mask with a model, streamed by Ray Data."""
     from framework.inference.pseudolabel import pseudo_label
@@ -131,7 +134,7 @@ def corpus_build(
 def corpus_phantom(
     images: Annotated[int, typer.Option(help="How many images.", min=1)],
     out: Annotated[str, typer.Option(help="Folder of the corpus (local or s3://).")] = "corpora/phantom",
-    seed: Annotated[int, typer.Option(help="Another seed draws other patients.")] = 0,
+    seed: Annotated[int, typer.Option(help="Another seed draws other patients.", min=0, max=2**63 - 1)] = 0,
     size: Annotated[int, typer.Option(help="Pixels of a side.", min=32)] = 128,
     shard_mb: Annotated[float, typer.Option(help="Size of a Parquet shard in MB.", min=0.01)] = 256,
 ) -> None:
@@ -158,10 +161,12 @@ def corpus_inspect(
 
     from framework.corpus.inspect import contact_sheet, describe, layer_masks
     from framework.corpus.reader import Corpus
+    from framework.storage import Store
 
     opened = Corpus.open(corpus)
     Console().print(describe(opened))
-    Path(out).write_bytes(contact_sheet(opened, count, masks=layer_masks(opened, layer) if layer else None))
+    sheet = contact_sheet(opened, count, masks=layer_masks(opened, layer) if layer else None)
+    Store.at(Path(out).parent).write_bytes(Path(out).name, sheet)
     typer.echo(f"contact sheet: {out}")
 
 
@@ -172,6 +177,10 @@ def main() -> None:
     except ScantsegError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)
+    except SystemExit as end:  # typer turns Ctrl-C into this exit code and says nothing
+        if end.code == INTERRUPTED:
+            typer.secho("interrupted: the same command again continues", fg="yellow", err=True)
+        raise
 
 
 def _pack(source, target, shard_mb: float, error_budget: float) -> None:  # type: ignore[no-untyped-def]
@@ -206,13 +215,11 @@ def _print_scores(summary: dict) -> None:
     from rich.table import Table
 
     unit = summary["unit"]
-    title = f"{summary['split']}, {summary['cases']} cases, mean [95 % interval]"
-    table = Table("predictor", "structure", "Dice", "IoU", f"HD95 ({unit})", f"ASD ({unit})", title=title)
+    title = f"{summary['split']}: mean over {summary['cases']} cases [95 % interval]"
+    table = Table("predictor", "structure", "Dice", f"HD95 ({unit})", title=title)
     for predictor, structures in summary["predictors"].items():
         for structure, metrics in structures.items():
-            cells = [
-                f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" for m in (metrics[k] for k in ("dice", "iou", "hd95", "asd"))
-            ]
+            cells = (f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" for m in (metrics["dice"], metrics["hd95"]))
             table.add_row(predictor, structure, *cells)
     Console().print(table)
 

@@ -26,13 +26,13 @@ class TrainConfig(BaseModel):
     """How long, how much at once, and how often to look."""
 
     model_config = ConfigDict(extra="forbid")
-    steps: int = Field(1000, ge=1)
-    batch: int = Field(8, ge=1)
+    steps: int = Field(default=1000, ge=1)
+    batch: int = Field(default=8, ge=1)
     """Images of each stream in a step, over all workers."""
-    ema: float = Field(0.0, ge=0, lt=1)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of averaged weights, used for validation and prediction; 0 turns them off."""
-    validate_every: int = Field(200, ge=1)
-    checkpoint_every: int = Field(200, ge=1)
+    validate_every: int = Field(default=200, ge=1)
+    checkpoint_every: int = Field(default=200, ge=1)
     select: Literal["last", "best"] = "last"
     """Which checkpoint becomes the model: the last, or the best on the validation split."""
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -42,12 +42,12 @@ class ComputeConfig(BaseModel):
     """Where a run happens; nothing here changes its result."""
 
     model_config = ConfigDict(extra="forbid")
-    workers: int = Field(1, ge=0)
+    workers: int = Field(default=1, ge=0)
     """Ray Train workers; 0 trains in this process without Ray."""
-    cpus_per_worker: int = Field(1, ge=1)
+    cpus_per_worker: int = Field(default=1, ge=1)
     gpu: bool = False
     strategy: StrategyConfig = StrategyConfig()
-    max_failures: int = Field(2, ge=0)
+    max_failures: int = Field(default=2, ge=0)
     """How often a lost worker is replaced before the run gives up."""
 
 
@@ -85,21 +85,36 @@ class RunConfig(BaseModel):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-def load_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it. Raises `ConfigError`."""
+def load_yaml(path: str | Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it (`within`: those that include this one).
+
+    Raises `ConfigError`.
+    """
     path = Path(path)
+    if path.resolve() in within:
+        raise ConfigError(f"{path}: includes itself; take it out of its 'include', or out of that of a file it includes")
+    value = _read_yaml(path)
+    names = value.pop("include", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: 'include' is {names!r}; it is a list of file names, such as [base.yaml]")
+    merged: dict[str, Any] = {}
+    for name in names:
+        merge(merged, load_yaml(path.parent / name, (*within, path.resolve())))
+    return merge(merged, value)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(path.read_text())
-    except OSError:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file; those here: {_yaml_files(path)}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
-    merged: dict[str, Any] = {}
-    for name in value.pop("include", []):
-        merge(merged, load_yaml(path.parent / name))
-    return merge(merged, value)
+        raise ConfigError(f"{path}: holds no keys; a configuration is a mapping of keys to values")
+    return value
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +150,7 @@ def parse(value: dict[str, Any], model: Any = RunConfig, where: str = "configura
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_explain(e, model) for e in error.errors()[:3])) from None
+        raise ConfigError(f"{where}: " + "; ".join(_explain(fault, model) for fault in error.errors()[:3])) from None
 
 
 def load_run(path: str | Path, assignments: Sequence[str] = ()) -> RunConfig:
@@ -157,21 +172,55 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
 
 
-def _explain(error: Any, model: Any) -> str:
-    # Discriminated unions put the chosen variant's name into the location; a reader's key does not have it.
-    parts = [str(part) for part in error["loc"]]
-    keys = set(known_keys(model)) if isinstance(model, type) else set()
-    dotted = ".".join(part for i, part in enumerate(parts) if not _is_variant(parts, i, keys))
-    if error["type"] == "extra_forbidden":
-        known = {k.rsplit(".", 1)[-1] for k in keys if k.rpartition(".")[0] == dotted.rpartition(".")[0]}
-        return f"unknown key '{dotted}'{nearest(dotted.rsplit('.', 1)[-1], known)}"
-    if error["type"] == "missing":
+def _explain(fault: Any, model: Any) -> str:
+    """One fault that pydantic found, for somebody who sees keys and not classes."""
+    dotted, beside = _locate(fault["loc"], model)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key '{dotted}'{nearest(str(fault['loc'][-1]), beside)}"
+    if fault["type"] == "missing":
         return f"key '{dotted}' is missing"
-    return f"key '{dotted}' is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    if fault["type"].startswith("union_tag"):
+        return _explain_choice(dotted, **fault["ctx"])
+    message = fault["msg"].removeprefix("Value error, ").split(" or instance of ")[0]
+    message = message[0].lower() + message[1:]
+    return f"key '{dotted}' is {_brief(fault['input'])}: {message}" if dotted else message
 
 
-def _is_variant(parts: list[str], i: int, keys: set[str]) -> bool:
-    return i > 0 and ".".join(parts[: i + 1]) not in keys and ".".join(parts[:i]) in keys and i < len(parts) - 1
+def _explain_choice(dotted: str, discriminator: str, tag: str | None = None, expected_tags: str = "") -> str:
+    """The key that chooses one of several descriptions, such as `method.name`, is missing or wrong."""
+    key = f"{dotted}.{discriminator}".replace("'", "").removesuffix("()")
+    if tag is None:
+        return f"key '{key}' is missing"
+    known = [name.strip("'") for name in expected_tags.split(", ")]
+    return f"key '{key}' is '{tag}'{nearest(tag, known)}"
+
+
+def _locate(parts: Sequence[str | int], model: Any) -> tuple[str, list[str]]:
+    """A place in a description as a reader writes it, such as `stages[1].name`, and the keys that are known there.
+
+    Pydantic's places also hold the name of the description that was chosen from several, which is not a key.
+    """
+    dotted, models, known = "", _models(model), []
+    for i, part in enumerate(parts):
+        fields = {name: info for found in models for name, info in found.model_fields.items()}
+        if isinstance(part, int):
+            dotted += f"[{part}]"
+        elif part in fields or i == len(parts) - 1:
+            dotted += f".{part}"
+            known = list(fields)
+            models = _models(fields[part].annotation) if part in fields else []
+        else:
+            models = [found for found in models if _is_called(found, part)]
+    return dotted.lstrip("."), known
+
+
+def _is_called(model: type[BaseModel], tag: str) -> bool:
+    return any(tag in getattr(info.annotation, "__args__", ()) for info in model.model_fields.values())
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

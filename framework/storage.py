@@ -18,7 +18,7 @@ from framework.errors import StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow.fs import FileSystem
+    from pyarrow.fs import FileInfo, FileSystem
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,16 @@ class Store:
 
     @classmethod
     def at(cls, url: str | os.PathLike[str] | Store) -> Store:
-        """A store from a local path or `s3://bucket/folder`; raises `StorageError` for other schemes."""
+        """A store from a local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for other schemes."""
         if isinstance(url, Store):
             return url
         text = os.fspath(url)
         scheme = text.partition("://")[0] if "://" in text else ""
         if scheme not in ("", "s3"):
             raise StorageError(f"'{text}': storage '{scheme}://' is not known; use a local path or s3://bucket/folder")
-        return cls(text.rstrip("/") if scheme else os.path.abspath(text))
+        if scheme and not text.removeprefix("s3://").strip("/"):
+            raise StorageError(f"'{text}': names no bucket; use s3://bucket/folder")
+        return cls(text.rstrip("/") if scheme else os.path.abspath(os.path.expanduser(text)))
 
     def __truediv__(self, child: str) -> Store:
         return Store(f"{self.url}/{child}")
@@ -66,11 +68,17 @@ class Store:
 
     def names(self) -> list[str]:
         """Names of files and folders directly beneath, sorted; empty when the folder does not exist."""
+        return sorted(info.base_name for info in self._beneath() if info.base_name)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file directly beneath, by sorted name; folders and dangling links are left out."""
+        return {info.base_name: info.size for info in sorted(self._beneath(), key=lambda info: info.path) if info.is_file}
+
+    def _beneath(self) -> list[FileInfo]:
         from pyarrow.fs import FileSelector
 
         with self._explained():
-            infos = self.filesystem.get_file_info(FileSelector(self.path(), allow_not_found=True))
-        return sorted(info.base_name for info in infos if info.base_name)
+            return self.filesystem.get_file_info(FileSelector(self.path(), allow_not_found=True))
 
     def read_bytes(self, name: str) -> bytes:
         with self._explained(name), self.filesystem.open_input_file(self.path(name)) as file:
@@ -121,10 +129,14 @@ class Store:
         self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
     def read_table(self, name: str) -> pa.Table:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with self._explained(name):
-            return pq.read_table(self.path(name), filesystem=self.filesystem)
+        try:
+            with self._explained(name):
+                return pq.read_table(self.path(name), filesystem=self.filesystem)
+        except pa.ArrowInvalid as error:
+            raise StorageError(f"{self.url}/{name}: not a readable Parquet file ({_short(error)}); the file is damaged") from None
 
     def write_table(self, name: str, table: pa.Table) -> None:
         import pyarrow.parquet as pq
@@ -162,10 +174,15 @@ class Store:
             raise StorageError(f"{where}: permission denied ({_short(error)}); check owner, mode or credentials") from None
         except OSError as error:
             raise StorageError(f"{where}: {_short(error)}; check that the place exists and is writable") from None
+        except Exception as error:
+            if not type(error).__module__.startswith("botocore."):
+                raise
+            raise StorageError(f"{where}: {_short(error)}; check credentials, network and AWS_ENDPOINT_URL") from None
 
 
 def _short(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0][:200]
 
 
 @lru_cache(maxsize=2)

@@ -21,15 +21,15 @@ class AugmentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
     flip: bool = True
     quarter_turns: bool = True
-    rotate: float = Field(0.0, ge=0, le=180)
+    rotate: float = Field(default=0.0, ge=0, le=180)
     """Largest further rotation, degrees."""
-    scale: float = Field(0.0, ge=0, lt=1)
+    scale: float = Field(default=0.0, ge=0, lt=1)
     """Largest relative change of size, each axis on its own."""
-    gain: float = Field(0.0, ge=0, lt=1)
+    gain: float = Field(default=0.0, ge=0, lt=1)
     """Weak view: largest relative change of contrast and shift of brightness, in standard deviations."""
-    strong: float = Field(0.5, ge=0, lt=1)
+    strong: float = Field(default=0.5, ge=0, lt=1)
     """Strong view: the same, larger."""
-    blur: float = Field(1.5, ge=0)
+    blur: float = Field(default=1.5, ge=0)
     """Strong view: largest standard deviation of the Gaussian blur, pixels."""
 
 

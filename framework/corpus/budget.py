@@ -15,7 +15,7 @@ class BudgetConfig(BaseModel):
     """How many training groups (patients) keep their masks."""
 
     model_config = ConfigDict(extra="forbid")
-    share: float = Field(1.0, ge=0, le=1)
+    share: float = Field(default=1.0, ge=0, le=1)
     """Share of the training groups that have masks."""
     stratify: str | None = None
     """Image-level label whose values are spread evenly; None: the first that is one value per patient, else the first."""

@@ -7,7 +7,7 @@ import warnings
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from framework.corpus.schema import IGNORE
 from framework.errors import RowError
@@ -15,11 +15,15 @@ from framework.errors import RowError
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded (decompression bombs)."""
 
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000")
+"""Kinds of file that are opened at all: formats that can run programs, such as EPS, are not among them."""
+
 
 def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarray:
     """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures.
 
-    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped). Raises `RowError`.
+    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped; 16-bit colour is read with 8 bits).
+    Raises `RowError`.
     """
     picture = _open(data, "image")
     if picture.mode.startswith(("I", "F")):
@@ -32,10 +36,13 @@ def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarr
 
 
 def decode_mask(data: bytes, shape: tuple[int, int], classes: int, encoding: Literal["ids", "bits"]) -> np.ndarray:
-    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` when it does not fit the image."""
+    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` when it does not fit the image.
+
+    Masks of 1, 8 or 16 bits and of palette indices will do, as long as their values are known.
+    """
     picture = _open(data, "mask")
-    if picture.mode not in ("1", "L", "P", "I", "I;16"):
-        raise RowError(f"mask has mode {picture.mode}: needs one channel of class ids, not colours")
+    if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
+        raise RowError(f"mask has mode {picture.mode}: needs one channel of class ids, not colours; save it as 8-bit grey")
     mask = np.asarray(picture).astype(np.int64)
     if mask.shape != tuple(shape):
         raise RowError(f"mask is {_size(mask.shape)} but its image is {_size(shape)}")
@@ -67,17 +74,21 @@ def _open(data: bytes, what: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
         if picture.width * picture.height > MAX_PIXELS:
             raise RowError(f"{what} is {picture.width} x {picture.height}: over the limit of {MAX_PIXELS // 10**6} megapixels")
+        if (pages := getattr(picture, "n_frames", 1)) > 1:
+            raise RowError(f"{what} file has {pages} pages: save each as a picture of its own")
         picture.load()
+    except RowError:
+        raise
     except Image.DecompressionBombError:
         raise RowError(f"{what} is over the limit of {MAX_PIXELS // 10**6} megapixels") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, RowError):
-            raise
-        reason = "not a picture" if "cannot identify" in str(error) else f"truncated or damaged ({str(error)[:80]})"
-        raise RowError(f"{what} file cannot be read: {reason}") from None
+    except UnidentifiedImageError:
+        raise RowError(f"{what} file cannot be read: not a picture of a known kind ({', '.join(FORMATS)})") from None
+    except Exception as error:  # on damaged bytes, Pillow's decoders raise whatever their parsing stumbles over
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        raise RowError(f"{what} file cannot be read: truncated or damaged ({reason})") from None
     return picture
 
 

@@ -42,6 +42,8 @@ class Layer:
             )
         self.store = store
         self.artefact: dict[str, Any] = store.read_json("artefact.json")
+        if self.artefact["kind"] != "layer":
+            raise CorpusError(f"{store.url}: holds a {self.artefact['kind']}, not a label layer; check the name")
         made_for = self.artefact["inputs"]["corpus"]["hash"]
         if made_for != corpus.info.version:
             raise CorpusError(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framework.corpus.decode import decode_image, decode_mask
-from framework.corpus.schema import ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
+from framework.corpus.schema import IGNORE, ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
 from framework.errors import CorpusError, RowError
 from framework.storage import Store
 
@@ -51,7 +51,8 @@ class _Progress:
     quarantine: list[dict[str, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     digest: str = ""
-    highest: int = 1
+    highest: int = 0
+    ignored: int = 0
     sums: list[list[float]] = field(default_factory=lambda: [[0.0] * 3, [0.0] * 3])
     pixels: int = 0
 
@@ -65,22 +66,32 @@ def pack(
 ) -> CorpusInfo:
     """Write the corpus, or finish one that was interrupted, or recognise one that is there.
 
-    Unreadable rows go to `quarantine.parquet`; raises `CorpusError` when their share exceeds `error_budget` (nothing is
-    lost: the same command with a larger budget continues), when nothing is left, or when `out` holds another source.
+    Unreadable rows go to `quarantine.parquet`; raises `CorpusError` as soon as they are more than `error_budget` of all rows
+    (nothing is lost: the same command with a larger budget continues), when nothing is left, or when `out` holds another
+    source.
     `advance` is told how many rows are through.
     """
     if out.exists("corpus.json"):
         return _recognised(source, out)
-    progress = _Progress(source.fingerprint)
-    if out.exists("building.json"):
-        progress = _Progress(**out.read_json("building.json"))
-        _require_same(source, progress.fingerprint, out)
+    out.require_writable()
+    progress = _begun(source, out)
     advance(progress.taken)
     for items in _shards(source.rows(progress.taken), shard_mb * 2**20):
         _write_shard(source, items, out, progress)
         out.write_json("building.json", asdict(progress))
         advance(len(items))
-    return _finish(source, out, progress, error_budget)
+        if len(progress.quarantine) > error_budget * source.total:
+            break
+    _close_quarantine(progress, source.total, out, error_budget)
+    return _finish(source, out, progress)
+
+
+def _begun(source: Source, out: Store) -> _Progress:
+    if not out.exists("building.json"):
+        return _Progress(source.fingerprint)
+    progress = _Progress(**out.read_json("building.json"))
+    _require_same(source, progress.fingerprint, out)
+    return progress
 
 
 def _recognised(source: Source, out: Store) -> CorpusInfo:
@@ -91,7 +102,10 @@ def _recognised(source: Source, out: Store) -> CorpusInfo:
 
 def _require_same(source: Source, fingerprint: str, out: Store) -> None:
     if source.fingerprint != fingerprint:
-        raise CorpusError(f"{out.url}: holds a corpus from another source or with other options; choose another folder")
+        raise CorpusError(
+            f"{out.url}: holds a corpus from another source, one that changed since, or other options; "
+            "choose another folder, or delete it"
+        )
 
 
 def _shards(rows: Iterable[dict[str, Any] | Reject], size: float) -> Iterator[list[dict[str, Any] | Reject]]:
@@ -135,8 +149,9 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
     if row["mask"] is not None:
         classes = 9 if source.encoding == "bits" and source.classes is None else len(source.classes or range(255))
         mask = decode_mask(row["mask"], image.shape[:2], classes, source.encoding)
-        ids = mask[mask != 255] if source.encoding == "ids" else mask
+        ids = mask[mask != IGNORE] if source.encoding == "ids" else mask
         progress.highest = max(progress.highest, int(ids.max(initial=0)))
+        progress.ignored += mask.size - ids.size
     _count(row, image, progress)
 
 
@@ -155,20 +170,28 @@ def _count(row: dict[str, Any], image: np.ndarray, progress: _Progress) -> None:
     progress.digest = hashlib.sha256("\n".join([progress.digest, *map(str, identity), mask]).encode()).hexdigest()
 
 
-def _finish(source: Source, out: Store, progress: _Progress, error_budget: float) -> CorpusInfo:
-    bad, total = len(progress.quarantine), progress.taken
+def _close_quarantine(progress: _Progress, total: int, out: Store, error_budget: float) -> None:
+    """Write `quarantine.parquet`; raises when it holds too much."""
     table = pa.Table.from_pylist(progress.quarantine, schema=pa.schema([("id", pa.string()), ("reason", pa.string())]))
     out.write_table("quarantine.parquet", table)
-    if bad > error_budget * total:
+    if len(progress.quarantine) > error_budget * total:
         first = progress.quarantine[0]
         raise CorpusError(
-            f"{out.url}: {bad} of {total} rows cannot be used, over the error budget of {error_budget:.0%} "
-            f"(first: '{first['id']}': {first['reason']}); mend them and build into a new folder, or run again with a larger --error-budget"
+            f"{out.url}: {len(progress.quarantine)} rows cannot be used, over the error budget of {error_budget:.1%} of {total} "
+            f"(first: '{first['id']}': {first['reason']}; all: quarantine.parquet there); "
+            "mend them and build into a new folder, or run again with a larger --error-budget"
         )
+
+
+def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
     if not progress.shards:
         raise CorpusError(f"{out.url}: the source has no usable row; nothing to pack")
     if not progress.counts.get("train"):
         raise CorpusError(f"{out.url}: no row is in split 'train'; check the column 'split' of labels.csv")
+    if progress.ignored and not progress.highest:
+        raise CorpusError(
+            f"{out.url}: the masks hold no class id but 0, and {IGNORE} means 'ignore'; save them with 1 for the first structure"
+        )
     info = CorpusInfo(
         name=source.name,
         classes=source.classes or _default_classes(source.encoding, progress.highest),
@@ -176,7 +199,7 @@ def _finish(source: Source, out: Store, progress: _Progress, error_budget: float
         labels=source.labels,
         channels=source.channels,
         intensity=_intensity(progress, source.channels),
-        counts={**progress.counts, "quarantined": bad},
+        counts={**progress.counts, "quarantined": len(progress.quarantine)},
         fingerprint=source.fingerprint,
         version=progress.digest[:16],
         shards=progress.shards,
@@ -187,7 +210,7 @@ def _finish(source: Source, out: Store, progress: _Progress, error_budget: float
 
 
 def _default_classes(encoding: str, highest: int) -> list[str]:
-    count = highest if encoding == "ids" else highest.bit_length()
+    count = max(1, highest if encoding == "ids" else highest.bit_length())
     return ["background", *(f"class {i}" for i in range(1, count + 1))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,7 @@ class ShardReader:
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._lock = threading.Lock()
         tables, self._places = [], {}
-        for shard, name in enumerate(self.files):
+        for shard in range(len(self.files)):
             with self._open(shard) as file:
                 tables.append(file.read(columns=list(light)))
                 ids = iter(tables[-1]["id"].to_pylist())
@@ -59,12 +60,16 @@ class ShardReader:
             self._groups.move_to_end((shard, group))
             return self._groups[shard, group]
 
-    def _open(self, shard: int) -> pq.ParquetFile:
+    @contextlib.contextmanager
+    def _open(self, shard: int) -> Iterator[pq.ParquetFile]:
         name = self.files[shard]
         try:
-            return pq.ParquetFile(self.store.path(name), filesystem=self.store.filesystem, pre_buffer=False)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"{self.store.url}/{name}: shard cannot be read ({str(error).splitlines()[0]})") from None
+            with pq.ParquetFile(self.store.path(name), filesystem=self.store.filesystem, pre_buffer=False) as file:
+                yield file
+        except (OSError, pa.ArrowException) as error:
+            raise StorageError(
+                f"{self.store.url}/{name}: shard is missing or damaged ({str(error).splitlines()[0][:120]}); make it again"
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ class CorpusConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
     path: str
     """Local folder or s3://…"""
-    size: int = Field(96, ge=16)
+    size: int = Field(default=96, ge=16)
     """Images are resized to size x size pixels for the network; predictions are resized back."""
     layers: list[str] = []
     """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
     budget: BudgetConfig = BudgetConfig()
-    cache_mb: float = Field(1024, gt=0)
+    cache_mb: float = Field(default=1024, gt=0)
     """Memory of each worker for decoded images."""
 
 

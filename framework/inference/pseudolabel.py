@@ -7,6 +7,7 @@ them out; a row that cannot be read becomes a part of the quarantine with its re
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -173,13 +174,12 @@ def _run(
     predictor.require_fits(corpus.info)
     start_ray()
     DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     _require_processors(config)
     paths = [corpus.store.path(name) for name in corpus.info.shards]
     decode = Decode(ray.put(wanted), corpus.info.channels, predictor.run.corpus.size)
     stream = (
-        ray.data.read_parquet(
-            paths, columns=["id", "image"], filesystem=corpus.store.filesystem, ray_remote_args={"num_cpus": TASK_CPUS}
-        )
+        ray.data.read_parquet(paths, columns=["id", "image"], filesystem=corpus.store.filesystem, num_cpus=TASK_CPUS)
         .map_batches(decode, batch_size=config.batch, num_cpus=TASK_CPUS)
         .map_batches(
             Infer,

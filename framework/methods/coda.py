@@ -78,7 +78,7 @@ class Distributions(nn.Module):
         self.register_buffer("expected", torch.full((classes,), -1.0))  # -1: not yet observed
         self.register_buffer("overall", torch.tensor(-1.0))
         self.register_buffer("seen", torch.zeros(2, classes + 1))  # updates of each row, labelled and unlabelled
-        self.register_buffer("kept", torch.ones(2, classes))  # this rank's last batch: pixels kept and all, by class
+        self.register_buffer("kept", torch.ones(2, classes), persistent=False)  # this rank's last batch: pixels kept and all, by class
 
     def observe(self, labelled: Tensor, unlabelled: Tensor, confidence: Tensor) -> None:
         """(b) Move the averages by global sums `[K + 1, K]` of probabilities and the labelled mean confidence."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag
 from torch import Tensor, nn
 
 from framework.corpus.order import key
@@ -26,7 +26,14 @@ class SmpConfig(BaseModel):
     """Start from ImageNet weights, downloaded when they are not in the cache."""
 
 
-NetworkConfig = Annotated[UNetConfig | SmpConfig, Field(discriminator="name")]
+def name(value: Any) -> str:
+    """Settings without a name are the small U-Net's."""
+    return value.get("name", "unet") if isinstance(value, dict) else value.name
+
+
+NetworkConfig = Annotated[
+    Annotated[UNetConfig, Tag("unet")] | Annotated[SmpConfig, Tag("smp")], Discriminator(name)
+]
 
 
 def build_network(config: UNetConfig | SmpConfig, channels: int, classes: int, seed: int, member: int) -> nn.Module:

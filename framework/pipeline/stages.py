@@ -14,8 +14,8 @@ class PhantomConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     images: int = Field(ge=1)
-    size: int = Field(128, ge=32)
-    seed: int = 0
+    size: int = Field(default=128, ge=32)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class FolderConfig(BaseModel):

@@ -41,7 +41,7 @@ def fit_on_ray(run: RunConfig, store: Store, tuning: bool = False) -> None:
     attempt = uuid.uuid4().hex[:12]
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"run": run.model_dump(), "store": store.url, "attempt": attempt, "tuning": tuning},
+        train_loop_config={"run": anchored(run).model_dump(), "store": store.url, "attempt": attempt, "tuning": tuning},
         torch_config=TorchConfig(backend="nccl" if run.compute.gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=run.compute.workers,
@@ -50,7 +50,7 @@ def fit_on_ray(run: RunConfig, store: Store, tuning: bool = False) -> None:
         ),
         run_config=RayRunConfig(
             name=f"{run.name}-{attempt}",
-            storage_path=_ray_storage(store),
+            storage_path=ray_storage(store),
             failure_config=FailureConfig(max_failures=run.compute.max_failures),
             callbacks=_tune_callbacks() if tuning else None,
         ),
@@ -64,6 +64,13 @@ def fit_on_ray(run: RunConfig, store: Store, tuning: bool = False) -> None:
         _raise_failure(store, attempt)
         raise TrainingError(f"run '{run.name}': {_last_line(error)}; run the same command again to continue") from None
     _raise_failure(store, attempt)
+
+
+def anchored(run: RunConfig) -> RunConfig:
+    """The run with absolute local paths: Ray gives its processes other working directories."""
+    layers = [Store.at(name).url if "/" in name else name for name in run.corpus.layers]
+    corpus = run.corpus.model_copy(update={"path": Store.at(run.corpus.path).url, "layers": layers})
+    return run.model_copy(update={"corpus": corpus})
 
 
 def worker_resources(compute: ComputeConfig) -> dict[str, float]:
@@ -100,7 +107,7 @@ def _worker(config: dict[str, Any]) -> None:
     os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
     os.environ.setdefault("LOCAL_WORLD_SIZE", str(local))
     try:
-        train_worker(run, store, get_device(), _tune_listener() if config["tuning"] else _silent)
+        train_worker(run, store, get_device(), _tune_listener(run.train.steps) if config["tuning"] else _silent)
     except ScantsegError as error:
         store.write_json(FAILURE, {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)})
 
@@ -109,11 +116,12 @@ def _silent(record: dict[str, Any]) -> None:
     return
 
 
-def _tune_listener() -> Listener:
+def _tune_listener(steps: int) -> Listener:
     from ray import train
 
     def report(record: dict[str, Any]) -> None:
-        train.report(record)
+        if record["step"] < steps:  # the last one comes before the model is written: Tune must not stop the trial there
+            train.report(record)
 
     return report
 
@@ -124,7 +132,7 @@ def _tune_callbacks() -> list[Any]:
     return [TuneReportCallback()]
 
 
-def _ray_storage(store: Store) -> str:
+def ray_storage(store: Store) -> str:
     """Where Ray keeps its own small state; checkpoints are ours and do not go there."""
     return f"{store.url}/ray" if not store.is_local else os.path.join(tempfile.gettempdir(), "scantseg-ray")
 

@@ -106,7 +106,13 @@ class TorchStrategy:
             slots = self.optimisers[group].state
             for name, parameter in module.named_parameters():
                 prefix = f"{group}/{name}/"
-                slots[parameter] = {k.removeprefix(prefix): v.clone() for k, v in state.items() if k.startswith(prefix)}
+                held = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+                slots[parameter] = {key: _laid_out_as(parameter, value) for key, value in held.items()}
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A copy with the parameter's strides: fused optimisers walk both through memory in one pass."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
 
 
 def build_strategy(config: StrategyConfig, device: torch.device, precision: Literal["fp32", "bf16"]) -> Strategy:

@@ -1,0 +1,228 @@
+"""One offline HTML file about models, layers and evaluations: lineage, curves, tables with intervals, pictures."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import framework
+from framework.evaluation.charts import SMALL, Series, coloured, line_chart
+from framework.evaluation.intervals import METHOD
+from framework.evaluation.lineage import lineage_picture
+from framework.evaluation.pictures import colour_of
+from framework.evaluation.report_sources import Artefact, gather
+from framework.storage import Store
+from framework.training import metric_log
+
+Entry = dict[str, Any]
+"""What the template shows of one thing."""
+
+RANKS = ("best", "median", "worst")
+
+
+def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
+    """Write one HTML file that needs nothing else, and give its address.
+
+    `sources` are folders of models, layers and evaluations, or roots of runs that hold such folders; `out` is the address of
+    the file, local or on S3. What a source lacks is said in a sentence. Raises `StorageError` for a source without artefacts.
+    """
+    page = render(gather(sources), Store.at(out).name)
+    folder, _, name = Store.at(out).url.rpartition("/")
+    Store.at(folder or "/").write_text(name, page)
+    return Store.at(out).url
+
+
+def render(artefacts: Sequence[Artefact], title: str) -> str:
+    """The page about `artefacts`, which has inputs before what was made from them."""
+    models, layers, evaluations = ([a for a in artefacts if a.kind == kind] for kind in ("model", "layer", "evaluation"))
+    logs = {model.key: metric_log.read(model.store) for model in models}
+    results = [evaluation_entry(evaluation) for evaluation in evaluations]
+    return environment().get_template("report.html.j2").render(
+        title=title.removesuffix(".html"),
+        models=[model_entry(model, results) for model in models],
+        artefacts=artefacts,
+        picture=lineage_picture(artefacts, {a.key: note(a) for a in artefacts}),
+        curves=curves(models, logs),
+        without_log=[model.name for model in models if not logs[model.key]],
+        results=results,
+        overview=[row for result in results for row in overview_rows(result)],
+        pseudo=[entry for artefact in [*layers, *evaluations] for entry in pseudo_entries(artefact)],
+        marginals=[marginal_entry(model, logs[model.key]) for model in models if statistics_of(logs[model.key])],
+        method=METHOD,
+        version=framework.__version__,
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Templates of this folder, with everything escaped and unknown names as errors."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"count": "{:,}".format, "share": share, "duration": duration, "several": several}
+    return made
+
+
+def share(value: float) -> str:
+    """A share in 0..1 as a percentage; small ones keep a decimal."""
+    return f"{value:.1%}".replace("%", " %") if 0 < value < 0.1 else f"{value:.0%}".replace("%", " %")
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def several(count: int, noun: str) -> str:
+    """`1 image`, `1,200 images`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def note(artefact: Artefact) -> str:
+    """The one number that says most about an artefact, for its box in the picture of lineage."""
+    counts = artefact.counts
+    if artefact.kind == "model":
+        return f"{counts['labelled_images']:,} of {counts['train_images']:,} labelled"
+    if artefact.kind == "layer":
+        return f"{several(counts['rows'], 'mask')}"
+    return several(counts["cases"], "case") if artefact.kind == "evaluation" else ""
+
+
+def model_entry(model: Artefact, results: Sequence[Entry]) -> Entry:
+    """A model's label budget, its configuration, and the results of the evaluations made of it."""
+    corpus = model.parent("corpus")
+    return {
+        "name": model.name,
+        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+        "layers": [parent.name for parent in model.parents if parent.role.startswith("layer")],
+        "counts": model.counts,
+        "seconds": model.record["seconds"],
+        "pseudo": model.counts.get("pseudo_images", 0),
+        "results": [result for result in results if result["model_key"] == model.key],
+        "config": model.store.read_text("config.yaml") if model.store.exists("config.yaml") else None,
+    }
+
+
+def curves(models: Sequence[Artefact], logs: dict[str, list[Entry]]) -> list[Any]:
+    """Loss and validation Dice of all models, each chart only when there is something in it."""
+    names = unique_names(models)
+    loss = coloured((names[m.key], points(logs[m.key], "loss")) for m in models)
+    dice = coloured((names[m.key], validation_points(logs[m.key])) for m in models)
+    charts = [("Training loss", loss, (0.0,)), ("Validation Dice, mean over classes", dice, ())]
+    return [line_chart(title, series, include=include) for title, series, include in charts if series]
+
+
+def unique_names(artefacts: Sequence[Artefact]) -> dict[str, str]:
+    """Names by key, with the folder above where two artefacts have the same name."""
+    seen = Counter(artefact.name for artefact in artefacts)
+    return {a.key: a.name if seen[a.name] == 1 else "/".join(a.key.split("/")[-2:]) for a in artefacts}
+
+
+def points(log: Sequence[Entry], key: str) -> list[tuple[float, float]]:
+    return [(record["step"], record[key]) for record in log if key in record]
+
+
+def validation_points(log: Sequence[Entry]) -> list[tuple[float, float]]:
+    return [(record["step"], record["validation"]["mean"]) for record in log if "validation" in record]
+
+
+def statistics_of(log: Sequence[Entry]) -> list[tuple[float, Entry]]:
+    """The records of Co-DA's distributions: (step, statistics)."""
+    return [(r["step"], r["statistics"]) for r in log if "pi_labelled_1" in r.get("statistics", {})]
+
+
+def marginal_entry(model: Artefact, log: Sequence[Entry]) -> Entry:
+    """Per class, how the marginals of both networks, their ratio and the kept share went over time."""
+    found = statistics_of(log)
+    count = len(found[0][1]["pi_labelled_1"])
+    names = model.store.read_json("model.json")["classes"] if model.store.exists("model.json") else range(count)
+    rows = [{"class": str(name), "id": k, "colour": colour_of(k) if k else None} for k, name in enumerate(names)]
+    for row in rows:
+        row["charts"] = marginal_charts(found, row["id"])
+    return {"name": model.name, "classes": rows}
+
+
+def marginal_charts(found: Sequence[tuple[float, Entry]], class_id: int) -> list[Any]:
+    """Three charts of one class; network 2 is dashed."""
+
+    def over_time(name: str, key: str, colour: int) -> list[Series]:
+        networks = [i for i in (1, 2) if f"{key}_{i}" in found[0][1]]
+        values = {i: [(step, held[f"{key}_{i}"][class_id]) for step, held in found] for i in networks}
+        return [Series(f"{name}, network {i}", values[i], colour, dashed=i == 2) for i in networks]
+
+    shares = over_time("labelled", "pi_labelled", 0) + over_time("unlabelled", "pi_unlabelled", 1)
+    return [
+        line_chart("Share of pixels", shares, SMALL),
+        line_chart("Ratio", over_time("ratio", "ratio", 2), SMALL, include=(1.0,), reference=1.0),
+        line_chart("Kept share", over_time("kept", "kept", 3), SMALL, include=(0.0, 1.0)),
+    ]
+
+
+def pseudo_entries(artefact: Artefact) -> list[Entry]:
+    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where somebody checked them against masks."""
+    entries = []
+    if artefact.kind == "layer" and "classes" in artefact.counts:
+        classes = {name: layer_class(**held) for name, held in artefact.counts["classes"].items()}
+        entries.append({"name": artefact.name, "checked": False, "counts": artefact.counts, "classes": classes})
+    if artefact.store.exists("quality.json"):
+        classes = artefact.store.read_json("quality.json")["classes"]
+        entries.append({"name": artefact.name, "checked": True, "counts": artefact.counts, "classes": classes})
+    return entries
+
+
+def layer_class(predicted: int, kept: int) -> Entry:
+    return {"kept_share": kept / predicted if predicted else 0.0, "pixels": predicted}
+
+
+def evaluation_entry(evaluation: Artefact) -> Entry:
+    """An evaluation's summary with how often each class was missed or falsely found, and its pictures."""
+    summary = evaluation.store.read_json("summary.json")
+    first = next(iter(summary["predictors"].values()))
+    names = [name for name in first if name != "mean"]
+    model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
+    return {
+        "name": evaluation.name,
+        "model": model.name if model else "a model that is not recorded",
+        "model_key": model.key if model else None,
+        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+        "summary": summary,
+        "headline": first["mean"]["dice"],
+        "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)],
+        "states": states(evaluation.store),
+        "pictures": pictures(evaluation.store),
+    }
+
+
+def overview_rows(result: Entry) -> list[Entry]:
+    """The mean over classes of each predictor."""
+    unit = result["summary"]["unit"]
+    found = result["summary"]["predictors"].items()
+    return [{"evaluation": result["name"], "predictor": name, "unit": unit, "scores": scores["mean"]} for name, scores in found]
+
+
+def states(store: Store) -> Counter[tuple[str, str, str]]:
+    """How often each (predictor, class, state) is in the per-case table."""
+    table = store.read_table("cases.parquet").select(["predictor", "class", "state"])
+    return Counter(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def pictures(store: Store) -> list[Entry]:
+    """The best, then the median, then the worst cases, each with its picture as a data address."""
+    listed = store.read_json("pictures.json") if store.exists("pictures.json") else []
+    ordered = sorted(listed, key=lambda entry: RANKS.index(entry["rank"]))
+    return [entry | {"data": data_address(store, entry["file"])} for entry in ordered]
+
+
+def data_address(store: Store, file: str) -> str:
+    return "data:image/png;base64," + base64.b64encode(store.read_bytes(file)).decode()

@@ -1,0 +1,194 @@
+"""Trials as Ray Tune runs them: Optuna proposes, ASHA stops, and every trial is a Ray Train run in our own folder.
+
+Tune's own record of an experiment is scratch: a search is continued from `trials.json` and the trials' checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from typing import Any
+
+import optuna
+import ray
+from optuna.trial import create_trial
+from ray import tune
+from ray.tune import Callback
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from framework.config import ComputeConfig, RunConfig, parse
+from framework.errors import ScantsegError
+from framework.storage import Store
+from framework.training.ray_driver import anchored, fit_on_ray, ray_storage, worker_resources
+from framework.training.run import model_store
+from framework.tuning.search import AshaConfig, Say, SearchConfig
+from framework.tuning.space import with_values
+from framework.tuning.trials import Trial, Trials, show
+
+METRIC = "dice"
+
+DRIVER = {"node:__internal_head__": 0.001}
+"""What a trial's driver reserves: it only waits, so a share of the head node rather than processors that the workers need.
+There it also outlives a spot node."""
+
+SAMPLERS: dict[str, type[optuna.samplers.BaseSampler]] = {
+    "random": optuna.samplers.RandomSampler,
+    "tpe": optuna.samplers.TPESampler,
+}
+
+FAILED = "failed.json"
+"""Where a trial's driver writes down the error that its reader can mend."""
+
+
+def run_trials(config: SearchConfig, trials: Trials, say: Say) -> None:
+    """Run all trials that are not ended; their record follows them. Raises `KeyboardInterrupt` after Ctrl-C."""
+    for name in ("ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors of trials are in our table
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # trials have a metric log of their own
+    proposer = Proposer(config, trials)
+    tuner = tune.Tuner(
+        tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER])),
+        tune_config=tune.TuneConfig(
+            metric=METRIC,
+            mode="max",
+            search_alg=proposer,
+            scheduler=_scheduler(config.scheduler, config.run.train.steps),
+            num_samples=len(trials.open_ones()) + max(0, config.trials - len(trials.found)),
+            max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{config.name}-{uuid.uuid4().hex[:8]}",
+            storage_path=ray_storage(trials.store),
+            callbacks=[Recorder(trials, proposer, say)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    if any(trial.state == "running" for trial in trials.found):
+        raise KeyboardInterrupt
+
+
+def at_once(compute: ComputeConfig, wanted: int | None, present: dict[str, float]) -> int:
+    """How many trials fit beside each other: one more would wait for workers that never come."""
+    fits = min(int(present.get(kind, 0) // (each * compute.workers)) for kind, each in worker_resources(compute).items())
+    return max(1, min(fits, wanted or fits))
+
+
+class Proposer(Searcher):
+    """Optuna's samplers as a searcher of Ray: unfinished trials of an earlier call first, then new draws."""
+
+    def __init__(self, config: SearchConfig, trials: Trials) -> None:
+        super().__init__(metric=METRIC, mode="max")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.config, self.trials, self.waiting = config, trials, trials.open_ones()
+        self.distributions = {key: held.optuna() for key, held in config.space.items()}
+        # Another seed after an interruption: with the same one the first trials would be proposed again.
+        sampler = SAMPLERS[config.sampler](seed=config.seed + len(trials.found))
+        self.study = optuna.create_study(direction="maximize", sampler=sampler)
+        for trial in trials.found:
+            self.learn(trial)
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        trial = self.waiting.pop(0) if self.waiting else self.trials.add(self._draw())
+        trial.state, trial.message = "running", ""
+        self.trials.save()
+        return {"run": trial_run(self.config, trial).model_dump()}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: Tune does not know the last score of a trial. `learn` hears of it."""
+
+    def learn(self, trial: Trial) -> None:
+        """Let the sampler know how good an ended trial was."""
+        if trial.ended and trial.dice is not None:
+            drawn = {key: held.drawn(trial.values[key]) for key, held in self.config.space.items()}
+            self.study.add_trial(create_trial(params=drawn, distributions=self.distributions, value=trial.dice))
+
+    def _draw(self) -> dict[str, Any]:
+        drawn = self.study.ask(self.distributions).params
+        return {key: held.value(drawn[key]) for key, held in self.config.space.items()}
+
+
+class Recorder(Callback):
+    """Keeps `trials.json` up to date, and says what happens."""
+
+    def __init__(self, trials: Trials, proposer: Proposer, say: Say) -> None:
+        self.trials, self.proposer, self.say = trials, proposer, say
+        self.started: dict[str, float] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        found = self.trials[_name(trial)]
+        self.started[found.name] = time.perf_counter()
+        self.say(f"{found.name}: " + ", ".join(f"{key}={show(value)}" for key, value in found.values.items()))
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        found = self.trials[_name(trial)]
+        found.step, found.dice = result["step"], max(result[METRIC], found.dice or 0.0)
+        self.say(f"{found.name}: step {found.step}, Dice {result[METRIC]:.4f}")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        found = self.trials[_name(trial)]
+        _conclude(found, self.trials.store / found.name)
+        self._ended(found)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        found = self.trials[_name(trial)]
+        found.state, found.message = "failed", _last_line(trial.get_error())
+        self._ended(found)
+
+    def _ended(self, found: Trial) -> None:
+        found.seconds = round(time.perf_counter() - self.started[found.name], 1)
+        self.trials.save()
+        self.proposer.learn(found)
+        self.say(f"{found.name}: {found.state} at step {found.step}" + (f": {found.message}" if found.message else ""))
+
+
+def trial_run(config: SearchConfig, trial: Trial) -> RunConfig:
+    """The run of a trial: a model of its own below the search's folder."""
+    run = anchored(with_values(config.run, trial.values, trial.name))
+    return run.model_copy(update={"name": trial.name, "out": (Store.at(config.out) / config.name).url, "source": None})
+
+
+def _trial(config: dict[str, Any]) -> None:
+    """The driver of one trial. An error for the reader is written down instead of raised: it is a result, not a crash."""
+    run = parse(config["run"])
+    store = model_store(run)
+    store.remove(FAILED)
+    try:
+        store.write_text("config.yaml", run.to_yaml())
+        fit_on_ray(run, store, tuning=True)
+    except ScantsegError as error:
+        store.write_json(FAILED, {"message": str(error)})
+
+
+def _conclude(found: Trial, store: Store) -> None:
+    """How a trial ended, by what it left: Tune does not hear of the last validation, after which a model is written."""
+    if store.exists(FAILED):
+        found.state, found.message = "failed", store.read_json(FAILED)["message"]
+    elif store.exists("artefact.json"):
+        counts = store.read_json("artefact.json")["counts"]
+        found.state, found.step, found.dice = "finished", counts["steps"], counts["best_validation_dice"]
+    else:
+        found.state = "stopped"
+
+
+def _scheduler(config: AshaConfig | None, steps: int) -> TrialScheduler:
+    if config is None:
+        return FIFOScheduler()
+    return AsyncHyperBandScheduler(
+        time_attr="step", max_t=steps, grace_period=config.grace, reduction_factor=config.reduction, stop_last_trials=False
+    )
+
+
+def _name(trial: Any) -> str:
+    """Of a trial of Tune: the name that we gave it."""
+    return trial.config["run"]["name"]
+
+
+def _last_line(error: Exception | None) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200]

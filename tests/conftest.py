@@ -1,0 +1,88 @@
+"""Data that many tests share. Everything is tiny, and written anew for each session or test."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def phantom_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A corpus of 60 phantoms (30 patients) of 48 pixels in several shards: for reading only."""
+    from framework.corpus.pack import pack
+    from framework.pipeline.run import phantom_source
+    from framework.pipeline.stages import PhantomConfig
+    from framework.storage import Store
+
+    store = Store.at(tmp_path_factory.mktemp("corpora") / "phantom")
+    pack(phantom_source(PhantomConfig(images=60, size=48, seed=1), "phantom"), store, shard_mb=0.1)
+    return store.url
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[[np.ndarray], bytes]:
+    """Encodes pixels as PNG."""
+
+    def encode(pixels: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as `scantseg corpus build` takes it: 12 grey images 24 x 20 of 6 patients, masks of ids 0..2, labels.csv."""
+    root = tmp_path / "folder"
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(12):
+        name, mask = f"case-{i:02d}", np.zeros((24, 20), np.uint8)
+        mask[4:12, 3:9], mask[14:20, 10:16] = 1, 2
+        Image.fromarray((rng.integers(0, 60, mask.shape) + 60 * mask).astype(np.uint8)).save(root / "images" / f"{name}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{name}.png")
+        split = ("train", "train", "train", "train", "val", "test")[i // 2]
+        rows.append({"id": name, "split": split, "patient": f"p{i // 2}", "grade": i // 2 % 3, "sex": "fm"[i // 2 % 2]})
+    write_csv(root / "labels.csv", rows)
+    return root
+
+
+@pytest.fixture
+def write_rows() -> Callable[[Path, list[dict[str, object]]], None]:
+    """Writes rows as CSV."""
+    return write_csv
+
+
+def write_csv(path: Path, rows: list[dict[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An S3 server in this process with an empty bucket: its address, `s3://…`."""
+    server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
+    import boto3
+
+    server = server_module.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        host, port = server.get_host_and_port()
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="scans")
+        yield "s3://scans"
+    server.stop()

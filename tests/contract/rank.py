@@ -1,0 +1,50 @@
+"""One rank of a two-rank run of every method: `python -m tests.contract.rank FOLDER CORPUS`, with torch's usual environment."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from framework.training.loop import TrainingError, require_finite
+from tests.contract.support import METHODS, tiny_run, trained
+
+
+def main(folder: Path, corpus: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    for method in METHODS:
+        trainer = trained(tiny_run(corpus, method, folder / "two"))
+        state = dict(trainer.method.state_dict())
+        torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)
+    (folder / f"finite-{dist.get_rank()}").write_text(_non_finite_ids())
+    dist.destroy_process_group()
+
+
+def _everywhere(value: object) -> list[object]:
+    gathered: list[object] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def _non_finite_ids() -> str:
+    """Rank 1 alone meets a loss that is not finite; both must stop and name its images."""
+    from framework.corpus.loader import StreamBatch
+
+    bad = dist.get_rank() == 1
+    image = torch.zeros(2, 1, 4, 4)
+    if bad:
+        image[1] = float("nan")
+    batch = {"labelled": StreamBatch([f"first-{dist.get_rank()}", f"second-{dist.get_rank()}"], image, None, torch.zeros(2, 4, 4).long())}
+    try:
+        require_finite(image.sum(), batch, 3)
+    except TrainingError as error:
+        return str(error)
+    return "no error"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,69 @@
+"""What every contract test needs: tiny runs of each method over one tiny phantom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from framework.config import RunConfig, merge, parse
+from framework.corpus.pack import pack
+from framework.pipeline.run import phantom_source
+from framework.pipeline.stages import PhantomConfig
+from framework.storage import Store
+from framework.training.loop import Trainer, fit
+from framework.training.metric_log import read
+
+METHODS: dict[str, dict[str, Any]] = {
+    "supervised": {"name": "supervised"},
+    "cps": {"name": "cps", "ramp": 0.0},
+    "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
+    "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
+    "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
+}
+
+
+def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
+    """A packed phantom; gives its path."""
+    pack(phantom_source(PhantomConfig(images=images, size=size), "tiny"), Store.at(folder))
+    return str(folder)
+
+
+def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] | None = None) -> RunConfig:
+    """A run of a few steps at 32 px in float32, in this process."""
+    value = {
+        "name": method,
+        "out": str(out),
+        "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}},
+        "network": {"widths": [4, 8]},
+        "method": METHODS[method],
+        "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
+        "compute": {"workers": 0},
+    }
+    return parse(merge(value, changes or {}))
+
+
+def build(run: RunConfig) -> Trainer:
+    """The parts of a run on the processor, gone on from its checkpoint if it has one."""
+    trainer = Trainer.build(run, Store.at(run.out) / run.name, torch.device("cpu"))
+    trainer.restore()
+    return trainer
+
+
+def trained(run: RunConfig, stop: int | None = None) -> Trainer:
+    """A run trained to its end, or interrupted hard after `stop` steps."""
+    trainer = build(run)
+    if stop is None:
+        fit(trainer)
+        return trainer
+    for step in range(trainer.step, stop):
+        trainer.train_step(trainer.loader.at(step))
+        trainer.step += 1
+    trainer.save()
+    return trainer
+
+
+def losses(run: RunConfig) -> list[float]:
+    """The logged loss of every step."""
+    return [record["loss"] for record in read(Store.at(run.out) / run.name) if "loss" in record]

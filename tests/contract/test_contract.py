@@ -1,0 +1,106 @@
+"""What every method must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from framework.corpus.loader import Batch, StreamBatch
+from framework.training.checkpoint import latest
+from framework.training.loop import Trainer
+from tests.contract.support import METHODS, build, losses, tiny_run, trained
+
+pytestmark = pytest.mark.parametrize("method", list(METHODS))
+
+
+def state(trainer: Trainer) -> dict[str, Tensor]:
+    return {**trainer.method.state_dict(), **trainer.strategy.gather()}
+
+
+def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different
+
+
+def random_batch(trainer: Trainer, size: tuple[int, int] = (32, 32), label: int | None = None) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    classes = len(trainer.data.corpus.info.classes)
+    batch = {}
+    for name in trainer.loader.streams:
+        mask = torch.randint(0, classes, (2, *size), generator=generator) if label is None else torch.full((2, *size), label)
+        batch[name] = StreamBatch(["a", "b"], torch.randn(2, 3, *size, generator=generator), None, mask)
+    return batch
+
+
+def test_every_network_gets_a_gradient(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(tiny_corpus, method, tmp_path))
+    before = {name: p.detach().clone() for name, p in trainer.method.networks.named_parameters()}
+    metrics = trainer.train_step(trainer.loader.at(0))
+    assert torch.isfinite(metrics["loss"])
+    unchanged = [name for name, p in trainer.method.networks.named_parameters() if torch.equal(before[name], p)]
+    assert not unchanged
+
+
+def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+    still = {"flip": False, "quarter_turns": False}
+    changes: dict[str, Any] = {"train": {"steps": 150}, "augment": still, "optimiser": {"lr": 0.01, "schedule": "constant"}}
+    trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes | {"network": {"widths": [8, 16]}}))
+    batch = trainer.loader.at(0)
+    seen = []
+    for _ in range(100):
+        seen.append(float(trainer.train_step(batch)["loss_supervised"]))
+        trainer.step += 1
+    assert min(seen[-20:]) < 0.5 * seen[0]
+
+
+def test_interrupted_equals_uninterrupted_bit_for_bit(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+    changes = {"train": {"ema": 0.9}}
+    whole = trained(tiny_run(tiny_corpus, method, tmp_path / "whole", changes))
+    run = tiny_run(tiny_corpus, method, tmp_path / "parts", changes)
+    trained(run, stop=3)
+    resumed = trained(run)
+    assert_equal(state(whole), state(resumed))
+    assert whole.ema is not None and resumed.ema is not None
+    assert_equal(whole.ema.shadow, resumed.ema.shadow)
+
+
+def test_saved_and_loaded_bit_for_bit(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+    run = tiny_run(tiny_corpus, method, tmp_path)
+    saved = trained(run)
+    assert_equal(state(saved), state(build(run)))
+    found = latest(saved.store / "checkpoints", saved.identity)
+    assert found is not None and found.step == 6
+
+
+def test_same_seed_same_losses_other_seed_others(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+    runs = [tiny_run(tiny_corpus, method, tmp_path / name, {"seed": seed}) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    for run in runs:
+        trained(run)
+    assert losses(runs[0]) == losses(runs[1]) != losses(runs[2])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("size", "label"), [((32, 32), 0), ((32, 32), 255), ((32, 32), 2), ((33, 47), None)])
+def test_finite_on_empty_ignored_single_class_and_odd_images(
+    method: str, precision: str, size: tuple[int, int], label: int | None, tiny_corpus: str, tmp_path: Path
+) -> None:
+    trainer = build(tiny_run(tiny_corpus, method, tmp_path, {"train": {"precision": precision}}))
+    for _ in range(3):
+        metrics = trainer.train_step(random_batch(trainer, size, label))
+        assert all(torch.isfinite(value).all() for value in metrics.values())
+        trainer.step += 1
+    assert all(torch.isfinite(p).all() for p in trainer.method.state_dict().values())
+
+
+def test_predicts_probabilities_of_the_image_size(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(tiny_corpus, method, tmp_path))
+    trainer.method.eval()
+    found = trainer.method.predict(torch.randn(2, 3, 33, 47))
+    for probability in found.values():
+        assert probability.shape == (2, 5, 33, 47)
+        assert torch.allclose(probability.sum(1), torch.ones(2, 33, 47), atol=1e-5)

@@ -1,0 +1,43 @@
+"""One rank equals two: the same losses, the same global statistics."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contract.support import METHODS, losses, tiny_run, trained
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every method trained by two processes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.contract.rank", str(folder), tiny_corpus]
+    ranks = [subprocess.Popen(command, env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    faults = [rank.communicate(timeout=240)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(faults)[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_two_ranks_have_the_losses_of_one(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
+    one = tiny_run(tiny_corpus, method, tmp_path)
+    trained(one)
+    two = losses(tiny_run(tiny_corpus, method, folder / "two"))
+    assert len(two) == 6
+    assert losses(one) == pytest.approx(two, rel=2e-4)
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_stops_both_and_names_the_image(folder: Path) -> None:
+    for rank in range(2):
+        message = (folder / f"finite-{rank}").read_text()
+        assert "step 3" in message and message.endswith(": second-1")

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from framework.errors import StorageError
+from framework.evaluation.cases import case_rows, summarise, write_cases
+from framework.evaluation.pictures import panels
+from framework.evaluation.report import write_report
+from framework.storage import Store
+
+CLASSES = ["background", "disc <b>", "ring"]
+CORPUS = ("data/eyes", "c0")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def artefact(root: Path, kind: str, name: str, hash: str, inputs: dict[str, tuple[str, str]], counts: dict) -> Store:
+    store = Store.at(root / name)
+    record = {
+        "kind": kind,
+        "name": name,
+        "hash": hash,
+        "config_hash": f"k{hash}",
+        "inputs": {role: {"path": path, "hash": made} for role, (path, made) in inputs.items()},
+        "counts": counts,
+        "seconds": 75.0,
+        "finished": True,
+        "version": "0",
+    }
+    store.write_json("artefact.json", record)
+    return store
+
+
+def model(root: Path, name: str, hash: str, inputs: dict | None = None, aligned: bool = False, pseudo: int = 0) -> Store:
+    budget = {"labelled_images": 20, "labelled_groups": 2, "train_images": 1200, "train_groups": 10}
+    size = {"pseudo_images": pseudo, "unlabelled_images": 1180 - pseudo, "parameters": 1234567, "steps": 400, "workers": 2}
+    store = artefact(root, "model", name, hash, {"corpus": CORPUS} | (inputs or {}), budget | size)
+    log: list[dict] = [{"step": step, "loss": 1 / step} for step in range(1, 401)]
+    log += [{"step": step, "validation": {"dice": [0.5, 0.7], "mean": step / 500}} for step in (200, 400)]
+    if aligned:
+        statistics = {f"{key}_{i}": [0.9, 0.06, 0.04] for key in ("pi_labelled", "pi_unlabelled", "ratio", "kept") for i in (1, 2)}
+        log += [{"step": step, "statistics": statistics} for step in (100, 200)]
+    store.write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
+    store.write_text("config.yaml", "name: <script>alert(1)</script>\nseed: 0\n")
+    store.write_json("model.json", {"classes": CLASSES})
+    return store
+
+
+def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
+    store = artefact(root, "evaluation", name, hash, {"model": of, "corpus": CORPUS}, {"cases": 4, "images": 4})
+    truth = np.zeros((40, 40), np.uint8)
+    truth[5:15, 5:15], truth[20:35, 20:35] = 1, 2
+    rows, listed = [], []
+    for i, rank in enumerate(["best", "median", "median", "worst"]):
+        predicted = np.roll(truth, i, 0) if rank != "worst" else np.where(truth == 1, 0, truth)
+        case = case_rows("both", f"eye-{i}", f"p{i}", truth, predicted, CLASSES)
+        rows += case
+        store.write_bytes(f"{i}.png", panels(np.full((40, 40, 3), 80 + i, np.uint8), truth, predicted))
+        listed.append({"case": f"eye-{i}", "rank": rank, "dice": float(np.mean([row["dice"] for row in case])), "file": f"{i}.png"})
+    store.write_json("summary.json", summarise(write_cases(store, rows), CLASSES, split="test", unit="px", dimension=2))
+    store.write_json("pictures.json", listed)
+    return store
+
+
+@pytest.fixture
+def run(tmp_path) -> Store:
+    """Two rounds: a Co-DA model, its pseudo-labels, a model trained on them, and an evaluation of each model."""
+    root = tmp_path / "run"
+    model(root, "round-1", "m1", aligned=True)
+    classes = {"background": {"predicted": 1000, "kept": 900}, "disc <b>": {"predicted": 50, "kept": 0}}
+    counts = {"rows": 1180, "quarantined": 3, "classes": classes}
+    layer = artefact(root, "layer", "pseudo", "l1", {"model": ("run/round-1", "m1"), "corpus": CORPUS}, counts)
+    quality = {"background": {"kept_share": 0.9, "accuracy": 0.97, "pixels": 10}, "ring": {"kept_share": 0, "accuracy": None, "pixels": 4}}
+    layer.write_json("quality.json", {"classes": quality})
+    model(root, "round-2", "m2", {"layer pseudo": ("layers/pseudo", "l1")}, pseudo=1180)
+    evaluation(root, "test-1", "e1", ("run/round-1", "m1"))
+    evaluation(root, "test-2", "e2", ("run/round-2", "m2"))
+    return Store.at(root)
+
+
+def page_of(sources: list[Store], out: Path) -> str:
+    assert write_report(sources, out) == str(out)
+    return out.read_text()
+
+
+def words(page: str) -> str:
+    body = page[page.index("<body>") :]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def test_says_what_was_trained_on_what(run, tmp_path):
+    text = words(page_of([run], tmp_path / "eyes.html"))
+    assert "round-1 was trained on eyes with the masks of 20 of 1,200 images (2 of 10 groups)" in text
+    assert "with pseudo-masks for 1,180 images" in text
+    assert "On the test split of eyes its mean Dice is 0." in text
+
+
+def test_has_every_section(run, tmp_path):
+    page = page_of([run], tmp_path / "r.html")
+    for section in ("lineage", "results", "curves", "pseudo-labels", "marginals", "cases", "configuration"):
+        assert f'<section id="{section}">' in page
+    text = words(page)
+    assert "Label budget" in text and "90 %" in text and "97 %" in text and "nothing kept" in text
+    assert "cluster bootstrap over groups" in text and "diagonal of the image" in text and "There is no" not in text
+    assert "95 %" in text and "missed" in text
+
+
+def test_loads_nothing(run, tmp_path):
+    page = page_of([run], tmp_path / "r.html")
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
+    links = re.findall(r"""(?:src|href|action|poster|srcset|data)\s*=\s*["']?([^"'\s>]+)""", page)
+    links += re.findall(r"url\(([^)]*)\)", page)
+    assert links and all(link.startswith(("data:image/png;base64,", "#")) for link in links)
+    assert "<script" not in page and "<link" not in page and "@import" not in page
+
+
+def test_escapes_what_it_shows(run, tmp_path):
+    page = page_of([run], tmp_path / "r.html")
+    assert "disc &lt;b&gt;" in page and "disc <b>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_lineage_reaches_inputs_that_are_not_sources(run, tmp_path):
+    page = page_of([run / "round-2", run / "test-2"], tmp_path / "r.html")
+    assert page.count('class="node model"') == 1 and page.count('class="node evaluation"') == 1
+    assert page.count('class="node corpus unseen"') == 1 and page.count('class="node layer unseen"') == 1
+    assert page.count('class="arrow"') == 4
+    assert page_of([run], tmp_path / "all.html").count('class="arrow"') == 9
+
+
+def test_missing_pieces_are_sentences(run, tmp_path):
+    bare = artefact(tmp_path, "layer", "seeds", "s", {"corpus": CORPUS}, {"rows": 3, "quarantined": 0})
+    text = words(page_of([bare], tmp_path / "r.html"))
+    assert "There is no model among the sources." in text
+    assert "There is no evaluation among the sources, so there are no results" in text
+    for name in ("metrics.jsonl", "config.yaml"):
+        (Path(run.url) / "round-2" / name).unlink()
+    page = page_of([run / "round-2"], tmp_path / "r.html")
+    assert "round-2 has no metrics.jsonl" in words(page) and "round-2 has no config.yaml" in words(page)
+    assert 'class="chart"' not in page and 'id="marginals"' not in page
+
+
+def test_only_models_with_statistics_show_marginals(run, tmp_path):
+    page = page_of([run], tmp_path / "r.html")
+    marginals = page[page.index('id="marginals"') : page.index('id="cases"')]
+    assert "round-1" in marginals and "round-2" not in marginals
+    assert marginals.count('class="chart"') == 3 * len(CLASSES)
+
+
+def test_equal_names_are_told_apart(run, tmp_path):
+    model(tmp_path / "other", "round-1", "m9")
+    text = words(page_of([run, Store.at(tmp_path / "other")], tmp_path / "r.html"))
+    assert "run/round-1" in text and "other/round-1" in text
+
+
+def test_a_source_without_artefacts_is_an_error(tmp_path):
+    with pytest.raises(StorageError, match=r"no artefact\.json"):
+        write_report([Store.at(tmp_path)], tmp_path / "r.html")
+
+
+MEASURE = """<script>addEventListener("load", () => {
+  const shown = e => e.getBoundingClientRect().width > 20 && e.getBoundingClientRect().height > 10;
+  const all = name => [...document.querySelectorAll(name)];
+  document.title = JSON.stringify({
+    images: all("img").map(e => shown(e) && e.naturalWidth), tables: all("table").map(shown), charts: all("svg.chart").map(shown),
+    wide: document.documentElement.scrollWidth - innerWidth, text: document.body.innerText,
+    loaded: performance.getEntriesByType("resource").map(e => e.name).filter(name => !name.startsWith("data:")),
+  });
+});</script></head>"""
+
+
+def chromium(profile: Path, page: Path, width: int, *task: str) -> str:
+    quiet = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", *quiet.split(), f"--user-data-dir={profile}"]
+    command += [f"--window-size={width},1400", *task, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
+class TestInBrowser:
+    @pytest.mark.parametrize("width", [1280, 800])
+    def test_tables_charts_and_pictures_are_visible(self, run, tmp_path, width):
+        page = page_of([run], tmp_path / "r.html")
+        measured = page.replace("style-src", "script-src 'unsafe-inline'; style-src", 1).replace("</head>", MEASURE, 1)
+        (tmp_path / "measured.html").write_text(measured)
+        dom = chromium(tmp_path / "profile", tmp_path / "measured.html", width, "--dump-dom")
+        title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+        assert title
+        found = json.loads(html.unescape(title[1]))
+        assert len(found["images"]) == 8 and all(natural > 700 for natural in found["images"])
+        assert len(found["tables"]) == 7 and all(found["tables"])
+        assert len(found["charts"]) == 11 and all(found["charts"])
+        assert found["wide"] <= 0 and found["loaded"] == []
+        assert "mean over classes" in found["text"] and "disc <b>" in found["text"] and "Empty masks." in found["text"]
+
+    def test_is_not_blank(self, run, tmp_path):
+        page_of([run], tmp_path / "r.html")
+        shot = tmp_path / "shot.png"
+        chromium(tmp_path / "profile", tmp_path / "r.html", 1280, f"--screenshot={shot}", "--hide-scrollbars")
+        pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
+        assert pixels.shape[1] == 1280
+        drawn = (np.abs(pixels - pixels[0, 0]).sum(-1) > 60).mean()
+        assert 0.01 < drawn < 0.6
