@@ -19,11 +19,11 @@ app = typer.Typer(
     add_completion=False,
     help="Medical image segmentation with few masks and many images.",
 )
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, by the convention of shells: 128 + SIGINT."""
-
 corpus_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Build and look at corpora.")
 app.add_typer(corpus_app, name="corpus")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, by the convention of shells: 128 + SIGINT."""
 
 Config = Annotated[str, typer.Argument(help="YAML file that describes the run.")]
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Changes, such as train.steps=500 method.kappa=0.9.")]
@@ -170,10 +170,10 @@ def corpus_inspect(
     typer.echo(f"contact sheet: {out}")
 
 
-def main() -> None:
-    """Run the command line; a fault that the user can mend is one line on stderr and exit code 1."""
+def main(*words: str) -> None:
+    """Run the command line, `words` before its arguments; a fault that the user can mend is one line and exit code 1."""
     try:
-        app()
+        app(args=[*words, *sys.argv[1:]])
     except ScantsegError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)

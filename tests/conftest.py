@@ -70,6 +70,26 @@ def write_csv(path: Path, rows: list[dict[str, object]]) -> None:
 
 
 @pytest.fixture(scope="session")
+def write_layer(png: Callable[[np.ndarray], bytes]) -> Callable[..., str]:
+    """Writes a finished label layer for a corpus, masks by id, to a folder; gives its address."""
+
+    def write(path: Path, corpus_url: str, masks: dict[str, np.ndarray], kind: str = "pseudo") -> str:
+        import pyarrow as pa
+
+        from framework.corpus.layers import LAYER_ROW
+        from framework.corpus.schema import CorpusInfo
+        from framework.storage import Store
+
+        store, version = Store.at(path), CorpusInfo.read(Store.at(corpus_url)).version
+        rows = [{"id": name, "mask": png(mask), "kind": kind} for name, mask in masks.items()]
+        store.write_table("rows-00000.parquet", pa.Table.from_pylist(rows, schema=LAYER_ROW))
+        store.write_json("artefact.json", {"kind": "layer", "hash": "h", "inputs": {"corpus": {"hash": version}}})
+        return store.url
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server in this process with an empty bucket: its address, `s3://…`."""
     server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
@@ -86,3 +106,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket="scans")
         yield "s3://scans"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(s3: str) -> Iterator[None]:
+    """One local Ray of two processors for all tests of a session; its workers know the S3 server."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=400 * 2**20)
+        yield
+        ray.shutdown()

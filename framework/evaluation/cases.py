@@ -62,15 +62,15 @@ def summarise(table: pa.Table, classes: Sequence[str], *, split: str, unit: str,
     `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that every case
     weighs the same; its interval resamples cases together with their group like all others.
     """
-    predictors = pc.unique(table["predictor"]).to_pylist()
     return {
         "split": split,
         "unit": unit,
         "dimension": dimension,
-        "cases": len(pc.unique(table["case"])),
+        "cases": len(table["case"].unique()),
         "interval": METHOD,
         "predictors": {
-            name: _summarise_predictor(table.filter(pc.equal(table["predictor"], name)), classes) for name in predictors
+            name: _summarise_predictor(table.filter(pc.field("predictor") == name), classes)
+            for name in table["predictor"].unique().to_pylist()
         },
     }
 

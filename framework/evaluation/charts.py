@@ -145,6 +145,4 @@ def tick_text(value: float, ticks: Sequence[float]) -> str:
 
 def coloured(named: Iterable[tuple[str, Sequence[Point]]]) -> list[Series]:
     """A colour for each line that has points, in order."""
-    return [
-        Series(name, points, i % COLOURS, dashed=i // COLOURS % 2 == 1) for i, (name, points) in enumerate(named) if points
-    ]
+    return [Series(name, points, i % COLOURS, dashed=i // COLOURS % 2 == 1) for i, (name, points) in enumerate(named) if points]

@@ -82,10 +82,15 @@ def boundary_distances(truth: Mask, predicted: Mask, spacing: Sequence[float]) -
     """HD95 (the larger of the two directed 95th percentiles) and ASD (mean over both boundaries) of two non-empty masks."""
     box = ndimage.find_objects((truth | predicted).astype(np.uint8))[0]
     edges = boundary(truth[box]), boundary(predicted[box])
-    there = ndimage.distance_transform_edt(~edges[1], sampling=spacing)[edges[0]]
-    back = ndimage.distance_transform_edt(~edges[0], sampling=spacing)[edges[1]]
+    there = distance_to(edges[1], spacing)[edges[0]]
+    back = distance_to(edges[0], spacing)[edges[1]]
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
     return float(hd95), float(np.concatenate([there, back]).mean())
+
+
+def distance_to(mask: Mask, spacing: Sequence[float]) -> NDArray[np.float64]:
+    """From every pixel to the nearest one of a non-empty mask, in the unit of `spacing`."""
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing), np.float64)
 
 
 def boundary(mask: Mask) -> Mask:

@@ -26,7 +26,7 @@ def colour_of(class_id: int) -> str:
     return PALETTE[(class_id - 1) % len(PALETTE)]
 
 
-def panels(image: NDArray[np.generic], truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> bytes:
+def panels(image: NDArray[np.integer], truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> bytes:
     """PNG of image | truth | prediction, classes as translucent colour with a solid contour.
 
     `image` is `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 (shown as it is) or uint16 (stretched from its 0.5th to its 99.5th
@@ -45,13 +45,13 @@ def panels(image: NDArray[np.generic], truth: NDArray[np.integer], predicted: ND
     return buffer.getvalue()
 
 
-def as_rgb(image: NDArray[np.generic]) -> NDArray[np.uint8]:
+def as_rgb(image: NDArray[np.integer]) -> NDArray[np.uint8]:
     """`[H, W, 3]` uint8 from a grey or colour image of 8 or 16 bits."""
     pixels = image[..., None] if image.ndim == 2 else image
     if pixels.dtype != np.uint8:
         low, high = np.percentile(pixels, [0.5, 99.5])
         pixels = (np.clip((pixels - low) / max(high - low, 1), 0, 1) * 255).round().astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.uint8)
 
 
 def panel_size(height: int, width: int) -> tuple[int, int]:
@@ -74,7 +74,8 @@ def overlay(base: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint
         region = mask == class_id
         colour = rgb(colour_of(int(class_id)))
         drawn[region] = (1 - OPACITY) * drawn[region] + OPACITY * colour
-        drawn[region & ~ndimage.binary_erosion(region, iterations=2)] = colour
+        inside = np.asarray(ndimage.binary_erosion(region, iterations=2), np.bool_)
+        drawn[region & ~inside] = colour
     rows, columns = np.indices(mask.shape)
     drawn[(mask == IGNORE) & ((rows + columns) % 8 < 2)] = 255
     return drawn.round().astype(np.uint8)

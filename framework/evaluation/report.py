@@ -43,7 +43,8 @@ def render(artefacts: Sequence[Artefact], title: str) -> str:
     models, layers, evaluations = ([a for a in artefacts if a.kind == kind] for kind in ("model", "layer", "evaluation"))
     logs = {model.key: metric_log.read(model.store) for model in models}
     results = [evaluation_entry(evaluation) for evaluation in evaluations]
-    return environment().get_template("report.html.j2").render(
+    template = environment().get_template("report.html.j2")
+    return template.render(
         title=title.removesuffix(".html"),
         models=[model_entry(model, results) for model in models],
         artefacts=artefacts,

@@ -65,7 +65,9 @@ def gather(sources: Iterable[Store]) -> list[Artefact]:
     for source in sources:
         stores = _artefact_stores(source)
         if not stores:
-            raise StorageError(f"{source.url}: no artefact.json here or one folder below; name a finished artefact or a run's folder")
+            raise StorageError(
+                f"{source.url}: no artefact.json here or one folder below; name a finished artefact or a run's folder"
+            )
         found |= {store.url: (store, store.read_json("artefact.json")) for store in stores}
     return _linked(list(found.values()))
 

@@ -5,10 +5,14 @@ Tune's own record of an experiment is scratch: a search is continued from `trial
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
+import sys
 import time
 import uuid
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
@@ -49,32 +53,46 @@ def run_trials(config: SearchConfig, trials: Trials, say: Say) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # errors of trials are in our table
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # trials have a metric log of their own
     proposer = Proposer(config, trials)
-    tuner = tune.Tuner(
-        tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER])),
-        tune_config=tune.TuneConfig(
-            metric=METRIC,
-            mode="max",
-            search_alg=proposer,
-            scheduler=_scheduler(config.scheduler, config.run.train.steps),
-            num_samples=len(trials.open_ones()) + max(0, config.trials - len(trials.found)),
-            max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
-            trial_name_creator=_name,
-            trial_dirname_creator=_name,
-        ),
-        run_config=tune.RunConfig(
-            name=f"{config.name}-{uuid.uuid4().hex[:8]}",
-            storage_path=ray_storage(trials.store),
-            callbacks=[Recorder(trials, proposer, say)],
-            verbose=0,
-        ),
-    )
-    tuner.fit()
+    with _quiet(say) as loud:
+        tuner = tune.Tuner(
+            tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER])),
+            tune_config=tune.TuneConfig(
+                metric=METRIC,
+                mode="max",
+                search_alg=proposer,
+                scheduler=_scheduler(config.scheduler, config.run.train.steps),
+                num_samples=len(trials.open_ones()) + max(0, config.trials - len(trials.found)),
+                max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{config.name}-{uuid.uuid4().hex[:8]}",
+                storage_path=ray_storage(trials.store),
+                callbacks=[Recorder(trials, proposer, loud)],
+                verbose=0,
+            ),
+        )
+        tuner.fit()
     if any(trial.state == "running" for trial in trials.found):
         raise KeyboardInterrupt
 
 
-def at_once(compute: ComputeConfig, wanted: int | None, present: dict[str, float]) -> int:
-    """How many trials fit beside each other: one more would wait for workers that never come."""
+@contextlib.contextmanager
+def _quiet(say: Say) -> Iterator[Say]:
+    """Keep what Ray prints, from whatever thread, off the terminal; gives a `say` that still reaches it."""
+    terminal = sys.stdout
+
+    def loud(line: str) -> None:
+        with contextlib.redirect_stdout(terminal):
+            say(line)
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield loud
+
+
+def at_once(compute: ComputeConfig, wanted: int | None, present: Mapping[str, float]) -> int:
+    """How many trials run beside each other: as many as have processors for their workers, one more would only wait."""
     fits = min(int(present.get(kind, 0) // (each * compute.workers)) for kind, each in worker_resources(compute).items())
     return max(1, min(fits, wanted or fits))
 
@@ -119,6 +137,10 @@ class Recorder(Callback):
     def __init__(self, trials: Trials, proposer: Proposer, say: Say) -> None:
         self.trials, self.proposer, self.say = trials, proposer, say
         self.started: dict[str, float] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks to continue by itself, which we do not use; a terminal cannot be pickled."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         found = self.trials[_name(trial)]

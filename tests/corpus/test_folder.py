@@ -49,7 +49,12 @@ def test_an_image_without_a_mask_is_a_row(folder: Path) -> None:
 def test_slices_stack_to_volumes(folder: Path, write_rows: Write) -> None:
     rows = [{"id": f"case-{i:02d}", "patient": f"p{i // 4}", "phase": "ab"[i // 2 % 2], "slice": i % 2} for i in range(12)]
     write_rows(folder / "labels.csv", rows)
-    assert [(row["volume"], row["slice"]) for row in candidates(folder)[2:6]] == [("p0-b", 0), ("p0-b", 1), ("p1-a", 0), ("p1-a", 1)]
+    assert [(row["volume"], row["slice"]) for row in candidates(folder)[2:6]] == [
+        ("p0-b", 0),
+        ("p0-b", 1),
+        ("p1-a", 0),
+        ("p1-a", 1),
+    ]
 
 
 def test_nothing_is_left_out_without_a_word(folder: Path, write_rows: Write) -> None:
@@ -98,7 +103,10 @@ def test_the_fingerprint_is_of_table_files_and_options(folder: Path) -> None:
         (lambda folder: shutil.rmtree(folder), "no folder there; expected images/"),
         (lambda folder: (folder / "labels.csv").unlink(), "no labels.csv there; expected images/"),
         (lambda folder: shutil.rmtree(folder / "images"), "images: no image found"),
-        (lambda folder: (folder / "labels.csv").write_text("id\nother\n"), r"no id of labels.csv has a file in images/ \(such as 'case-00'\)"),
+        (
+            lambda folder: (folder / "labels.csv").write_text("id\nother\n"),
+            r"no id of labels.csv has a file in images/ \(such as 'case-00'\)",
+        ),
         (lambda folder: (folder / "images/case-00.jpg").write_bytes(b""), "'case-00.jpg' and 'case-00.png' are of one id"),
     ],
 )

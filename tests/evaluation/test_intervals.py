@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.evaluation.intervals import Interval, mean_intervals
+from framework.evaluation.intervals import mean_intervals
 
 
 def test_one_group_has_no_spread():
-    assert mean_intervals([[0.1], [0.4], [0.7]], ["p"] * 3) == [Interval(*[pytest.approx(0.4)] * 3)]
     found = mean_intervals([[0.1], [0.4], [0.7]], ["p"] * 3)[0]
-    assert found.low == found.mean == found.high
+    assert found.low == found.mean == found.high == pytest.approx(0.4)
 
 
 def test_same_seed_same_interval():
@@ -31,7 +30,10 @@ def test_agrees_with_normal_theory_for_independent_cases():
 def test_copies_of_a_case_within_its_group_add_no_evidence():
     values = np.random.default_rng(3).random((12, 1))
     groups = [f"p{i}" for i in range(12)]
-    once, often = mean_intervals(values, groups)[0], mean_intervals(np.repeat(values, 10, 0), np.repeat(groups, 10))[0]
+    once, often = (
+        mean_intervals(values, groups)[0],
+        mean_intervals(np.repeat(values, 10, 0), [p for p in groups for _ in range(10)])[0],
+    )
     assert (often.low, often.high) == (pytest.approx(once.low), pytest.approx(once.high))
 
 

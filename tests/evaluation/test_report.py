@@ -39,7 +39,9 @@ def artefact(root: Path, kind: str, name: str, hash: str, inputs: dict[str, tupl
     return store
 
 
-def model(root: Path, name: str, hash: str, inputs: dict | None = None, aligned: bool = False, pseudo: int = 0) -> Store:
+def model(
+    root: Path, name: str, hash: str, inputs: dict[str, tuple[str, str]] | None = None, aligned: bool = False, pseudo: int = 0
+) -> Store:
     budget = {"labelled_images": 20, "labelled_groups": 2, "train_images": 1200, "train_groups": 10}
     size = {"pseudo_images": pseudo, "unlabelled_images": 1180 - pseudo, "parameters": 1234567, "steps": 400, "workers": 2}
     store = artefact(root, "model", name, hash, {"corpus": CORPUS} | (inputs or {}), budget | size)
@@ -78,7 +80,10 @@ def run(tmp_path) -> Store:
     classes = {"background": {"predicted": 1000, "kept": 900}, "disc <b>": {"predicted": 50, "kept": 0}}
     counts = {"rows": 1180, "quarantined": 3, "classes": classes}
     layer = artefact(root, "layer", "pseudo", "l1", {"model": ("run/round-1", "m1"), "corpus": CORPUS}, counts)
-    quality = {"background": {"kept_share": 0.9, "accuracy": 0.97, "pixels": 10}, "ring": {"kept_share": 0, "accuracy": None, "pixels": 4}}
+    quality = {
+        "background": {"kept_share": 0.9, "accuracy": 0.97, "pixels": 10},
+        "ring": {"kept_share": 0, "accuracy": None, "pixels": 4},
+    }
     layer.write_json("quality.json", {"classes": quality})
     model(root, "round-2", "m2", {"layer pseudo": ("layers/pseudo", "l1")}, pseudo=1180)
     evaluation(root, "test-1", "e1", ("run/round-1", "m1"))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framework.corpus.order import Draw, Order, generator, key, shard
+
+orders = st.builds(
+    lambda count, batch, seed, stream: Order(tuple(f"id{i}" for i in range(count)), batch, seed, stream),
+    st.integers(1, 40),
+    st.integers(1, 24),
+    st.integers(0, 2**63),
+    st.sampled_from(["labelled", "unlabelled"]),
+)
+
+
+@given(orders, st.integers(1, 3))
+def test_each_id_comes_once_an_epoch(order: Order, epochs: int) -> None:
+    steps = -(-len(order.ids) * epochs // order.batch)
+    draws = list(chain.from_iterable(order.at(step) for step in range(steps)))
+    assert all(len(order.at(step)) == order.batch for step in range(steps))
+    for epoch in range(epochs):
+        assert sorted(draw.id for draw in draws if draw.epoch == epoch) == sorted(order.ids)
+    assert [draw.epoch for draw in draws] == sorted(draw.epoch for draw in draws)
+
+
+@given(orders, st.integers(0, 10**9))
+def test_a_batch_is_a_function_of_seed_and_step(order: Order, step: int) -> None:
+    assert order.at(step) == Order(order.ids, order.batch, order.seed, order.stream).at(step)
+
+
+@given(st.integers(1, 8), st.integers(1, 6), st.integers(0, 100))
+def test_the_shards_of_any_number_of_workers_interleave_to_the_batch(world: int, each: int, step: int) -> None:
+    whole = Order(tuple("abcdefg"), world * each, 0, "labelled").at(step)
+    parts = [shard(whole, rank, world) for rank in range(world)]
+    assert [draw for row in zip(*parts, strict=True) for draw in row] == whole
+    assert {len(part) for part in parts} == {each}
+
+
+def test_epochs_seeds_and_streams_have_orders_of_their_own() -> None:
+    ids = tuple(map(str, range(50)))
+    first = Order(ids, 50, 0, "labelled")
+    orders = [first.at(0), first.at(1), Order(ids, 50, 1, "labelled").at(0), Order(ids, 50, 0, "unlabelled").at(0)]
+    assert len({tuple(draw.id for draw in order) for order in orders}) == 4
+
+
+def test_the_order_is_the_same_on_every_machine() -> None:
+    """A run that goes on under another version of numpy must not see an image twice."""
+    assert Order(tuple("abcdef"), 4, 7, "labelled").at(1) == [Draw("c", 0), Draw("d", 0), Draw("e", 1), Draw("f", 1)]
+    assert key("weak", 0, 1, "a") == 2970434108241763851
+    assert generator("weak", 0, 1, "a").uniform() == 0.07489483501913707
+
+
+def test_every_place_of_an_epoch_is_as_likely_for_every_id() -> None:
+    first = Counter(Order(tuple("abcd"), 1, seed, "labelled").at(0)[0].id for seed in range(4000))
+    assert all(abs(count - 1000) < 130 for count in first.values())

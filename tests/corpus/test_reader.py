@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import gc
+import random
+import shutil
+import tempfile
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.corpus import phantom
+from framework.corpus.decode import flatten_bits
+from framework.corpus.pack import Source, pack
+from framework.corpus.reader import Corpus
+from framework.errors import CorpusError, StorageError
+from framework.storage import Store
+
+Encode = Callable[[np.ndarray], bytes]
+
+
+@pytest.fixture(scope="module")
+def corpus(phantom_url: str) -> Corpus:
+    return Corpus.open(phantom_url)
+
+
+def source_of(ids: list[str], image: Callable[[int], bytes], **fields: Any) -> Source:
+    """Rows with these ids, all in training, without labels."""
+    common = {"split": "train", "volume": None, "slice": None, "mask": None, "mask_kind": None, "labels": [], "source": "test"}
+
+    def rows(start: int) -> Iterator[dict[str, Any]]:
+        for i, name in enumerate(ids[start:], start=start):
+            yield {**common, "id": name, "group": name, "image": image(i), **fields}
+
+    return Source("test", "test", len(ids), ["background", "a"], "ids", [], 1, rows)
+
+
+def test_a_row_is_what_was_packed(corpus: Corpus) -> None:
+    for index in (0, 17, 59):
+        drawn, sample = phantom.draw(1, index, 48), corpus.read(f"phantom-{index:06d}")
+        assert sample.bits is not None
+        assert np.array_equal(sample.image, drawn.image)
+        assert np.array_equal(sample.bits, drawn.bits)
+        assert np.array_equal(sample.mask, flatten_bits(drawn.bits))
+        assert (sample.labels.tolist(), sample.group) == (drawn.labels, drawn.patient)
+        assert np.array_equal(corpus.image(sample.id), sample.image)
+
+
+def test_the_index_has_all_that_is_light(corpus: Corpus) -> None:
+    assert corpus.index.num_rows == 60
+    assert "image" not in corpus.index.column_names
+    assert corpus.light["id"] == [f"phantom-{i:06d}" for i in range(60)]
+    assert corpus.value("phantom-000003", "group") == "patient-000001"
+    assert sum(len(corpus.ids(split)) for split in ("train", "val", "test")) == 60
+
+
+def test_rows_come_in_stored_order_however_they_are_asked_for(corpus: Corpus) -> None:
+    names = corpus.light["id"]
+    mixed = random.Random(0).sample(names, 20)
+    assert [sample.id for sample in corpus.rows(mixed)] == sorted(mixed, key=names.index)
+
+
+def test_a_split_that_is_not_there_names_those_that_are(corpus: Corpus) -> None:
+    with pytest.raises(CorpusError, match="no row in split 'tset'; it has: test, train, val"):
+        corpus.ids("tset")
+
+
+@settings(max_examples=20, deadline=None)
+@given(ids=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=70, unique=True))
+def test_any_ids_come_back(png: Encode, ids: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        pack(source_of(ids, lambda i: png(np.full((1, 1), i, np.uint8))), Store.at(place), shard_mb=0.001)
+        corpus = Corpus.open(place)
+        assert corpus.ids("train") == ids
+        assert [corpus.image(name)[0, 0, 0] for name in reversed(ids)] == list(range(len(ids)))[::-1]
+
+
+def test_what_is_no_corpus_says_what_to_do(tmp_path: Path, phantom_url: str) -> None:
+    with pytest.raises(CorpusError, match="no corpus here; make one with `scantseg corpus build`"):
+        Corpus.open(str(tmp_path / "nowhere"))
+    (tmp_path / "corpus.json").write_text('{"name": "x"')
+    with pytest.raises(CorpusError, match=r"corpus.json: not readable .*; rebuild it"):
+        Corpus.open(str(tmp_path))
+    (tmp_path / "corpus.json").write_text('{"name": "x"}')
+    with pytest.raises(CorpusError, match=r"corpus.json: not readable .*; rebuild it"):
+        Corpus.open(str(tmp_path))
+
+
+def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path: Path, phantom_url: str) -> None:
+    shutil.copytree(phantom_url, tmp_path / "c")
+    corpus = Corpus.open(str(tmp_path / "c"))
+    first, second = (tmp_path / "c" / name for name in corpus.info.shards[:2])
+    whole = first.read_bytes()
+    first.write_bytes(whole[:5000] + bytes(len(whole) - 5000))
+    with pytest.raises(StorageError, match=r"rows-00000.parquet: shard is missing or damaged \(.*\); make it again"):
+        corpus.read("phantom-000000")
+    second.unlink()
+    with pytest.raises(StorageError, match=r"rows-00000.parquet: shard is missing or damaged"):
+        Corpus.open(str(tmp_path / "c"))
+    first.write_bytes(whole)
+    with pytest.raises(StorageError, match=r"rows-00001.parquet: shard is missing or damaged"):
+        Corpus.open(str(tmp_path / "c"))
+
+
+def test_memory_holds_a_few_row_groups_however_large_the_corpus(tmp_path: Path, png: Encode) -> None:
+    """Of 1,000 rows of 20 kB (20 MB) no more is held than of 250: four row groups of 32 rows."""
+
+    def most_held(rows: int) -> int:
+        rng = np.random.default_rng(0)
+        image = [png(rng.integers(0, 256, (144, 144), np.uint8)) for _ in range(50)]
+        store = Store.at(tmp_path / str(rows))
+        info = pack(source_of([f"{i:04d}" for i in range(rows)], lambda i: image[i % 50]), store, shard_mb=3)
+        assert len(info.shards) == -(-rows // 150)
+        corpus, count, most = Corpus.open(store), 0, 0
+        names = corpus.ids("train")
+        gc.collect()
+        before = pa.total_allocated_bytes()
+        tracemalloc.start()
+        for sample in corpus.rows(names):
+            assert sample.image.shape == (144, 144, 1)
+            count += 1
+            most = max(most, pa.total_allocated_bytes() - before + tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        assert count == rows
+        return most
+
+    few, many = most_held(250), most_held(1000)
+    assert many < 1.1 * few < 6 * 32 * 21_000

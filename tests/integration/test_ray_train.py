@@ -1,0 +1,66 @@
+"""Ray Train around the loop: real workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from framework.errors import CorpusError, ResourceError
+from framework.storage import Store
+from framework.training.checkpoint import read_tensors
+from framework.training.ray_driver import fit_on_ray
+from framework.training.run import train
+from tests.contract.support import losses, tiny_run
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+
+def test_one_ray_worker_gives_the_weights_of_this_process(phantom_url: str, tmp_path: Path) -> None:
+    here = train(tiny_run(phantom_url, "coda", tmp_path / "here"))
+    there = train(tiny_run(phantom_url, "coda", tmp_path / "there", {"compute": {"workers": 1}}))
+    first, second = read_tensors(here, "model.safetensors"), read_tensors(there, "model.safetensors")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert here.read_json("artefact.json")["hash"] == there.read_json("artefact.json")["hash"]
+
+
+def test_coda_takes_50_steps_under_ddp_and_zero_with_equal_losses(phantom_url: str, tmp_path: Path) -> None:
+    found = {}
+    for name, strategy in (("ddp", {"name": "ddp"}), ("zero1", {"zero": 1}), ("zero2", {"zero": 2})):
+        compute = {"workers": 2, "strategy": {"name": "deepspeed", **strategy}}
+        run = tiny_run(phantom_url, "coda", tmp_path / name, {"train": {"steps": 50}, "compute": compute})
+        train(run)
+        found[name] = losses(run)
+    assert len(found["ddp"]) == 50
+    assert found["zero1"] == pytest.approx(found["ddp"], rel=2e-3)
+    assert found["zero2"] == pytest.approx(found["ddp"], rel=2e-3)
+
+
+@pytest.mark.parametrize("strategy", [{"name": "ddp"}, {"name": "deepspeed", "zero": 2}])
+def test_a_run_begun_by_two_workers_goes_on_with_another_strategy(
+    strategy: dict[str, Any], phantom_url: str, tmp_path: Path
+) -> None:
+    """Checkpoints hold no world size and no shards: stop after 4 of 8 steps on two workers, go on with one."""
+    whole = tiny_run(phantom_url, "coda", tmp_path / "whole", {"train": {"steps": 8}})
+    train(whole)
+    two = {"train": {"steps": 8, "checkpoint_every": 4}, "compute": {"workers": 2, "strategy": strategy}}
+    parts = tiny_run(phantom_url, "coda", tmp_path / "parts", two)
+    store = train(parts)
+    kept = sorted((store / "checkpoints").names())
+    assert kept == ["step-00000008"]
+    assert losses(parts) == pytest.approx(losses(whole), rel=2e-3)
+
+
+def test_more_workers_than_processors_is_said_at_once(phantom_url: str, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="3 workers of 1 CPU want 3 CPU, the cluster has 2; lower compute.workers"):
+        train(tiny_run(phantom_url, "supervised", tmp_path, {"compute": {"workers": 3}}))
+
+
+def test_an_error_in_a_worker_reaches_the_reader_as_it_is(phantom_url: str, tmp_path: Path) -> None:
+    run = tiny_run(phantom_url, "coda", tmp_path, {"corpus": {"budget": {"share": 1.0}}, "compute": {"workers": 1}})
+    with pytest.raises(CorpusError, match="needs unlabelled training images"):
+        fit_on_ray(run, Store.at(tmp_path / "coda"))
+    assert not (tmp_path / "coda" / "failure.json").exists()

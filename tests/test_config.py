@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framework.config import RunConfig, known_keys, load_run, load_yaml, merge, override, parse
+from framework.errors import ConfigError
+from framework.methods.supervised import SupervisedConfig
+
+BASE: dict[str, Any] = {"name": "tiny", "corpus": {"path": "corpora/phantom"}}
+
+
+def complaint(*assignments: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(override(copy.deepcopy(BASE), assignments))
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix("configuration: ")
+
+
+def test_defaults_are_a_run() -> None:
+    run = parse(BASE)
+    assert run.method == SupervisedConfig()
+    assert [stage.stage for stage in run.stages] == ["train", "evaluate", "report"]
+
+
+def test_yaml_and_overrides_describe_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(BASE))
+    run = load_run(
+        tmp_path / "run.yaml", ["train.steps=7", "method.name=coda", "optimiser.lr=1e-3", "corpus.layers=[a, b]", "out=~/x"]
+    )
+    assert (run.train.steps, run.method.name, run.optimiser.lr, run.corpus.layers) == (7, "coda", 1e-3, ["a", "b"])
+    assert parse(yaml.safe_load(run.to_yaml())) == run
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("trian.steps=3", "unknown key 'trian'; did you mean 'train'?"),
+        ("train.stepz=3", "unknown key 'train.stepz'; did you mean 'steps'?"),
+        ("method={name: coda, kapa: 1}", "unknown key 'method.kapa'; did you mean 'kappa'?"),
+        ("stages=[{stage: train}, {stage: train, nam: x}]", "unknown key 'stages[1].nam'; did you mean 'name'?"),
+        (
+            "stages=[{stage: pseudolabel, settings: {confidnce: 1}}]",
+            "unknown key 'stages[0].settings.confidnce'; did you mean 'confidence'?",
+        ),
+        ("corpus.budget.zzzzzz=1", "unknown key 'corpus.budget.zzzzzz'; known: seed, share, stratify"),
+        ("method.name=cod", "key 'method.name' is 'cod'; did you mean 'coda'?"),
+        ("stages=[{stage: trian}]", "key 'stages[0].stage' is 'trian'; did you mean 'train'?"),
+        ("method={kappa: 0.9}", "key 'method.name' is missing"),
+        ("corpus=3", "key 'corpus' is 3: input should be a valid dictionary"),
+        ("train.select=bets", "key 'train.select' is 'bets': input should be 'last' or 'best'"),
+        ("train.steps=0", "key 'train.steps' is 0: input should be greater than or equal to 1"),
+        ("train.steps=many", "key 'train.steps' is 'many': input should be a valid integer, unable to parse string as an integer"),
+        ("train.steps=2.5", "key 'train.steps' is 2.5: input should be a valid integer, got a number with a fractional part"),
+        ("source={}", "key 'source' is {}: a source is either phantom or folder"),
+        ("source.phantom={images: 3, seed: -1}", "key 'source.phantom.seed' is -1: input should be greater than or equal to 0"),
+        (
+            "source.phantom={images: 3, seed: 9223372036854775808}",
+            "'source.phantom.seed' is 9223372036854775808: input should be less",
+        ),
+        ("name=a/b", "key 'name' is 'a/b': string should match pattern"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line_with_its_place(assignment: str, message: str) -> None:
+    assert message in complaint(assignment)
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^run.yaml: key 'name' is missing; key 'corpus.path' is missing$"):
+        parse({"corpus": {"size": 32}}, RunConfig, "run.yaml")
+
+
+def test_several_faults_are_told_at_once_and_long_values_cut() -> None:
+    assert complaint("train.steps=0", "train.batch=0").count("input should be") == 2
+    assert len(complaint(f"train.steps={list(range(500))}")) < 160
+
+
+@pytest.mark.parametrize("text", ["train.steps", "=3", "", "train.steps=[1"])
+def test_an_override_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"an override has the form key.sub=value|the value is not valid YAML"):
+        override({}, [text])
+
+
+@given(st.lists(st.sampled_from(sorted(known_keys())), min_size=1), st.integers())
+def test_any_known_key_can_be_set(keys: list[str], value: int) -> None:
+    base: dict[str, Any] = {}
+    override(base, [f"{key}={value}" for key in keys])
+    held: Any = base
+    for part in keys[-1].split("."):
+        held = held[part]
+    assert held == value
+
+
+def test_a_section_of_another_name_starts_anew() -> None:
+    base = {"method": {"name": "coda", "kappa": 0.9}, "train": {"steps": 3}}
+    assert merge(copy.deepcopy(base), {"method": {"kappa": 0.5}})["method"] == {"name": "coda", "kappa": 0.5}
+    assert merge(copy.deepcopy(base), {"method": {"name": "cps"}})["method"] == {"name": "cps"}
+    assert merge(copy.deepcopy(base), {"train": {"batch": 2}})["train"] == {"steps": 3, "batch": 2}
+
+
+def test_included_files_lie_beneath(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/one.yaml").write_text("name: one\ntrain: {steps: 1, batch: 1}\n")
+    (tmp_path / "base/two.yaml").write_text("include: [one.yaml]\ntrain: {steps: 2}\n")
+    (tmp_path / "run.yaml").write_text("include: [base/one.yaml, base/two.yaml]\nname: run\n")
+    assert load_yaml(tmp_path / "run.yaml") == {"name": "run", "train": {"steps": 2, "batch": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "run.yaml: holds no keys; a configuration is a mapping"),
+        ("- a\n", "run.yaml: holds no keys"),
+        ("name: [a\n", "run.yaml: not valid YAML .*line 2"),
+        ("name: \tx: y\n", "run.yaml: not valid YAML"),
+        ("name: !!python/object:os.system x\n", "run.yaml: not valid YAML .*could not determine a constructor"),
+        ("include: base.yaml\n", r"run.yaml: 'include' is 'base.yaml'; it is a list of file names"),
+        ("include: [3]\n", "run.yaml: 'include' is"),
+        ("include: [absent.yaml]\n", "absent.yaml: no such configuration file; those here: run.yaml"),
+        ("include: [run.yaml]\n", "run.yaml: includes itself"),
+    ],
+)
+def test_a_file_that_is_no_description_says_where(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        load_run(tmp_path / "run.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("a: 1")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ConfigError, match=r"no such configuration file; those here: binary.yaml, other.yaml"):
+        load_run(tmp_path / "run.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
+        load_run(tmp_path)
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_run(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize(
+    "change", ["name=other", "out=elsewhere", "compute.workers=4", "corpus.path=/x", "corpus.cache_mb=1", "stages=[]"]
+)
+def test_what_changes_no_result_changes_no_hash(change: str) -> None:
+    assert parse(override(copy.deepcopy(BASE), [change])).hash() == parse(BASE).hash()
+
+
+@pytest.mark.parametrize("change", ["seed=1", "train.steps=5", "corpus.size=64", "corpus.budget.share=0.5", "method.name=cps"])
+def test_what_changes_the_result_changes_the_hash(change: str) -> None:
+    assert parse(override(copy.deepcopy(BASE), [change])).hash() != parse(BASE).hash()
+
+
+def test_known_keys_are_those_of_every_method_and_network() -> None:
+    keys = set(known_keys(RunConfig))
+    assert {"train.steps", "method.kappa", "network.decoder", "network.widths", "corpus.budget.share"} <= keys
