@@ -139,12 +139,11 @@ def corpus_phantom(
     shard_mb: Annotated[float, typer.Option(help="Size of a Parquet shard in MB.", min=0.01)] = 256,
 ) -> None:
     """Draw fundus-like pictures with lesions, grades and patients, to try everything without data."""
-    from framework.pipeline.run import phantom_source
-    from framework.pipeline.stages import PhantomConfig
+    from framework.corpus.phantom import source
     from framework.storage import Store
 
     target = Store.at(out)
-    _pack(phantom_source(PhantomConfig(images=images, size=size, seed=seed), target.name), target, shard_mb, 0.0)
+    _pack(source(target.name, images, size, seed), target, shard_mb, 0.0)
 
 
 @corpus_app.command("inspect")
@@ -175,7 +174,8 @@ def main(*words: str) -> None:
     try:
         app(args=[*words, *sys.argv[1:]])
     except ScantsegError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        line = str(error).replace("\n", " ")  # what a message quotes, such as an id, may hold anything
+        typer.secho(f"error: {line}", fg="red", err=True)
         sys.exit(1)
     except SystemExit as end:  # typer turns Ctrl-C into this exit code and says nothing
         if end.code == INTERRUPTED:

@@ -110,7 +110,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such configuration file; those here: {_yaml_files(path)}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: other bytes than UTF-8, or a date such as 2026-13-01
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: holds no keys; a configuration is a mapping of keys to values")
@@ -136,7 +136,7 @@ def override(base: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
             raise ConfigError(f"'{text}': an override has the form key.sub=value")
         try:
             parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             raise ConfigError(f"'{text}': the value is not valid YAML") from None
         nested: Any = parsed
         for part in reversed(dotted.split(".")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,13 +16,12 @@ from PIL import Image
 @pytest.fixture(scope="session")
 def phantom_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A corpus of 60 phantoms (30 patients) of 48 pixels in several shards: for reading only."""
+    from framework.corpus import phantom
     from framework.corpus.pack import pack
-    from framework.pipeline.run import phantom_source
-    from framework.pipeline.stages import PhantomConfig
     from framework.storage import Store
 
     store = Store.at(tmp_path_factory.mktemp("corpora") / "phantom")
-    pack(phantom_source(PhantomConfig(images=60, size=48, seed=1), "phantom"), store, shard_mb=0.1)
+    pack(phantom.source("phantom", images=60, size=48, seed=1), store, shard_mb=0.1)
     return store.url
 
 
@@ -116,6 +116,8 @@ def ray_cluster(s3: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         patch.setenv("OMP_NUM_THREADS", "1")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=400 * 2**20)
+        ray.init(
+            num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, object_store_memory=400 * 2**20
+        )
         yield
         ray.shutdown()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framework.config import RunConfig, known_keys, load_run, load_yaml, merge, override, parse
@@ -81,7 +81,7 @@ def test_several_faults_are_told_at_once_and_long_values_cut() -> None:
     assert len(complaint(f"train.steps={list(range(500))}")) < 160
 
 
-@pytest.mark.parametrize("text", ["train.steps", "=3", "", "train.steps=[1"])
+@pytest.mark.parametrize("text", ["train.steps", "=3", "", "train.steps=[1", "name=2026-13-01"])
 def test_an_override_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"an override has the form key.sub=value|the value is not valid YAML"):
         override({}, [text])
@@ -119,6 +119,7 @@ def test_included_files_lie_beneath(tmp_path: Path) -> None:
         ("- a\n", "run.yaml: holds no keys"),
         ("name: [a\n", "run.yaml: not valid YAML .*line 2"),
         ("name: \tx: y\n", "run.yaml: not valid YAML"),
+        ("name: 2026-13-01\n", "run.yaml: not valid YAML .*month must be in 1..12"),
         ("name: !!python/object:os.system x\n", "run.yaml: not valid YAML .*could not determine a constructor"),
         ("include: base.yaml\n", r"run.yaml: 'include' is 'base.yaml'; it is a list of file names"),
         ("include: [3]\n", "run.yaml: 'include' is"),
@@ -131,6 +132,19 @@ def test_a_file_that_is_no_description_says_where(text: str, reason: str, tmp_pa
     with pytest.raises(ConfigError, match=reason) as caught:
         load_run(tmp_path / "run.yaml")
     assert "\n" not in str(caught.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    text=st.lists(
+        st.sampled_from(["name", "corpus", "include", ": ", "[", "]", "{", "}", "\n", "- ", "  ", "&a", "*a", "'", "1e9", "~"])
+    )
+)
+def test_any_other_text_is_a_description_or_one_line(text: list[str], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("".join(text))
+    with pytest.raises(ConfigError) as caught:
+        load_run(tmp_path / "run.yaml")
+    assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:

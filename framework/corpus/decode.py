@@ -15,6 +15,9 @@ from framework.errors import RowError
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded (decompression bombs)."""
 
+HIGHEST = np.array([value.bit_length() for value in range(256)], np.uint8)
+"""Number of the highest set bit, from 1; 0 for none."""
+
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000")
 """Kinds of file that are opened at all: formats that can run programs, such as EPS, are not among them."""
 
@@ -43,22 +46,22 @@ def decode_mask(data: bytes, shape: tuple[int, int], classes: int, encoding: Lit
     picture = _open(data, "mask")
     if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
         raise RowError(f"mask has mode {picture.mode}: needs one channel of class ids, not colours; save it as 8-bit grey")
-    mask = np.asarray(picture).astype(np.int64)
+    mask = np.asarray(picture)
     if mask.shape != tuple(shape):
         raise RowError(f"mask is {_size(mask.shape)} but its image is {_size(shape)}")
     limit = classes if encoding == "ids" else 1 << (classes - 1)
-    unknown = sorted(set(np.unique(mask).tolist()) - set(range(limit)) - ({IGNORE} if encoding == "ids" else set()))
-    if unknown:
-        raise RowError(f"mask has unknown {'class ids' if encoding == 'ids' else 'bits'} {unknown[:5]}: 0..{limit - 1} are known")
+    unknown = (mask < 0) | (mask >= limit)
+    if encoding == "ids":
+        unknown &= mask != IGNORE
+    if unknown.any():
+        found = np.unique(mask[unknown])[:5].tolist()
+        raise RowError(f"mask has unknown {'class ids' if encoding == 'ids' else 'bits'} {found}: 0..{limit - 1} are known")
     return mask.astype(np.uint8)
 
 
 def flatten_bits(bits: np.ndarray) -> np.ndarray:
     """Overlapping lesion bits to one class id per pixel: the highest set bit wins, class = bit + 1."""
-    ids = np.zeros(256, np.uint8)
-    for value in range(1, 256):
-        ids[value] = value.bit_length()
-    return ids[bits]
+    return HIGHEST[bits]
 
 
 def encode_mask(mask: np.ndarray) -> bytes:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framework.corpus.canvas import LESIONS, Canvas, Patient
+from framework.corpus.pack import Source
 from framework.corpus.philox import Array, Words, turn
 from framework.corpus.schema import ROW, LabelInfo
 
@@ -69,6 +70,20 @@ class Phantom:
     def labels(self) -> list[int]:
         """Image-level labels in the order of `LABELS`."""
         return [self.grade, *(int((self.bits >> kind & 1).any()) for kind in range(len(LESIONS)))]
+
+
+def source(name: str, images: int, size: int = 128, seed: int = 0) -> Source:
+    """A phantom of `images` pictures of `size` x `size` pixels as a source of rows; seed in 0..2^63 - 1."""
+    return Source(
+        name=name,
+        fingerprint=f"phantom:{images}:{size}:{seed}",
+        total=images,
+        classes=CLASSES,
+        encoding="bits",
+        labels=LABELS,
+        channels=3,
+        rows=lambda start: rows(images - start, seed, size, start),
+    )
 
 
 def rows(images: int, seed: int, size: int, start: int = 0) -> Iterator[dict[str, Any]]:

@@ -145,6 +145,10 @@ class Corpus:
         labels = np.asarray(self.value(name, "labels"), np.int32)
         return Sample(id=name, image=image, mask=mask, bits=bits, labels=labels, **light)
 
+    def in_stored_order(self, names: Iterable[str]) -> list[str]:
+        """Ids sorted by where their rows lie."""
+        return self._reader.in_stored_order(names)
+
     def rows(self, names: Iterable[str]) -> Iterator[Sample]:
         """Decode rows one after the other in stored order, with the memory of a few row groups."""
         return (self.read(name) for name in self._reader.in_stored_order(names))

@@ -21,6 +21,7 @@ from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE
 from framework.errors import CorpusError, RowError
+from framework.evaluation.quality import measure_layer
 from framework.inference.settings import PseudoLabelConfig
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
@@ -229,6 +230,7 @@ def _finish(out: Store, recipe: Recipe, corpus: Corpus, wanted: int, budget: flo
             rows += table.num_rows
     by_class = {name: {"predicted": int(predicted[k]), "kept": int(kept[k])} for k, name in enumerate(corpus.info.classes)}
     finish(out, recipe, {"rows": rows, "quarantined": len(bad), "classes": by_class}, seconds)
+    measure_layer(corpus, out)
 
 
 def _over_budget(out: Store, bad: int, wanted: int, budget: float) -> CorpusError:

@@ -63,16 +63,7 @@ def phantom_source(config: PhantomConfig, name: str) -> Source:
     """The phantom as a source of rows."""
     from framework.corpus import phantom
 
-    return Source(
-        name=name,
-        fingerprint=f"phantom:{config.images}:{config.size}:{config.seed}",
-        total=config.images,
-        classes=phantom.CLASSES,
-        encoding="bits",
-        labels=phantom.LABELS,
-        channels=3,
-        rows=lambda start: phantom.rows(config.images - start, config.seed, config.size, start),
-    )
+    return phantom.source(name, config.images, config.size, config.seed)
 
 
 def stage_run(run: RunConfig, stage: TrainStage, root: Store) -> RunConfig:

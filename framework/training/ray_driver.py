@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import uuid
@@ -23,7 +24,7 @@ def start_ray() -> None:
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
 
 
 def fit_on_ray(run: RunConfig, store: Store, tuning: bool = False) -> None:

@@ -85,7 +85,7 @@ def search(config: SearchConfig, say: Say = print) -> list[Trial]:
     """
     store = Store.at(config.out) / config.name
     trials = Trials.open(store, config.hash())
-    if trials.open_ones() or len(trials.found) < config.trials:
+    if trials.left(config.trials):
         _run(config, trials, say)
     else:
         say(f"search {config.name} is finished: {store.url}")

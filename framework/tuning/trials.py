@@ -61,6 +61,10 @@ class Trials:
         """Trials that an interruption or an error left unfinished."""
         return [trial for trial in self.found if not trial.ended]
 
+    def left(self, wanted: int) -> int:
+        """How many trials are to run until there are so many that ended."""
+        return len(self.open_ones()) + max(0, wanted - len(self.found))
+
     def add(self, values: dict[str, Any]) -> Trial:
         trial = Trial(f"trial-{len(self.found) + 1}", values)
         self.found.append(trial)

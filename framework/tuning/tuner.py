@@ -32,13 +32,11 @@ from framework.tuning.search import AshaConfig, Say, SearchConfig
 from framework.tuning.space import with_values
 from framework.tuning.trials import Trial, Trials, show
 
-METRIC = "dice"
-
 DRIVER = {"node:__internal_head__": 0.001}
 """What a trial's driver reserves: it only waits, so a share of the head node rather than processors that the workers need.
-There it also outlives a spot node."""
+There it also outlives a spot node. With drivers off the processors, trials can never wait for one another in a circle."""
 
-SAMPLERS: dict[str, type[optuna.samplers.BaseSampler]] = {
+SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
     "random": optuna.samplers.RandomSampler,
     "tpe": optuna.samplers.TPESampler,
 }
@@ -57,11 +55,11 @@ def run_trials(config: SearchConfig, trials: Trials, say: Say) -> None:
         tuner = tune.Tuner(
             tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER])),
             tune_config=tune.TuneConfig(
-                metric=METRIC,
+                metric=config.metric,
                 mode="max",
                 search_alg=proposer,
                 scheduler=_scheduler(config.scheduler, config.run.train.steps),
-                num_samples=len(trials.open_ones()) + max(0, config.trials - len(trials.found)),
+                num_samples=trials.left(config.trials),
                 max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
@@ -101,7 +99,7 @@ class Proposer(Searcher):
     """Optuna's samplers as a searcher of Ray: unfinished trials of an earlier call first, then new draws."""
 
     def __init__(self, config: SearchConfig, trials: Trials) -> None:
-        super().__init__(metric=METRIC, mode="max")
+        super().__init__(metric=config.metric, mode="max")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.config, self.trials, self.waiting = config, trials, trials.open_ones()
         self.distributions = {key: held.optuna() for key, held in config.space.items()}
@@ -149,8 +147,8 @@ class Recorder(Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         found = self.trials[_name(trial)]
-        found.step, found.dice = result["step"], max(result[METRIC], found.dice or 0.0)
-        self.say(f"{found.name}: step {found.step}, Dice {result[METRIC]:.4f}")
+        found.step, found.dice = result["step"], max(result["dice"], found.dice or 0.0)
+        self.say(f"{found.name}: step {found.step}, Dice {result['dice']:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         found = self.trials[_name(trial)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framework.corpus.labels_csv import Record, label_infos, label_value, read_table, volume_of
@@ -57,6 +57,17 @@ def test_a_table_that_contradicts_itself_says_where(text: str | bytes, reason: s
         table(tmp_path, text)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cells=st.lists(st.sampled_from(["id", "split", "slice", "a", "b", "train", "\n", ",", '"', ";", "1", "\0", "\r"])))
+def test_any_other_text_is_a_table_or_an_error_that_names_the_file(cells: list[str], tmp_path: Path) -> None:
+    try:
+        rows = table(tmp_path, "id,split\n" + "".join(cells))
+    except CorpusError as error:
+        assert str(error).startswith(f"{tmp_path}/labels.csv: ")
+    else:
+        assert all(row["id"] and row["group"] and row["split"] for row in rows)
 
 
 def test_excluded_rows_may_share_a_group_with_others(tmp_path: Path) -> None:

@@ -138,11 +138,11 @@ def test_rows_are_drawn_when_they_are_asked_for() -> None:
 def test_memory_does_not_grow_with_the_number_of_rows() -> None:
     def peak(images: int) -> int:
         tracemalloc.start()
-        for _ in rows(images, seed=0, size=48):
+        for _ in rows(images, seed=0, size=40):
             pass
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
 
     peak(2)
-    assert peak(200) < 1.2 * peak(50)
+    assert peak(60) < 1.2 * peak(15)

@@ -1,0 +1,46 @@
+"""Stored losses of tiny runs. A change that claims to be neutral must keep them bit for bit.
+
+`python -m tests.golden.test_golden` writes them anew, for a change that is meant to alter them.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.contract.support import METHODS, build_phantom, losses, tiny_run, trained
+
+STORED = Path(__file__).with_name("losses.json")
+
+
+def measured(corpus: str, method: str, out: Path) -> list[str]:
+    run = tiny_run(corpus, method, out)
+    trained(run)
+    return [loss.hex() for loss in losses(run)]
+
+
+def machine() -> str:
+    """What decides the last bits: the processor's instructions and torch's version."""
+    return f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__.split('+')[0]}"
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_losses_are_the_stored_ones(method: str, tmp_path: Path) -> None:
+    stored = json.loads(STORED.read_text())
+    found = measured(build_phantom(tmp_path / "corpus"), method, tmp_path)
+    if stored["machine"] == machine():
+        assert found == stored["losses"][method]
+    else:
+        expected = [float.fromhex(text) for text in stored["losses"][method]]
+        assert [float.fromhex(text) for text in found] == pytest.approx(expected, rel=1e-3)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = build_phantom(Path(folder) / "corpus")
+        found = {method: measured(corpus, method, Path(folder)) for method in METHODS}
+    STORED.write_text(json.dumps({"machine": machine(), "losses": found}, indent=1) + "\n")

@@ -1,0 +1,142 @@
+"""The invariants of methods.md 4.9, and the reductions to CPS of 4.3 (g)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from framework.corpus.loader import StreamBatch
+from framework.methods.coda import CoDA, CoDAConfig, Distributions
+from framework.methods.contract import Setting
+from framework.methods.cps import CPS, CPSConfig
+
+K = 4
+
+
+def setting() -> Setting:
+    def network(member: int) -> nn.Module:
+        torch.manual_seed(member)
+        return nn.Conv2d(1, K, 3, padding=1)
+
+    return Setting(K, 100, network)
+
+
+def batch(seed: int = 0) -> dict[str, StreamBatch]:
+    torch.manual_seed(seed)
+    mask = torch.randint(0, K, (3, 8, 8))
+    mask[0, 0] = 255
+    return {
+        "labelled": StreamBatch(["a", "b", "c"], torch.randn(3, 1, 8, 8), None, mask),
+        "unlabelled": StreamBatch(["d", "e", "f"], torch.randn(3, 1, 8, 8), None, torch.full((3, 8, 8), 255)),
+    }
+
+
+def sums(probability: Tensor) -> Tensor:
+    return torch.cat([torch.zeros(K, K), probability.sum((0, 2, 3))[None]])
+
+
+def distributions(labelled: Tensor, unlabelled: Tensor, updates: int = 1, **changes: object) -> Distributions:
+    """Averages after some batches of these probabilities."""
+    found = Distributions(CoDAConfig(name="coda", **changes), K)  # type: ignore[arg-type]
+    for _ in range(updates):
+        found.observe(sums(labelled), sums(unlabelled), torch.tensor(0.9))
+    return found
+
+
+def random_probability(scale: Tensor | float = 1.0) -> Tensor:
+    shift = torch.as_tensor(scale) * torch.arange(K)
+    return (torch.randn(4, K, 8, 8) + shift[None, :, None, None]).softmax(1)
+
+
+def test_equal_marginals_change_nothing() -> None:
+    p = random_probability()
+    found = distributions(p, p, updates=5)
+    assert torch.equal(found.labelled, found.unlabelled)
+    assert torch.allclose(found.align(p.log()).softmax(1), p, atol=1e-6)
+
+
+def test_aligned_probabilities_sum_to_one_and_a_certain_pixel_stays() -> None:
+    found = distributions(random_probability(0.5), random_probability(-0.5))
+    logits = torch.full((1, K, 1, 1), -1e4)
+    logits[0, 2] = 0
+    aligned = found.align(logits).softmax(1)
+    assert aligned[0, 2].item() == 1.0
+    assert torch.allclose(found.align(random_probability().log()).softmax(1).sum(1), torch.ones(4, 8, 8), atol=1e-6)
+
+
+def test_alignment_moves_the_marginal_to_the_target() -> None:
+    torch.manual_seed(0)
+    labelled, unlabelled = random_probability(0.4), random_probability(-0.4)
+    found = distributions(labelled, unlabelled)
+    target = labelled.mean((0, 2, 3))
+    before = (unlabelled.mean((0, 2, 3)) - target).abs().sum()
+    after = (found.align(unlabelled.log()).softmax(1).mean((0, 2, 3)) - target).abs().sum()
+    assert after < 0.6 * before
+
+
+def test_bias_correction_forgets_the_uniform_start() -> None:
+    p = random_probability(1.0)
+    found = distributions(p, p, momentum=0.99)
+    assert torch.allclose(found.marginals()[0][-1], p.mean((0, 2, 3)), atol=1e-4)
+
+
+def test_ratios_are_clamped() -> None:
+    rare = torch.full((1, K, 4, 4), 1e-9)
+    rare[:, 0] = 1 - 3e-9
+    found = distributions(random_probability(), rare, r_max=3.0)
+    assert found.ratios().max() <= 3.0 and found.ratios().min() >= 1 / 3
+
+
+def test_a_class_without_pixels_keeps_its_expectation() -> None:
+    found = distributions(random_probability(), random_probability())
+    found.expect(torch.tensor([8.0, 0, 0, 4.5]), torch.tensor([10.0, 0, 0, 5.0]))
+    assert found.expected.tolist() == pytest.approx([0.8, -1, -1, 0.9])
+    assert found.threshold().min() >= 1 / K
+    found.expect(torch.tensor([0.0, 3.0, 0, 0]), torch.tensor([0.0, 5.0, 0, 0]))
+    assert found.expected[0].item() == pytest.approx(0.8) and found.expected[1].item() == pytest.approx(0.6)
+
+
+def test_saturated_confidences_still_pass() -> None:
+    found = distributions(random_probability(), random_probability())
+    found.expect(torch.full((K,), 10.0), torch.full((K,), 10.0))
+    assert (torch.ones(K) >= found.threshold()).all()
+
+
+def test_both_ideas_off_is_cps_exactly() -> None:
+    off = CoDAConfig(name="coda", alignment="off", expectation="off", warmup=0)
+    coda, cps = CoDA(off, setting()), CPS(CPSConfig(name="cps"), setting())
+    for step in (0, 10, 60):
+        first, second = next(coda.train_step(batch(step), step)), next(cps.train_step(batch(step), step))
+        assert torch.equal(first.loss, second.loss)
+        for a, b in zip(
+            torch.autograd.grad(first.loss, list(coda.networks.parameters())),
+            torch.autograd.grad(second.loss, list(cps.networks.parameters())),
+            strict=True,
+        ):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("alignment", ["off", "per_class", "per_class_conditional"])
+@pytest.mark.parametrize("expectation", ["off", "per_class", "global", "marginal"])
+def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation: str) -> None:
+    config = CoDAConfig(name="coda", alignment=alignment, expectation=expectation)  # type: ignore[arg-type]
+    logits = [torch.randn(6, K, 8, 8), torch.randn(6, K, 8, 8)]
+    mask = torch.randint(0, K, (3, 8, 8))
+    one, two = CoDA(config, setting()), CoDA(config, setting())
+    first, second = one.teach(logits, mask), two.teach(logits[::-1], mask)
+    assert torch.equal(first[0].labels, second[1].labels)
+    assert first[0].keep is second[1].keep is None or torch.equal(first[0].keep, second[1].keep)  # type: ignore[arg-type]
+
+
+def test_warm_up_teaches_nothing_but_gathers_statistics() -> None:
+    method = CoDA(CoDAConfig(name="coda", warmup=5, ramp=0.0), setting())
+    metrics = next(method.train_step(batch(), 4)).metrics
+    assert metrics["weight"] == 0 and method.statistics()["expected_1"].max() > 0
+    assert next(method.train_step(batch(), 5)).metrics["weight"] == pytest.approx(0.5)
+
+
+def test_the_state_is_the_networks_and_the_averages_in_float32() -> None:
+    state = CoDA(CoDAConfig(name="coda"), setting()).state_dict()
+    averages = {name: value for name, value in state.items() if name.startswith("distributions.")}
+    assert len(averages) == 10 and all(value.dtype == torch.float32 for value in averages.values())

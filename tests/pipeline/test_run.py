@@ -1,0 +1,65 @@
+"""Stages in this process: the whole main job but for Ray, twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framework.config import merge, parse
+from framework.corpus.reader import Corpus
+from framework.errors import CheckpointError, ConfigError, CorpusError
+from framework.evaluation.evaluate import evaluate
+from framework.pipeline.run import run_stages
+from framework.storage import Store
+from framework.training.run import train
+from tests.contract.support import tiny_run
+
+
+def described(tmp_path: Path, **changes: object) -> dict:
+    base = tiny_run(str(tmp_path / "corpus"), "coda", tmp_path / "runs").model_dump(exclude={"stages"})
+    return merge(base, {"name": "whole", "source": {"phantom": {"images": 50, "size": 48}}, **changes})
+
+
+def test_corpus_train_evaluate_report_and_the_same_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    root = run_stages(parse(described(tmp_path)), said.append)
+    assert {"model", "evaluation", "report.html"} <= set(root.names())
+    assert any(line.strip().startswith("both: mean Dice") for line in said)
+    before = {name: Path(root.url, name, "artefact.json").stat().st_mtime_ns for name in ("model", "evaluation")}
+    run_stages(parse(described(tmp_path)), said.append)
+    assert before == {name: Path(root.url, name, "artefact.json").stat().st_mtime_ns for name in before}
+
+
+def test_a_stage_changes_keys_and_refers_only_to_earlier_ones(tmp_path: Path) -> None:
+    stages = [{"stage": "train", "name": "one", "layers": ["pseudo"]}]
+    with pytest.raises(ConfigError, match="stage 'one' refers to 'pseudo', which no stage before it makes"):
+        run_stages(parse(described(tmp_path, stages=stages)), print)
+    stages = [{"stage": "train", "set": {"train": {"stepps": 3}}}]
+    with pytest.raises(ConfigError, match=r"stage 'model'.*'train.stepps'; did you mean 'steps'"):
+        run_stages(parse(described(tmp_path, stages=stages)), print)
+
+
+def test_a_finished_model_of_another_configuration_is_not_overwritten(phantom_url: str, tmp_path: Path) -> None:
+    train(tiny_run(phantom_url, "supervised", tmp_path))
+    with pytest.raises(CheckpointError, match="holds a finished model of another configuration"):
+        train(tiny_run(phantom_url, "supervised", tmp_path, {"seed": 5}))
+
+
+def test_no_label_is_left_and_nothing_is_unlabelled(phantom_url: str, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="leaves no labelled image; raise corpus.budget.share"):
+        train(tiny_run(phantom_url, "supervised", tmp_path, {"corpus": {"budget": {"share": 0.001}}}))
+    with pytest.raises(CorpusError, match="method 'cps' needs unlabelled training images"):
+        train(tiny_run(phantom_url, "cps", tmp_path, {"corpus": {"budget": {"share": 1.0}}}))
+
+
+def test_evaluation_has_a_row_per_case_structure_and_predictor(phantom_url: str, tmp_path: Path) -> None:
+    model = train(tiny_run(phantom_url, "cps", tmp_path))
+    out = Store.at(tmp_path / "evaluation")
+    summary = evaluate(model, phantom_url, out)
+    cases = len(Corpus.open(phantom_url).ids("test"))
+    assert summary["cases"] == cases and summary["dimension"] == 2 and summary["unit"] == "px"
+    assert out.read_table("cases.parquet").num_rows == cases * 4 * 2
+    assert {entry["rank"] for entry in out.read_json("pictures.json")} == {"best", "median", "worst"}
+    with pytest.raises(CorpusError, match="has no row in split 'tset'"):
+        evaluate(model, phantom_url, Store.at(tmp_path / "other"), "tset")

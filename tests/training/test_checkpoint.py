@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from framework.errors import CheckpointError
+from framework.storage import Store
+from framework.training.checkpoint import Checkpoint, latest, prune, read, save
+
+IDENTITY = {"method.name": "coda", "seed": 0}
+
+
+def checkpoint(step: int) -> Checkpoint:
+    parts = {"model": {"w": torch.full((3, 2), float(step))}, "optimiser": {"g/w/step": torch.tensor(float(step))}}
+    return Checkpoint(step, parts, IDENTITY, 0.5)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    save(store, checkpoint(7))
+    found = latest(store, IDENTITY)
+    assert found is not None and (found.step, found.best) == (7, 0.5)
+    assert torch.equal(found.parts["model"]["w"], torch.full((3, 2), 7.0))
+    assert torch.equal(found.parts["optimiser"]["g/w/step"], torch.tensor(7.0))
+
+
+def test_nothing_there_is_none(tmp_path: Path) -> None:
+    assert latest(Store.at(tmp_path / "none"), IDENTITY) is None
+
+
+@pytest.mark.parametrize("harm", ["no record", "truncated", "one bit"])
+def test_a_damaged_newest_one_is_passed_over(tmp_path: Path, harm: str) -> None:
+    store = Store.at(tmp_path)
+    save(store, checkpoint(1))
+    folder = tmp_path / save(store, checkpoint(2))
+    file = folder / "model.safetensors"
+    if harm == "no record":
+        (folder / "checkpoint.json").unlink()
+    elif harm == "truncated":
+        file.write_bytes(file.read_bytes()[:-3])
+    else:
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(bytes(data))
+    found = latest(store, IDENTITY)
+    assert found is not None and found.step == 1
+
+
+def test_reading_a_truncated_one_says_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / save(Store.at(tmp_path), checkpoint(2))
+    (folder / "optimiser.safetensors").write_bytes(b"short")
+    with pytest.raises(CheckpointError, match=r"truncated or damaged checkpoint \(5 bytes\); delete its folder"):
+        read(Store.at(folder))
+
+
+def test_another_configuration_is_refused_by_its_key(tmp_path: Path) -> None:
+    save(Store.at(tmp_path), checkpoint(1))
+    with pytest.raises(CheckpointError, match=r"another configuration \(seed: 0 there, 1 now\)"):
+        latest(Store.at(tmp_path), {**IDENTITY, "seed": 1})
+
+
+def test_prune_keeps_the_named(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    names = [save(store, checkpoint(step)) for step in (1, 2, 3)]
+    prune(store, {names[1]})
+    assert store.names() == [names[1]]

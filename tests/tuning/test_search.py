@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from framework.config import ComputeConfig
+from framework.errors import CheckpointError, ConfigError, CorpusError
+from framework.storage import Store
+from framework.tuning import search as room
+from framework.tuning.search import SearchConfig, load_search, train_command
+from framework.tuning.trials import State, Trial, Trials, table
+
+SEARCH = {
+    "name": "s",
+    "run": {"corpus": {"path": "corpora/none"}, "method": {"name": "coda"}, "train": {"steps": 100}},
+    "space": {"method.kappa": {"uniform": [0.5, 1]}},
+    "trials": 2,
+}
+
+
+def load(folder: Path, changes: dict | None = None, *assignments: str) -> SearchConfig:
+    (folder / "s.yaml").write_text(yaml.safe_dump({**SEARCH, **(changes or {})}))
+    return load_search(folder / "s.yaml", assignments)
+
+
+def test_the_run_of_a_search_is_a_file_or_includes_one_or_is_written_out(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**SEARCH["run"], "name": "base"}))
+    hashes = {
+        load(tmp_path, {"run": run}).hash()
+        for run in ("r.yaml", {"include": ["r.yaml"]}, SEARCH["run"], {"include": ["r.yaml"], "train": {"steps": 100}})
+    }
+    assert len(hashes) == 1
+    assert load(tmp_path, {"run": "r.yaml"}, "run.train.steps=50").run.train.steps == 50
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trails": 4}, "unknown key 'trails'; did you mean 'trials'?"),
+        ({"trials": 0}, "key 'trials' is 0"),
+        ({"run": {**SEARCH["run"], "trian": {}}}, "run: unknown key 'trian'; did you mean 'train'?"),
+        ({"run": None}, "'run' is a run written out"),
+        ({"run": "none.yaml"}, "none.yaml: no such configuration file"),
+        ({"space": {}}, "at least one"),
+        ({"scheduler": {"grace": 100}}, "scheduler.grace is 100 and a trial has 100 steps"),
+        ({"scheduler": {"grace": 10, "reducton": 3}}, "did you mean 'reduction'?"),
+        ({"run": {**SEARCH["run"], "compute": {"workers": 0}}}, "run.compute.workers is 0"),
+        ({"metric": "loss"}, "key 'metric' is 'loss'"),
+    ],
+)
+def test_a_wrong_description_is_one_line(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, changes)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_trials_are_the_same_search_and_another_space_is_not(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    assert load(tmp_path, {"trials": 9, "concurrent": 1, "name": "t"}).hash() == config.hash()
+    assert load(tmp_path, {"seed": 1}).hash() != config.hash()
+    assert load(tmp_path, {"space": {"method.kappa": {"uniform": [0.5, 1.1]}}}).hash() != config.hash()
+
+
+def test_a_corpus_without_validation_masks_is_refused_before_ray_starts_a_trial(tmp_path: Path) -> None:
+    from framework.corpus.pack import pack
+    from framework.pipeline.run import phantom_source
+    from framework.pipeline.stages import PhantomConfig
+
+    pack(phantom_source(PhantomConfig(images=2, size=32, seed=2), "c"), Store.at(tmp_path / "c"))
+    with pytest.raises(CorpusError, match="no validation image has a mask"):
+        room._require_validation(str(tmp_path / "c"))
+
+
+class TestTrials:
+    def test_are_recorded_and_ranked(self, tmp_path: Path) -> None:
+        trials = Trials(Store.at(tmp_path), "h")
+        ends: list[tuple[float | None, State]] = [(0.2, "stopped"), (None, "failed"), (0.7, "finished"), (None, "running")]
+        for dice, state in ends:
+            trial = trials.add({"method.kappa": 0.5})
+            trial.dice, trial.state = dice, state
+        trials.save()
+        again = Trials.open(Store.at(tmp_path), "h")
+        assert again.found == trials.found
+        assert [trial.name for trial in again.ranked()] == ["trial-3", "trial-1", "trial-2", "trial-4"]
+        assert [trial.name for trial in again.open_ones()] == ["trial-2", "trial-4"]
+        assert again["trial-3"].dice == 0.7
+
+    def test_of_another_search_are_not_continued(self, tmp_path: Path) -> None:
+        Trials(Store.at(tmp_path), "h").save()
+        with pytest.raises(CheckpointError, match="another run, space or seed"):
+            Trials.open(Store.at(tmp_path), "other")
+
+    def test_the_table_has_a_column_for_each_key(self) -> None:
+        lines = table(
+            [
+                Trial("trial-1", {"a.b": 0.5, "c": [1, 2]}, "finished", 10, 0.25, 3.2),
+                Trial("trial-2", {"a.b": 1, "c": "x"}, message="no"),
+            ]
+        )
+        assert lines[0].split() == ["trial", "a.b", "c", "step", "dice", "seconds", "state"]
+        assert lines[1].split() == ["trial-1", "0.5", "[1,", "2]", "10", "0.2500", "3", "finished"]
+        assert lines[2].split() == ["trial-2", "1", "x", "0", "-", "0", "running:", "no"]
+
+
+def test_the_command_for_the_best_is_one_that_train_takes(tmp_path: Path) -> None:
+    from framework.config import load_run
+
+    config = load(tmp_path, {"out": str(tmp_path / "out")})
+    place = tmp_path / "out" / "s" / "trial-1"
+    place.mkdir(parents=True)
+    (place / "config.yaml").write_text(config.run.to_yaml())
+    _, verb, path, *assignments = train_command(config, Trial("trial-1", {})).split()
+    assert verb == "train"
+    run = load_run(path, assignments)
+    assert (run.name, run.train.steps) == ("s-best", 100)
+
+
+@pytest.mark.parametrize(("workers", "wanted", "expected"), [(1, None, 4), (2, None, 2), (3, None, 1), (1, 2, 2), (2, 9, 2)])
+def test_no_more_trials_at_once_than_workers_have_processors(workers: int, wanted: int | None, expected: int) -> None:
+    from framework.tuning.tuner import at_once
+
+    assert at_once(ComputeConfig(workers=workers), wanted, {"CPU": 4.0}) == expected
+
+
+def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_path: Path) -> None:
+    from framework.tuning.tuner import Proposer
+
+    config = load(tmp_path, {"sampler": "tpe"})
+    trials = Trials(Store.at(tmp_path), config.hash())
+    first = Proposer(config, trials)
+    names = [first.suggest(str(i))["run"]["name"] for i in range(3)]  # type: ignore[index]
+    assert names == ["trial-1", "trial-2", "trial-3"]
+    trials["trial-1"].state, trials["trial-1"].dice = "finished", 0.5
+
+    again = Proposer(config, Trials.open(Store.at(tmp_path), config.hash()))
+    assert [again.suggest(str(i))["run"]["name"] for i in range(4)][-1] == "trial-4"  # type: ignore[index]
+    assert len({trial.values["method.kappa"] for trial in again.trials.found}) == 4
+
+
+@pytest.mark.parametrize(
+    ("files", "state", "step", "dice"),
+    [
+        ({}, "stopped", 40, 0.3),
+        ({"artefact.json": {"counts": {"steps": 100, "best_validation_dice": 0.6}}}, "finished", 100, 0.6),
+        ({"failed.json": {"message": "no mask"}}, "failed", 40, 0.3),
+    ],
+)
+def test_how_a_trial_ended_is_read_from_what_it_left(files: dict, state: str, step: int, dice: float, tmp_path: Path) -> None:
+    from framework.tuning.tuner import _conclude
+
+    for name, value in files.items():
+        Store.at(tmp_path).write_json(name, value)
+    trial = Trial("trial-1", {}, step=40, dice=0.3)
+    _conclude(trial, Store.at(tmp_path))
+    assert (trial.state, trial.step, trial.dice) == (state, step, dice)
+
+
+def test_a_finished_search_is_recognised_without_corpus_or_ray(tmp_path: Path) -> None:
+    config = load(tmp_path, {"out": str(tmp_path)})
+    finished = Trials(Store.at(tmp_path / "s"), config.hash())
+    for dice in (0.2, 0.6):
+        trial = finished.add({"method.kappa": dice})
+        trial.state, trial.step, trial.dice = "finished", 100, dice
+    finished.save()
+    said: list[str] = []
+    assert [trial.name for trial in room.search(config, said.append)] == ["trial-2", "trial-1"]
+    assert said[0].startswith("search s is finished")
+    assert said[1].split()[0] == "trial"
