@@ -9,11 +9,11 @@ class PseudoLabelConfig(BaseModel):
     """Settings of the pseudo-label job; only `confidence` changes what it writes."""
 
     model_config = ConfigDict(extra="forbid")
-    confidence: float = Field(0.7, ge=0, le=1)
+    confidence: float = Field(default=0.7, ge=0, le=1)
     """Pixels whose largest probability is lower claim nothing (255)."""
-    actors: int = Field(1, ge=1)
+    actors: int = Field(default=1, ge=1)
     """Processes that hold the model."""
-    batch: int = Field(32, ge=1)
+    batch: int = Field(default=32, ge=1)
     gpu: bool = False
-    error_budget: float = Field(0.01, ge=0, le=1)
+    error_budget: float = Field(default=0.01, ge=0, le=1)
     """Share of unreadable rows over which the job gives up."""

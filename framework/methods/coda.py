@@ -30,22 +30,22 @@ class CoDAConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: Literal["coda"]
-    weight: float = Field(0.5, ge=0)
+    weight: float = Field(default=0.5, ge=0)
     """Of the unsupervised loss, after the ramp."""
-    ramp: float = Field(0.3, ge=0, le=1)
+    ramp: float = Field(default=0.3, ge=0, le=1)
     """Share of the run over which the weight rises (Gaussian)."""
-    warmup: int = Field(30, ge=0)
+    warmup: int = Field(default=30, ge=0)
     """Steps in which only statistics are gathered; about one epoch of the labelled images."""
     alignment: Literal["off", "per_class", "per_class_conditional"] = "per_class"
     """One ratio per class, or one row of ratios per predicted class."""
     expectation: Literal["off", "per_class", "global", "marginal"] = "per_class"
     """What a pixel's confidence must exceed: its class's mean confidence on unlabelled pixels, the mean confidence on
     labelled pixels, or its class's share of labelled predictions."""
-    kappa: float = Field(1.0, ge=0)
+    kappa: float = Field(default=1.0, ge=0)
     """Factor on the expectation."""
-    momentum: float = Field(0.99, ge=0, lt=1)
+    momentum: float = Field(default=0.99, ge=0, lt=1)
     """Of the moving averages."""
-    r_max: float = Field(10.0, ge=1)
+    r_max: float = Field(default=10.0, ge=1)
     """Ratios are clamped to [1 / r_max, r_max]: those of rare classes would explode."""
 
 
@@ -78,7 +78,9 @@ class Distributions(nn.Module):
         self.register_buffer("expected", torch.full((classes,), -1.0))  # -1: not yet observed
         self.register_buffer("overall", torch.tensor(-1.0))
         self.register_buffer("seen", torch.zeros(2, classes + 1))  # updates of each row, labelled and unlabelled
-        self.register_buffer("kept", torch.ones(2, classes), persistent=False)  # this rank's last batch: pixels kept and all, by class
+        self.register_buffer(
+            "kept", torch.ones(2, classes), persistent=False
+        )  # this rank's last batch: pixels kept and all, by class
 
     def observe(self, labelled: Tensor, unlabelled: Tensor, confidence: Tensor) -> None:
         """(b) Move the averages by global sums `[K + 1, K]` of probabilities and the labelled mean confidence."""

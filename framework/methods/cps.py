@@ -20,9 +20,9 @@ class CPSConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: Literal["cps"]
-    weight: float = Field(0.5, ge=0)
+    weight: float = Field(default=0.5, ge=0)
     """Of the unsupervised loss, after the ramp."""
-    ramp: float = Field(0.3, ge=0, le=1)
+    ramp: float = Field(default=0.3, ge=0, le=1)
     """Share of the run over which the weight rises (Gaussian)."""
 
 

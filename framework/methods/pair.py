@@ -49,5 +49,5 @@ def supervised_pair(logits: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
 def cross_teaching(
     unlabelled: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], keep: tuple[Tensor | None, Tensor | None]
 ) -> Tensor:
-    """Each network learns from the other's hard labels, where those are kept: logits `[B, K, H, W]`, labels and keep `[B, H, W]`."""
+    """Each network learns from the other's hard labels where those are kept: logits `[B, K, H, W]`, the others `[B, H, W]`."""
     return pixel_entropy(unlabelled[0], labels[1], keep[1]) + pixel_entropy(unlabelled[1], labels[0], keep[0])

@@ -31,9 +31,7 @@ def name(value: Any) -> str:
     return value.get("name", "unet") if isinstance(value, dict) else value.name
 
 
-NetworkConfig = Annotated[
-    Annotated[UNetConfig, Tag("unet")] | Annotated[SmpConfig, Tag("smp")], Discriminator(name)
-]
+NetworkConfig = Annotated[Annotated[UNetConfig, Tag("unet")] | Annotated[SmpConfig, Tag("smp")], Discriminator(name)]
 
 
 def build_network(config: UNetConfig | SmpConfig, channels: int, classes: int, seed: int, member: int) -> nn.Module:
@@ -68,7 +66,7 @@ def _stride(config: UNetConfig | SmpConfig) -> int:
 def _smp(config: SmpConfig, channels: int, classes: int) -> nn.Module:
     import segmentation_models_pytorch as smp
 
-    decoders = {architecture.__name__.lower() for architecture in smp.MODEL_ARCHITECTURES}
+    decoders = set(smp.MODEL_ARCHITECTURES_MAPPING)
     if config.decoder.lower() not in decoders:
         raise ConfigError(f"network.decoder: smp has no decoder '{config.decoder}'{nearest(config.decoder, decoders)}")
     try:

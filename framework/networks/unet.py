@@ -14,9 +14,9 @@ class UNetConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: Literal["unet"] = "unet"
-    widths: list[int] = Field([16, 32, 64, 128, 128], min_length=2)
+    widths: list[int] = Field(default=[16, 32, 64, 128, 128], min_length=2)
     """Channels of each level; every level halves the resolution, the first included."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Of whole channels, at the lowest level."""
 
 

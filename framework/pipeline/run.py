@@ -104,9 +104,8 @@ def _evaluate(run: RunConfig, stage: EvaluateStage, root: Store, say: Say) -> No
     summary = evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)
     for name, scores in summary["predictors"].items():
         dice = scores["mean"]["dice"]
-        say(
-            f"  {name}: mean Dice {dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}] over {summary['cases']} cases of {stage.split}"
-        )
+        interval = f"[{dice['low']:.3f}, {dice['high']:.3f}]"
+        say(f"  {name}: mean Dice {dice['mean']:.3f} {interval} over {summary['cases']} cases of {stage.split}")
 
 
 def _report(stage: ReportStage, root: Store, say: Say) -> None:
@@ -116,12 +115,22 @@ def _report(stage: ReportStage, root: Store, say: Say) -> None:
     say(f"report: {path}")
 
 
+def _needs(stage: TrainStage | PseudoLabelStage | EvaluateStage | ReportStage) -> list[str]:
+    """Names of the stages whose artefacts a stage reads."""
+    match stage:
+        case TrainStage():
+            return stage.layers
+        case PseudoLabelStage() | EvaluateStage():
+            return [stage.model]
+        case ReportStage():
+            return []
+
+
 def _check_names(run: RunConfig) -> None:
     """Every stage refers to an earlier one by name."""
     seen: set[str] = set()
     for stage in run.stages:
-        wanted = stage.layers if isinstance(stage, TrainStage) else [stage.model] if hasattr(stage, "model") else []
-        for name in wanted:
+        for name in _needs(stage):
             if name not in seen:
                 raise ConfigError(f"stage '{stage.name}' refers to '{name}', which no stage before it makes{nearest(name, seen)}")
         if stage.name in seen:

@@ -16,14 +16,14 @@ class OptimiserConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of SGD."""
     schedule: Literal["poly", "cosine", "constant"] = "poly"
-    warmup: int = Field(0, ge=0)
+    warmup: int = Field(default=0, ge=0)
     """Steps over which the rate rises linearly."""
-    clip: float = Field(10.0, gt=0)
+    clip: float = Field(default=10.0, gt=0)
     """Largest norm of the gradient."""
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from framework.config import RunConfig, load_yaml, merge, override, parse
 from framework.corpus.reader import Corpus
-from framework.errors import ConfigError, CorpusError
+from framework.errors import ConfigError, CorpusError, TrainingError
 from framework.storage import Store
 from framework.tuning.space import Distribution, check_space, parse_space
 from framework.tuning.trials import Trial, Trials, table
@@ -82,6 +82,7 @@ def search(config: SearchConfig, say: Say = print) -> list[Trial]:
     """Run what is left of a search and print its table; gives the trials, best first.
 
     The same call again recognises a finished search, continues an interrupted one, and tries failed trials again.
+    Raises `TrainingError` when no trial has a score.
     """
     store = Store.at(config.out) / config.name
     trials = Trials.open(store, config.hash())
@@ -92,8 +93,9 @@ def search(config: SearchConfig, say: Say = print) -> list[Trial]:
     ranked = trials.ranked()
     for line in table(ranked):
         say(line)
-    if ranked[0].dice is not None:
-        say(f"train the best in full: {train_command(config, ranked[0])}")
+    if ranked[0].dice is None:
+        raise TrainingError(f"search '{config.name}': every trial failed; mend what the table says and run the same command again")
+    say(f"train the best in full: {train_command(config, ranked[0])}")
     return ranked
 
 

@@ -50,6 +50,7 @@ def run_trials(config: SearchConfig, trials: Trials, say: Say) -> None:
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # errors of trials are in our table
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # trials have a metric log of their own
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a trial may end before its first validation
     proposer = Proposer(config, trials)
     with _quiet(say) as loud:
         tuner = tune.Tuner(

@@ -38,7 +38,9 @@ def _non_finite_ids() -> str:
     image = torch.zeros(2, 1, 4, 4)
     if bad:
         image[1] = float("nan")
-    batch = {"labelled": StreamBatch([f"first-{dist.get_rank()}", f"second-{dist.get_rank()}"], image, None, torch.zeros(2, 4, 4).long())}
+    batch = {
+        "labelled": StreamBatch([f"first-{dist.get_rank()}", f"second-{dist.get_rank()}"], image, None, torch.zeros(2, 4, 4).long())
+    }
     try:
         require_finite(image.sum(), batch, 3)
     except TrainingError as error:

@@ -55,7 +55,7 @@ def test_a_run_begun_by_two_workers_goes_on_with_another_strategy(
 
 
 def test_more_workers_than_processors_is_said_at_once(phantom_url: str, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="3 workers of 1 CPU want 3 CPU, the cluster has 2; lower compute.workers"):
+    with pytest.raises(ResourceError, match=r"3 workers of 1 CPU want 3 CPU, the cluster has 2; lower compute\.workers"):
         train(tiny_run(phantom_url, "supervised", tmp_path, {"compute": {"workers": 3}}))
 
 

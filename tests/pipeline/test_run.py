@@ -47,7 +47,7 @@ def test_a_finished_model_of_another_configuration_is_not_overwritten(phantom_ur
 
 
 def test_no_label_is_left_and_nothing_is_unlabelled(phantom_url: str, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="leaves no labelled image; raise corpus.budget.share"):
+    with pytest.raises(CorpusError, match=r"leaves no labelled image; raise corpus\.budget\.share"):
         train(tiny_run(phantom_url, "supervised", tmp_path, {"corpus": {"budget": {"share": 0.001}}}))
     with pytest.raises(CorpusError, match="method 'cps' needs unlabelled training images"):
         train(tiny_run(phantom_url, "cps", tmp_path, {"corpus": {"budget": {"share": 1.0}}}))
