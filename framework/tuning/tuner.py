@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -158,7 +159,7 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         found = self.trials[_name(trial)]
-        found.state, found.message = "failed", _last_line(trial.get_error())
+        found.state, found.message = "failed", _last_line(Path(trial.error_file).read_text())
         self._ended(found)
 
     def _ended(self, found: Trial) -> None:
@@ -210,6 +211,5 @@ def _name(trial: Any) -> str:
     return trial.config["run"]["name"]
 
 
-def _last_line(error: Exception | None) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200]
+def _last_line(text: str) -> str:
+    return [line.strip() for line in text.splitlines() if line.strip()][-1][:200]
