@@ -117,7 +117,12 @@ def ray_cluster(s3: str) -> Iterator[None]:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         patch.setenv("OMP_NUM_THREADS", "1")
         ray.init(
-            "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, object_store_memory=400 * 2**20
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=400 * 2**20,
         )
         yield
         ray.shutdown()

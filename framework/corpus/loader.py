@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,7 +86,7 @@ class Loader:
             for name, order in self.orders.items()
         }
 
-    def run(self, start: int, stop: int) -> Iterator[Batch]:
+    def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
         ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
         ended = threading.Event()

@@ -40,7 +40,7 @@ class Decode:
     channels: Any
     size: int
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def __call__(self, batch: Any) -> Any:
         import ray
 
         from framework.corpus.training_set import resize_image
@@ -73,7 +73,7 @@ class Infer:
         use_threads(1)
         self.predictor = Predictor(Store(model_url))
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Any) -> Any:
         found = self.predictor.probabilities(batch["pixels"])
         probability = next(iter(found.values())).numpy()
         return {"id": batch["id"], "probability": probability, "reason": batch["reason"], "shape": batch["shape"]}
@@ -86,7 +86,7 @@ class Encode:
     out: Store
     confidence: float
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Any) -> Any:
         good, bad = [], []
         for i, name in enumerate(batch["id"]):
             if batch["reason"][i]:
@@ -193,6 +193,7 @@ def _run(
         .map_batches(Encode(out, config.confidence), batch_size=config.batch, num_cpus=TASK_CPUS)
     )
     good = bad = 0
+    batch: Any
     for batch in stream.iter_batches(batch_size=None):
         good, bad = good + int(batch["good"].sum()), bad + int(batch["bad"].sum())
         advance(good + bad)

@@ -164,15 +164,16 @@ class CoDA(Method):
         """(a) to (d) for both networks: logits `[B_L + B_U, K, H, W]`, mask of the labelled part `[B_L, H, W]`."""
         n = len(mask)
         sums = total(torch.stack([_batch_sums(z, mask) for z in logits]))
-        aligned = []
+        aligned: list[tuple[Tensor, Tensor]] = []
         for z, own, distribution in zip(logits, sums, self._each(), strict=True):
             rows = self.setting.classes + 1
             distribution.observe(own[:rows], own[rows : 2 * rows], own[-1, 0] / own[-1, 1].clamp_min(1))
             moved = distribution.align(z[n:])
             highest, labels = moved.max(1)
             aligned.append(((highest - moved.logsumexp(1)).exp(), labels))
-        confidences = total(torch.stack([_class_sums(*a, self.setting.classes) for a in aligned]))
-        return [self._filter(*a, c, d) for a, c, d in zip(aligned, confidences, self._each(), strict=True)]
+        confidences = total(torch.stack([_class_sums(values, labels, self.setting.classes) for values, labels in aligned]))
+        parts = zip(aligned, confidences, self._each(), strict=True)
+        return [self._filter(values, labels, sums, distribution) for (values, labels), sums, distribution in parts]
 
     def _filter(self, confidence: Tensor, labels: Tensor, sums: Tensor, distribution: Distributions) -> Teaching:
         """(d) Keep the pixels over their expectation, after this step's confidences have moved it."""

@@ -68,7 +68,9 @@ class DeepSpeedStrategy:
             slots = self._slots(engine)
             for name, parameter in engine.module.named_parameters():
                 for key in self._sliced_keys(slots):
-                    state[f"{group}/{name}/{key}"] = safe_get_full_optimizer_state(parameter, key)
+                    whole = safe_get_full_optimizer_state(parameter, key)
+                    assert whole is not None, "ZeRO 1 and 2 link every parameter to its slice"
+                    state[f"{group}/{name}/{key}"] = whole
                 if "step" in slots:
                     state[f"{group}/{name}/step"] = slots["step"].clone()
         return state

@@ -24,7 +24,8 @@ def test_supervised_loss_and_its_gradient_are_the_formula(ignored: int) -> None:
     mask.view(-1)[:ignored] = 255
     ours, theirs = supervised_loss(logits, mask), by_the_formula(logits, mask)
     assert torch.allclose(ours, theirs, atol=1e-6)
-    assert torch.allclose(*(torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)), atol=1e-6)
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)]
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
 
 
 def test_nothing_labelled_gives_no_gradient_and_no_nan() -> None:
