@@ -42,7 +42,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 class _Normalise(torch.autograd.Function):
     """One all-reduce forward, one backward; statistics in float32 whatever the input's type.
 
-    Everything that walks over pixels is one of torch's own fused kernels: written as tensor arithmetic this takes ten times as long.
+    Everything that walks over pixels is one of torch's fused kernels: written as tensor arithmetic it takes ten times as long.
     """
 
     @staticmethod
