@@ -54,7 +54,7 @@ def pseudolabel(
     model: Annotated[str, typer.Argument(help="Folder of a finished model.")],
     corpus: Annotated[str, typer.Argument(help="Folder of the corpus.")],
     layer: Annotated[str, typer.Option(help="Name of the label layer to write.")],
-    confidence: Annotated[float, typer.Option(help="Pixels under this probability claim nothing.", min=0, max=1)] = 0.7,
+    confidence: Annotated[float, typer.Option(help="Pixels under this probability claim nothing.", min=0, max=1)] = 0.5,
     actors: Annotated[int, typer.Option(help="Processes that hold the model.", min=1)] = 1,
     batch: Annotated[int, typer.Option(help="Images per forward pass.", min=1)] = 32,
     gpu: Annotated[bool, typer.Option(help="One GPU per actor.")] = False,

@@ -9,7 +9,7 @@ class PseudoLabelConfig(BaseModel):
     """Settings of the pseudo-label job; only `confidence` changes what it writes."""
 
     model_config = ConfigDict(extra="forbid")
-    confidence: float = Field(default=0.7, ge=0, le=1)
+    confidence: float = Field(default=0.5, ge=0, le=1)
     """Pixels whose largest probability is lower claim nothing (255)."""
     actors: int = Field(default=1, ge=1)
     """Processes that hold the model."""
