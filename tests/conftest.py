@@ -13,6 +13,17 @@ import pytest
 from PIL import Image
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread here and in every process that a test starts: the last bits of a sum depend on their number."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def phantom_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A corpus of 60 phantoms (30 patients) of 48 pixels in several shards: for reading only."""
