@@ -16,6 +16,7 @@ from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_fini
 from framework.storage import Store
 from framework.training.collective import rank
 from framework.training.loop import Listener, Trainer, fit
+from framework.training.memory import keep_freed_memory
 
 
 def model_store(run: RunConfig) -> Store:
@@ -58,6 +59,7 @@ def train_worker(run: RunConfig, store: Store, device: torch.device, listener: L
     """What every rank does: build, restore, train, and, on rank 0, write the model."""
     if device.type == "cpu":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", run.compute.cpus_per_worker)))
+        keep_freed_memory()
     started = time.perf_counter()
     trainer = Trainer.build(run, store, device)
     trainer.restore()

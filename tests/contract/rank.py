@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from framework.training.loop import TrainingError, require_finite
-from tests.contract.support import METHODS, tiny_run, trained
+from tests.contract.support import LONG, METHODS, tiny_run, trained
 
 
 def main(folder: Path, corpus: str) -> None:
@@ -20,6 +20,7 @@ def main(folder: Path, corpus: str) -> None:
         trainer = trained(tiny_run(corpus, method, folder / "two"))
         state = dict(trainer.method.state_dict())
         torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)
+        trained(tiny_run(corpus, method, folder / "two-long", LONG))
     (folder / f"finite-{dist.get_rank()}").write_text(_non_finite_ids())
     dist.destroy_process_group()
 

@@ -23,6 +23,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
 }
 
+LONG: dict[str, Any] = {"optimiser": {"name": "sgd", "lr": 0.01}, "train": {"steps": 50}}
+"""Fifty steps of an optimiser that does not amplify rounding, as AdamW's division by the gradient's own size does."""
+
 
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
     """A packed phantom; gives its path."""

@@ -1,0 +1,22 @@
+"""How the C library treats memory that a training step has freed."""
+
+from __future__ import annotations
+
+import ctypes
+
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
+"""Names of glibc's settings in `malloc.h`."""
+
+
+def keep_freed_memory() -> None:
+    """Keep what a step frees for the next step, in one pool for all threads; does nothing where the C library is not glibc.
+
+    On processors every step allocates and frees the same hundreds of megabytes. By default glibc hands them back to the system
+    and fetches them again: over ten thousand page faults, 30 of 400 ms in a step of Co-DA on the small U-Net.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return
+    library.mallopt(MMAP_THRESHOLD, 2**30)
+    library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    library.mallopt(ARENA_MAX, 1)
