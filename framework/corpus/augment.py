@@ -64,9 +64,17 @@ def strong_view(images: Tensor, draws: Sequence[Draw], config: AugmentConfig, se
 
 def standardise(images: Tensor) -> Tensor:
     """Zero mean and unit deviation for each image and channel `[B, C, H, W]`; a constant image becomes zero."""
-    mean = images.mean((2, 3), keepdim=True)
-    std = images.std((2, 3), keepdim=True, correction=0)
-    return (images - mean) / std.clamp_min(1e-6)
+    return relative_to(images, levels(images))
+
+
+def levels(images: Tensor) -> Tensor:
+    """Mean and standard deviation of each image and channel, `[B, 2, C, 1, 1]`."""
+    return torch.stack([images.mean((2, 3), keepdim=True), images.std((2, 3), keepdim=True, correction=0)], dim=1)
+
+
+def relative_to(images: Tensor, level: Tensor) -> Tensor:
+    """Images `[B, C, H, W]` in deviations from their mean, by what `levels` found."""
+    return (images - level[:, 0]) / level[:, 1].clamp_min(1e-6)
 
 
 def pad_masks(masks: Sequence[np.ndarray | None], size: int) -> Tensor:

@@ -116,8 +116,9 @@ class Loader:
     def _make(self, stream: Stream, draws: list[Draw]) -> StreamBatch:
         samples = [self.data.get(draw.id) for draw in draws]
         raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
+        image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
         masks = augment.pad_masks([sample.mask for sample in samples], self.data.config.size)
-        image, mask = augment.weak_view(augment.standardise(raw), masks, augment.geometry(draws, self.views, self.seed))
+        image, mask = augment.weak_view(image, masks, augment.geometry(draws, self.views, self.seed))
         assert mask is not None
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")

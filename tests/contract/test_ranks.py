@@ -38,9 +38,7 @@ def test_two_ranks_have_the_losses_of_one(method: str, folder: Path, tiny_corpus
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_two_ranks_stay_within_rounding_of_one_for_fifty_steps(
-    method: str, folder: Path, tiny_corpus: str, tmp_path: Path
-) -> None:
+def test_two_ranks_stay_within_rounding_of_one_for_fifty_steps(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path, LONG)
     trained(one)
     two = losses(tiny_run(tiny_corpus, method, folder / "two-long", LONG))
