@@ -30,9 +30,10 @@ def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) 
     """Write one HTML file that needs nothing else, and give its address.
 
     `sources` are folders of models, layers and evaluations, or roots of runs that hold such folders; `out` is the address of
-    the file, local or on S3. What a source lacks is said in a sentence. Raises `StorageError` for a source without artefacts.
+    the file, local or on S3; the first source's name is the title. What a source lacks is said in a sentence. Raises
+    `StorageError` for a source without artefacts.
     """
-    page = render(gather(sources), Store.at(out).name)
+    page = render(gather(sources), sources[0].name)
     folder, _, name = Store.at(out).url.rpartition("/")
     Store.at(folder or "/").write_text(name, page)
     return Store.at(out).url
@@ -45,7 +46,7 @@ def render(artefacts: Sequence[Artefact], title: str) -> str:
     results = [evaluation_entry(evaluation) for evaluation in evaluations]
     template = environment().get_template("report.html.j2")
     return template.render(
-        title=title.removesuffix(".html"),
+        title=title,
         models=[model_entry(model, results) for model in models],
         artefacts=artefacts,
         picture=lineage_picture(artefacts, {a.key: note(a) for a in artefacts}),
