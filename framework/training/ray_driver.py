@@ -26,6 +26,8 @@ def start_ray() -> None:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # Workers are the job itself. At Ray's default of 15 any other busy program on the machine leaves them a thirtieth of a core.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # What fails reaches us as an exception; Ray's C++ layer also calls a pool of actors with arguments an error.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
 
 
