@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -32,7 +33,7 @@ class Update(NamedTuple):
     """Scalars for the log, detached; means over this rank's equal share of the batch, or global values."""
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """Base of all methods. A subclass fills `networks` and writes `train_step` and `predict`.
 
     `networks` maps the name of an optimiser group to the module that it trains: state and checkpoints are read there.
@@ -46,13 +47,13 @@ class Method(nn.Module):
         self.networks = nn.ModuleDict()
         self.live: dict[str, nn.Module] = {}
 
+    @abstractmethod
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """Yield the updates of one step; between two yields the loop has made the first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Probabilities `[B, K, H, W]` by predictor; the first is the one to use when nobody chooses."""
-        raise NotImplementedError
 
     def statistics(self) -> dict[str, Tensor]:
         """What is worth a look now and then: `[K]` vectors and scalars, global over ranks."""

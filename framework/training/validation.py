@@ -49,7 +49,8 @@ class Validator:
         samples = [self.data.get(name) for name in self.ids[part]]
         image = torch.stack([torch.from_numpy(s.image.copy()) for s in samples]).float().to(self.device)
         mask = augment.pad_masks([s.mask for s in samples], self.data.config.size).to(self.device)
-        image = augment.standardise(image).to(memory_format=torch.channels_last)
+        levels = torch.stack([s.level for s in samples]).to(self.device)
+        image = augment.relative_to(image, levels).to(memory_format=torch.channels_last)
         probabilities = predict(trainer, image)
         labels = hard_labels(probabilities)
         cases = self.cases[part].to(self.device)
