@@ -19,6 +19,7 @@ from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
 from framework.pipeline.stages import SourceConfig, Stage, default_stages
 from framework.training.optimise import OptimiserConfig
+from framework.training.precision import Precision
 from framework.training.strategies import StrategyConfig
 
 
@@ -35,7 +36,8 @@ class TrainConfig(BaseModel):
     checkpoint_every: int = Field(default=200, ge=1)
     select: Literal["last", "best"] = "last"
     """Which checkpoint becomes the model: the last, or the best on the validation split."""
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "bf16"
+    """`fp64` is double throughout: slow, and for telling rounding from a fault."""
 
 
 class ComputeConfig(BaseModel):

@@ -19,6 +19,7 @@ from framework.pipeline.artefact import input_of
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
 from framework.training.loop import new_method
+from framework.training.precision import autocast
 
 
 class Predictor:
@@ -48,7 +49,7 @@ class Predictor:
         """Probabilities `[B, K, S, S]`, float32 on the processor, by predictor, of prepared pictures `[B, C, S, S]`."""
         image = torch.from_numpy(prepared).to(self.device).float()
         image = augment.standardise(image).to(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.train.precision == "bf16"):
+        with autocast(self.device, self.run.train.precision):
             found = self.method.predict(image)
         return {name: p.float().cpu() for name, p in found.items()}
 

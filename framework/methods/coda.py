@@ -57,7 +57,7 @@ class Teaching(NamedTuple):
 
 
 class Distributions(nn.Module):
-    """The moving averages of one network, in float32 and equal on all ranks.
+    """The moving averages of one network, in float32 (or double) and equal on all ranks.
 
     `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as class k.
     """
@@ -181,7 +181,7 @@ class CoDA(Method):
         if self.config.expectation == "off":
             return Teaching(labels, None)
         keep = confidence >= distribution.threshold()[labels]
-        distribution.kept.copy_(_class_sums(keep.float(), labels, self.setting.classes))
+        distribution.kept.copy_(_class_sums(keep.to(confidence.dtype), labels, self.setting.classes))
         return Teaching(labels, keep)
 
     def _weight(self, step: int) -> float:
@@ -233,7 +233,7 @@ def _conditional_sums(probability: Tensor) -> Tensor:
 def _class_sums(values: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Sum of values and number of pixels for each class `[2, K]`."""
     flat = labels.flatten()
-    sums = torch.zeros(classes, device=labels.device).index_add_(0, flat, values.flatten())
+    sums = values.new_zeros(classes).index_add_(0, flat, values.flatten())
     return torch.stack([sums, torch.bincount(flat, minlength=classes).to(sums.dtype)])
 
 

@@ -26,7 +26,7 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
     entropy = -log_probability.gather(1, truth[:, None]).sum()
     flat = truth.flatten()
     overlap = probability.new_zeros(classes).index_add(0, flat, hit.flatten())
-    pixels = probability.new_zeros(classes).index_add(0, flat, valid.flatten().float())
+    pixels = probability.new_zeros(classes).index_add(0, flat, valid.flatten().to(probability.dtype))
     sizes = probability.square().sum((0, 2, 3)) + pixels
     sums = differentiable_total(torch.cat([entropy[None], pixels.sum()[None], overlap, sizes]))
     dice = (2 * sums[2 : 2 + classes] + 1e-5) / (sums[2 + classes :] + 1e-5)
@@ -34,8 +34,8 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def planar(logits: Tensor) -> Tensor:
-    """Logits as float32 with one plane per class, on which reductions over few classes are several times faster."""
-    return logits.to(torch.float32, memory_format=torch.contiguous_format)
+    """Logits as float32 (or double) with one plane per class, on which reductions over few classes are several times faster."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32), memory_format=torch.contiguous_format)
 
 
 def hard_labels(logits: Tensor) -> Tensor:

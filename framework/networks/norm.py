@@ -40,7 +40,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Normalise(torch.autograd.Function):
-    """One all-reduce forward, one backward; statistics in float32 whatever the input's type.
+    """One all-reduce forward, one backward; statistics in the type of the weights whatever the input's type.
 
     Everything that walks over pixels is one of torch's fused kernels: written as tensor arithmetic it takes ten times as long.
     """
@@ -50,8 +50,9 @@ class _Normalise(torch.autograd.Function):
         channels = input.shape[1]
         count = input.numel() / channels
         _, mean, inverse = torch.native_batch_norm(input, None, None, None, None, True, 0.0, eps)
-        square = inverse.float().pow(-2) - eps + mean.float().square()
-        sums = torch.cat([mean.float() * count, square * count, weight.new_tensor([count])])
+        mean, inverse = mean.to(weight.dtype), inverse.to(weight.dtype)
+        square = inverse.pow(-2) - eps + mean.square()
+        sums = torch.cat([mean * count, square * count, weight.new_tensor([count])])
         dist.all_reduce(sums)
         count = sums[-1]
         mean = sums[:channels] / count

@@ -16,17 +16,21 @@ from torch import Tensor
 from framework.errors import ConfigError
 from framework.methods.contract import Method
 from framework.training.optimise import OptimiserConfig, build_optimiser
+from framework.training.precision import Precision, autocast
 from framework.training.strategies import OptimiserState
 
 
 class DeepSpeedStrategy:
     """One engine per optimiser group. Each rank holds a slice of the optimiser's state; `gather` makes it whole."""
 
-    def __init__(self, stage: Literal[1, 2], device: torch.device, precision: Literal["fp32", "bf16"]) -> None:
-        """Raises `ConfigError` outside a process group: DeepSpeed has nothing to spread there."""
+    def __init__(self, stage: Literal[1, 2], device: torch.device, precision: Precision) -> None:
+        """Raises `ConfigError` outside a process group, where there is nothing to spread, and for double precision."""
+        if precision == "fp64":
+            raise ConfigError("compute.strategy deepspeed keeps its weights in float32; for train.precision fp64 use ddp")
         if not dist.is_initialized():
             raise ConfigError("compute.strategy deepspeed runs on Ray Train workers; set compute.workers to 1 or more")
-        self.stage, self.device, self.precision = stage, device, precision
+        self.stage, self.device = stage, device
+        self.precision: Precision = precision
         self._engines: dict[str, Any] = {}
 
     def wrap(self, method: Method, config: OptimiserConfig) -> None:
@@ -46,9 +50,7 @@ class DeepSpeedStrategy:
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """For the losses; the engine enters its own around the networks."""
-        if self.precision == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return autocast(self.device, self.precision)
 
     def backward(self, group: str, loss: Tensor) -> None:
         self._engines[group].backward(loss)

@@ -25,6 +25,7 @@ from framework.training.collective import barrier, gather_objects, rank, total, 
 from framework.training.ema import Ema
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import rate
+from framework.training.precision import parameter_type
 from framework.training.strategies import Strategy, build_strategy
 from framework.training.validation import Validator
 
@@ -56,7 +57,8 @@ class Trainer:
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
         data = TrainingSet(run.corpus)
-        method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes)).to(device)
+        method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes))
+        method.to(device, parameter_type(run.train.precision))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         strategy = build_strategy(run.compute.strategy, device, run.train.precision)
         strategy.wrap(method, run.optimiser)
@@ -73,6 +75,10 @@ class Trainer:
         self.strategy.load(checkpoints.to_state(found.parts["optimiser"], self.device))
         if self.ema is not None:
             self.ema.shadow = checkpoints.to_state(found.parts["ema"], self.device)
+
+    def placed(self, batch: Batch) -> Batch:
+        """A batch of the loader on the run's device, its images in the type of the weights."""
+        return {name: stream.to(self.device, parameter_type(self.run.train.precision)) for name, stream in batch.items()}
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """All updates of one step; gives its metrics."""
@@ -149,13 +155,13 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
     """Train to the end from wherever the run is; `listener` hears of every validation, on every rank."""
     config = trainer.run.train
     log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
-    validator = Validator(trainer.data, config.batch, trainer.device)
+    validator = Validator(trainer.data, config.batch, trainer.device, parameter_type(config.precision))
     pending: list[tuple[int, dict[str, Tensor | float]]] = []
     end = time.perf_counter()
     with contextlib.closing(trainer.loader.run(trainer.step, config.steps)) as batches:
         while trainer.step < config.steps:
             begin = time.perf_counter()
-            batch = {name: stream.to(trainer.device) for name, stream in next(batches).items()}
+            batch = trainer.placed(next(batches))
             waited = time.perf_counter() - begin
             metrics: dict[str, Tensor | float] = dict(trainer.train_step(batch))
             lr = rate(trainer.step, config.steps, trainer.run.optimiser)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from framework.methods.contract import Method
 from framework.training.collective import world_size
 from framework.training.optimise import OptimiserConfig, build_optimiser
+from framework.training.precision import Precision, autocast
 
 OptimiserState = dict[str, Tensor]
 """Whole tensors by `group/parameter/key`, such as `pair/first.network.model.0.weight/exp_avg`: free of the world size."""
@@ -57,8 +58,9 @@ class Strategy(Protocol):
 class TorchStrategy:
     """Plain PyTorch on one rank, DistributedDataParallel on more."""
 
-    def __init__(self, device: torch.device, precision: Literal["fp32", "bf16"]) -> None:
-        self.device, self.precision = device, precision
+    def __init__(self, device: torch.device, precision: Precision) -> None:
+        self.device = device
+        self.precision: Precision = precision
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self._modules: dict[str, nn.Module] = {}
         self._clip = 0.0
@@ -76,9 +78,7 @@ class TorchStrategy:
                 )
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        if self.precision == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return autocast(self.device, self.precision)
 
     def backward(self, group: str, loss: Tensor) -> None:
         loss.backward()
@@ -115,7 +115,7 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
 
 
-def build_strategy(config: StrategyConfig, device: torch.device, precision: Literal["fp32", "bf16"]) -> Strategy:
+def build_strategy(config: StrategyConfig, device: torch.device, precision: Precision) -> Strategy:
     """The strategy that a configuration names."""
     if config.name == "ddp":
         return TorchStrategy(device, precision)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Validator:
     """Holds which images there are and to which case (volume or image) each belongs."""
 
-    def __init__(self, data: TrainingSet, batch: int, device: torch.device) -> None:
-        self.data, self.batch, self.device = data, max(batch, 16), device
+    def __init__(self, data: TrainingSet, batch: int, device: torch.device, type: torch.dtype) -> None:
+        self.data, self.batch, self.device, self.type = data, max(batch, 16), device, type
         light = data.corpus.light
         rows = [i for i, split in enumerate(light["split"]) if split == "val" and light["mask_kind"][i] == "mask"]
         self.ids = [light["id"][i] for i in rows]
@@ -47,10 +47,10 @@ class Validator:
 
     def _add(self, trainer: Trainer, part: slice, sums: Tensor) -> None:
         samples = [self.data.get(name) for name in self.ids[part]]
-        image = torch.stack([torch.from_numpy(s.image.copy()) for s in samples]).float().to(self.device)
+        image = torch.stack([torch.from_numpy(s.image.copy()) for s in samples]).float()
         mask = augment.pad_masks([s.mask for s in samples], self.data.config.size).to(self.device)
-        levels = torch.stack([s.level for s in samples]).to(self.device)
-        image = augment.relative_to(image, levels).to(memory_format=torch.channels_last)
+        levels = torch.stack([s.level for s in samples])
+        image = augment.relative_to(image, levels).to(self.device, self.type, memory_format=torch.channels_last)
         probabilities = predict(trainer, image)
         labels = hard_labels(probabilities)
         cases = self.cases[part].to(self.device)

@@ -102,8 +102,8 @@ def _bare_turns(trainer: Any) -> Iterator[list[float]]:
     """Seconds of the counted steps of one turn: no order, no log, no checks, no data to wait for."""
     import torch
 
-    method, device = trainer.method, torch.device("cpu")
-    batches = [{name: part.to(device) for name, part in trainer.loader.at(step).items()} for step in range(16)]
+    method = trainer.method
+    batches = [trainer.placed(trainer.loader.at(step)) for step in range(16)]
     parameters = list(method.networks.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=1e-4, fused=True)
     while True:

@@ -2,8 +2,9 @@
 
     python -m tests.bench.workers CONFIG [key.sub=value …]
 
-Runs in float32, where the order of sums is all that differs. As a control one process trains again from weights that are changed
-by one part in ten million, the size of a rounding: a recipe that amplifies this amplifies the order of sums as well.
+Runs in double precision and in float32; in both the order of sums is all that differs. As a control for float32 one process trains
+again from weights that are changed by one part in ten million, the size of a rounding: a recipe that amplifies this amplifies the
+order of sums as well.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ STEPS, ROUNDING = 50, 1e-7
 
 def main(config: str, overrides: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        fixed = [*overrides, f"out={folder}", f"train.steps={STEPS}", "train.precision=fp32"]
-        one, two = (_on_ray(config, [*fixed, f"name=workers-{n}", f"compute.workers={n}"]) for n in (1, 2))
-        changed = _with_changed_weights(config, [*fixed, "name=changed", "compute.workers=0"])
+        fixed = [*overrides, f"out={folder}", f"train.steps={STEPS}"]
+        double = [_on_ray(config, [*fixed, f"name=double-{n}", f"compute.workers={n}", "train.precision=fp64"]) for n in (1, 2)]
+        single = [_on_ray(config, [*fixed, f"name=single-{n}", f"compute.workers={n}", "train.precision=fp32"]) for n in (1, 2)]
+        changed = _with_changed_weights(config, [*fixed, "name=changed", "compute.workers=0", "train.precision=fp32"])
     for step in (1, 10, 25, 50):
-        print(f"step {step}: {one[step - 1]:.7f} with 1 worker, {two[step - 1]:.7f} with 2, {changed[step - 1]:.7f} changed")
-    print(f"RESULT largest_relative_difference={_apart(one, two):.2e} control={_apart(one, changed):.2e}")
+        print(f"step {step}: 1 and 2 workers {_apart(double, step):.1e} apart in double, {_apart(single, step):.1e} in float32")
+    print(
+        f"RESULT largest_relative_difference={_apart(double, STEPS):.2e} "
+        f"in_float32={_apart(single, STEPS):.2e} control={_apart([single[0], changed], STEPS):.2e}"
+    )
 
 
 def _on_ray(config: str, settings: list[str]) -> list[float]:
@@ -48,13 +53,13 @@ def _with_changed_weights(config: str, settings: list[str]) -> list[float]:
             weight.mul_(1 + ROUNDING * (2 * torch.rand(weight.shape, generator=generator) - 1))
     losses = []
     for trainer.step in range(STEPS):
-        losses.append(float(trainer.train_step(trainer.loader.at(trainer.step))["loss"]))
+        losses.append(float(trainer.train_step(trainer.placed(trainer.loader.at(trainer.step)))["loss"]))
     return losses
 
 
-def _apart(first: list[float], second: list[float]) -> float:
-    """Largest relative difference."""
-    return max(abs(a - b) / abs(a) for a, b in zip(first, second, strict=True))
+def _apart(losses: list[list[float]], steps: int) -> float:
+    """Largest relative difference of two runs over their first steps."""
+    return max(abs(a - b) / abs(a) for a, b in zip(*(run[:steps] for run in losses), strict=True))
 
 
 if __name__ == "__main__":

@@ -84,14 +84,14 @@ def test_same_seed_same_losses_other_seed_others(method: str, tiny_corpus: str, 
     assert losses(runs[0]) == losses(runs[1]) != losses(runs[2])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])
 @pytest.mark.parametrize(("size", "label"), [((32, 32), 0), ((32, 32), 255), ((32, 32), 2), ((33, 47), None)])
 def test_finite_on_empty_ignored_single_class_and_odd_images(
     method: str, precision: str, size: tuple[int, int], label: int | None, tiny_corpus: str, tmp_path: Path
 ) -> None:
     trainer = build(tiny_run(tiny_corpus, method, tmp_path, {"train": {"precision": precision}}))
     for _ in range(3):
-        metrics = trainer.train_step(random_batch(trainer, size, label))
+        metrics = trainer.train_step(trainer.placed(random_batch(trainer, size, label)))
         assert all(torch.isfinite(value).all() for value in metrics.values())
         trainer.step += 1
     assert all(torch.isfinite(p).all() for p in trainer.method.state_dict().values())

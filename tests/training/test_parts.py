@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from framework.errors import ConfigError
 from framework.storage import Store
 from framework.training.ema import Ema
 from framework.training.metric_log import MetricLog, read
 from framework.training.optimise import OptimiserConfig, rate
+from framework.training.strategies import StrategyConfig, build_strategy
 
 
 def test_rates() -> None:
@@ -46,3 +48,8 @@ def test_the_log_appends_and_drops_what_a_restart_repeats(tmp_path: Path) -> Non
     again.add({"step": 3, "loss": 9.0})
     again.close()
     assert [(r["step"], r["loss"]) for r in read(store)] == [(1, 0.1), (2, 0.2), (3, 9.0)]
+
+
+def test_deepspeed_refuses_double_precision() -> None:
+    with pytest.raises(ConfigError, match="fp64 use ddp"):
+        build_strategy(StrategyConfig(name="deepspeed"), torch.device("cpu"), "fp64")
