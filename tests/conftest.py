@@ -127,6 +127,7 @@ def ray_cluster(s3: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_worker_niceness", "0")  # as in `start_ray`: beside other busy programs the workers would starve
         ray.init(
             "local",
             num_cpus=2,

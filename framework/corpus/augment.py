@@ -55,10 +55,10 @@ def change_gain(images: Tensor, draws: Sequence[Draw], strength: float, seed: in
     return images * (1 + factors[:, 0]) + factors[:, 1]
 
 
-def strong_view(images: Tensor, draws: Sequence[Draw], config: AugmentConfig, seed: int) -> Tensor:
-    """A strong view `[B, C, H, W]` of weak views: contrast, brightness, then blur of half of the images."""
-    changed = change_gain(images, draws, config.strong, seed, "strong")
-    sigmas = [generator("blur", seed, d.epoch, d.id).uniform(-config.blur, config.blur) for d in draws]
+def strong_view(images: Tensor, draws: Sequence[Draw], config: AugmentConfig, seed: int, number: int = 0) -> Tensor:
+    """Strong view number 0, 1, … `[B, C, H, W]` of weak views: contrast, brightness, then blur of half of the images."""
+    changed = change_gain(images, draws, config.strong, seed, f"strong {number}")
+    sigmas = [generator(f"blur {number}", seed, d.epoch, d.id).uniform(-config.blur, config.blur) for d in draws]
     return torch.stack([_blur(image, sigma) if sigma > 0.1 else image for image, sigma in zip(changed, sigmas, strict=True)])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framework.corpus import augment
 from framework.corpus.order import Draw, Order, shard
-from framework.corpus.training_set import TrainingSet, require
+from framework.corpus.training_set import Prepared, TrainingSet, require
 
 AHEAD = 4
 """Batches that wait ready: decoding comes in bursts while the cache is cold."""
@@ -24,8 +24,8 @@ class Stream:
 
     name: str
     accepts: frozenset[str]
-    strong: bool = False
-    """Whether a strong view is made as well."""
+    strong: int = 0
+    """How many strong views are made as well."""
     hint: str = ""
     """What the reader of an error should do when the corpus has no such image."""
 
@@ -37,7 +37,8 @@ class StreamBatch:
     ids: list[str]
     image: Tensor
     """Weak view `[B, C, H, W]`, float32, each image and channel of zero mean and unit deviation."""
-    strong: Tensor | None
+    strong: tuple[Tensor, ...]
+    """Strong views of the weak one, each `[B, C, H, W]`."""
     mask: Tensor
     """`[B, H, W]` int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
 
@@ -47,7 +48,7 @@ class StreamBatch:
         def move(view: Tensor) -> Tensor:
             return view.to(device, images, non_blocking=True, memory_format=torch.channels_last)
 
-        strong = None if self.strong is None else move(self.strong)
+        strong = tuple(move(view) for view in self.strong)
         return StreamBatch(self.ids, move(self.image), strong, self.mask.to(device, non_blocking=True))
 
 
@@ -88,6 +89,14 @@ class Loader:
             for name, order in self.orders.items()
         }
 
+    def plain(self, stream: str, batch: int = 32) -> Iterator[StreamBatch]:
+        """This rank's share of all images of a stream, as they are: neither augmented nor repeated."""
+        mine = self.orders[stream].ids[self.rank :: self.world]
+        for start in range(0, len(mine), batch):
+            names = list(mine[start : start + batch])
+            image, mask = self._stack([self.data.get(name) for name in names])
+            yield StreamBatch(names, image, (), mask.long())
+
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
         ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
@@ -116,16 +125,18 @@ class Loader:
             _put(ready, error, ended)
 
     def _make(self, stream: Stream, draws: list[Draw]) -> StreamBatch:
-        samples = [self.data.get(draw.id) for draw in draws]
-        raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
-        image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
-        masks = augment.pad_masks([sample.mask for sample in samples], self.data.config.size)
+        image, masks = self._stack([self.data.get(draw.id) for draw in draws])
         image, mask = augment.weak_view(image, masks, augment.geometry(draws, self.views, self.seed))
         assert mask is not None
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
-        strong = augment.strong_view(image, draws, self.views, self.seed) if stream.strong else None
+        strong = tuple(augment.strong_view(image, draws, self.views, self.seed, view) for view in range(stream.strong))
         return StreamBatch([draw.id for draw in draws], image, strong, mask)
+
+    def _stack(self, samples: list[Prepared]) -> tuple[Tensor, Tensor]:
+        raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
+        image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
+        return image, augment.pad_masks([sample.mask for sample in samples], self.data.config.size)
 
 
 def _put(ready: queue.Queue[Batch | BaseException], item: Batch | BaseException, ended: threading.Event) -> None:

@@ -9,13 +9,26 @@ from pydantic import Field
 from framework.methods.coda import CoDA, CoDAConfig
 from framework.methods.contract import Method, Setting
 from framework.methods.cps import CPS, CPSConfig
+from framework.methods.fixmatch import FixMatch, FixMatchConfig
+from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from framework.methods.supervised import Supervised, SupervisedConfig
+from framework.methods.ua_mt import UAMT, UAMTConfig
+from framework.methods.unimatch import UniMatch, UniMatchConfig
 
-MethodConfig = Annotated[SupervisedConfig | CPSConfig | CoDAConfig, Field(discriminator="name")]
+AnyConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
+MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
-METHODS: dict[type, type] = {SupervisedConfig: Supervised, CPSConfig: CPS, CoDAConfig: CoDA}
+METHODS: dict[type, type] = {
+    SupervisedConfig: Supervised,
+    MeanTeacherConfig: MeanTeacher,
+    UAMTConfig: UAMT,
+    CPSConfig: CPS,
+    CoDAConfig: CoDA,
+    FixMatchConfig: FixMatch,
+    UniMatchConfig: UniMatch,
+}
 
 
-def build_method(config: SupervisedConfig | CPSConfig | CoDAConfig, setting: Setting) -> Method:
+def build_method(config: AnyConfig, setting: Setting) -> Method:
     """The method that a configuration describes, freshly initialised."""
     return METHODS[type(config)](config, setting)

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch, Stream, StreamBatch
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,14 @@ class Setting:
     """K, background included."""
     steps: int
     """Length of the run."""
+    seed: int
+    """Of the run: random parts of a step are drawn by (seed, step, id)."""
     network: Callable[[int], nn.Module]
     """Builds network 0, 1, … of the run's architecture, each with its own initialisation."""
+
+
+Read = Callable[[str], Iterator[StreamBatch]]
+"""This rank's share of all images of a stream, by its name, without augmentation."""
 
 
 class Update(NamedTuple):
@@ -54,6 +60,9 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Probabilities `[B, K, H, W]` by predictor; the first is the one to use when nobody chooses."""
+
+    def after_step(self, step: int, read: Read) -> None:
+        """Work after the updates of a step, such as moving an average; called on all ranks."""
 
     def statistics(self) -> dict[str, Tensor]:
         """What is worth a look now and then: `[K]` vectors and scalars, global over ranks."""

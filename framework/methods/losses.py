@@ -17,6 +17,17 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
     Soft Dice has squared probabilities below the line and takes each class over the whole batch; pixels of 255 do not count.
     """
+    entropy, pixels, dice = _overlap(logits, mask)
+    return 0.5 * (entropy / pixels.clamp_min(1) + 1 - dice.mean())
+
+
+def soft_dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """The soft Dice part alone."""
+    return 1 - _overlap(logits, mask)[2].mean()
+
+
+def _overlap(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Over the global batch: summed cross-entropy, number of pixels, and soft Dice of each class `[K]`."""
     classes = logits.shape[1]
     valid = mask != IGNORE
     truth = mask.masked_fill(~valid, 0)
@@ -30,7 +41,7 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
     sizes = probability.square().sum((0, 2, 3)) + pixels
     sums = differentiable_total(torch.cat([entropy[None], pixels.sum()[None], overlap, sizes]))
     dice = (2 * sums[2 : 2 + classes] + 1e-5) / (sums[2 + classes :] + 1e-5)
-    return 0.5 * (sums[0] / sums[1].clamp_min(1) + 1 - dice.mean())
+    return sums[0], sums[1], dice
 
 
 def planar(logits: Tensor) -> Tensor:

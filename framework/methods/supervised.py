@@ -29,7 +29,7 @@ class Supervised(Method):
 
     def __init__(self, config: SupervisedConfig, setting: Setting) -> None:
         super().__init__()
-        self.networks["network"] = _Single(setting.network(0))
+        self.networks["network"] = Single(setting.network(0))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         (logits,) = self.call("network", batch["labelled"].image)
@@ -41,10 +41,12 @@ class Supervised(Method):
         return {"network 1": logits.float().softmax(1)}
 
 
-class _Single(nn.Module):
+class Single(nn.Module):
+    """One network as a group: every input gives its logits."""
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> tuple[Tensor]:
-        return (self.network(image),)
+    def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(image) for image in images)

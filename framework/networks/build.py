@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from framework.corpus.order import key
 from framework.errors import ConfigError, nearest
 from framework.networks.norm import GlobalBatchNorm2d
-from framework.networks.unet import UNet, UNetConfig
+from framework.networks.unet import Perturb, UNet, UNetConfig
 
 
 class SmpConfig(BaseModel):
@@ -52,11 +52,29 @@ class Padded(nn.Module):
         super().__init__()
         self.network, self.stride = network, stride
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, perturb: Perturb | None = None) -> Tensor:
+        """Logits of the image's size; `perturb` may change the encoder's features before they are decoded."""
         height, width = image.shape[-2:]
         pad = (0, -width % self.stride, 0, -height % self.stride)
-        logits = self.network(F.pad(image, pad, mode="replicate") if any(pad) else image)
+        whole = F.pad(image, pad, mode="replicate") if any(pad) else image
+        logits = self.network(whole) if perturb is None else self.network(whole, perturb)
         return logits[..., :height, :width]
+
+
+class Smp(nn.Module):
+    """A network of smp, whose encoder's features can be changed on their way to the decoder."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, perturb: Perturb = list) -> Tensor:
+        encoder: nn.Module = self.model.encoder  # type: ignore[assignment]
+        hook = encoder.register_forward_hook(lambda module, given, levels: perturb(levels))
+        try:
+            return self.model(image)
+        finally:
+            hook.remove()
 
 
 def _stride(config: UNetConfig | SmpConfig) -> int:
@@ -71,7 +89,7 @@ def _smp(config: SmpConfig, channels: int, classes: int) -> nn.Module:
         raise ConfigError(f"network.decoder: smp has no decoder '{config.decoder}'{nearest(config.decoder, decoders)}")
     try:
         weights = "imagenet" if config.pretrained else None
-        return smp.create_model(config.decoder, config.encoder, weights, in_channels=channels, classes=classes)
+        return Smp(smp.create_model(config.decoder, config.encoder, weights, in_channels=channels, classes=classes))
     except (KeyError, ValueError, RuntimeError) as error:
         raise ConfigError(f"network.encoder: '{config.encoder}' cannot be built: {_line(error)}") from None
     except OSError as error:

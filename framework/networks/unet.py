@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+Perturb = Callable[[list[Tensor]], list[Tensor]]
+"""Changes the features of an encoder, from the image itself (level 0) to the lowest resolution."""
 
 
 class UNetConfig(BaseModel):
@@ -38,10 +42,11 @@ class UNet(nn.Module):
             nn.Conv2d(widths[0], classes, 3, padding=1),
         )
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, perturb: Perturb = list) -> Tensor:
         levels = [image]
         for block in self.down:
             levels.append(block(levels[-1]))
+        levels = perturb(levels)
         low = self.dropout(levels.pop())
         for up, merge in zip(self.up, self.merge, strict=True):
             low = merge(torch.cat([up(low), levels.pop()], dim=1))

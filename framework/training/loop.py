@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from framework.config import RunConfig
-from framework.corpus.loader import Batch, Loader
+from framework.corpus.loader import Batch, Loader, StreamBatch
 from framework.corpus.order import key
 from framework.corpus.training_set import TrainingSet
 from framework.errors import ConfigError, TrainingError
@@ -92,6 +92,7 @@ class Trainer:
             norm = self.strategy.step(update.group, lr)
             require_finite(norm, batch, self.step)
             metrics |= {"loss": update.loss.detach(), "gradient_norm": norm.detach(), **update.metrics}
+        self.method.after_step(self.step, self._read)
         if self.ema is not None:
             self.ema.update(self.step)
         return metrics
@@ -115,6 +116,10 @@ class Trainer:
         with self.ema.swapped_in():
             return {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
 
+    def _read(self, stream: str) -> Iterator[StreamBatch]:
+        """This rank's share of a stream's images as they are, on the run's device."""
+        return (part.to(self.device, parameter_type(self.run.train.precision)) for part in self.loader.plain(stream))
+
     def _next(self, updates: Iterator[Update]) -> Update | None:
         with self.strategy.autocast():
             return next(updates, None)
@@ -126,7 +131,7 @@ def new_method(run: RunConfig, channels: int, classes: int) -> Method:
     def network(member: int) -> torch.nn.Module:
         return build_network(run.network, channels, classes, run.seed, member)
 
-    return build_method(run.method, Setting(classes, run.train.steps, network))
+    return build_method(run.method, Setting(classes, run.train.steps, run.seed, network))
 
 
 def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:

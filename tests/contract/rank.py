@@ -43,7 +43,7 @@ def _non_finite_ids() -> str:
     if bad:
         image[1] = float("nan")
     batch = {
-        "labelled": StreamBatch([f"first-{dist.get_rank()}", f"second-{dist.get_rank()}"], image, None, torch.zeros(2, 4, 4).long())
+        "labelled": StreamBatch([f"first-{dist.get_rank()}", f"second-{dist.get_rank()}"], image, (), torch.zeros(2, 4, 4).long())
     }
     try:
         require_finite(image.sum(), batch, 3)

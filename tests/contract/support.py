@@ -17,7 +17,11 @@ from framework.training.metric_log import read
 
 METHODS: dict[str, dict[str, Any]] = {
     "supervised": {"name": "supervised"},
+    "mean_teacher": {"name": "mean_teacher", "ramp": 0.0},
+    "ua_mt": {"name": "ua_mt", "ramp": 0.0},
     "cps": {"name": "cps", "ramp": 0.0},
+    "fixmatch": {"name": "fixmatch", "threshold": 0.3, "cutmix": 1.0},
+    "unimatch": {"name": "unimatch", "threshold": 0.3, "cutmix": 1.0},
     "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
     "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},

@@ -17,7 +17,7 @@ from framework.errors import CorpusError, StorageError
 
 STREAMS = (
     Stream("labelled", frozenset({"mask"})),
-    Stream("unlabelled", frozenset({NO_MASK}), strong=True, hint="lower corpus.budget.share"),
+    Stream("unlabelled", frozenset({NO_MASK}), strong=2, hint="lower corpus.budget.share"),
 )
 VIEWS = AugmentConfig(rotate=10, gain=0.1)
 
@@ -32,7 +32,8 @@ def same(one: Batch, other: Batch) -> bool:
         a.ids == b.ids
         and torch.equal(a.image, b.image)
         and torch.equal(a.mask, b.mask)
-        and (a.strong is None) == (b.strong is None)
+        and len(a.strong) == len(b.strong)
+        and all(map(torch.equal, a.strong, b.strong))
         for a, b in ((one[name], other[name]) for name in one)
     )
 
@@ -43,8 +44,9 @@ def test_a_batch_has_a_view_of_every_stream(phantom_url: str) -> None:
     labelled, unlabelled = batch["labelled"], batch["unlabelled"]
     assert (labelled.image.shape, labelled.mask.shape) == ((4, 3, 32, 32), (4, 32, 32))
     assert (labelled.image.dtype, labelled.mask.dtype) == (torch.float32, torch.int64)
-    assert labelled.strong is None and unlabelled.strong is not None
-    assert unlabelled.strong.shape == unlabelled.image.shape
+    assert labelled.strong == () and len(unlabelled.strong) == 2
+    assert all(view.shape == unlabelled.image.shape for view in unlabelled.strong)
+    assert not torch.equal(*unlabelled.strong)
     assert (labelled.mask < 5).all() and (unlabelled.mask == IGNORE).all()
 
 

@@ -19,7 +19,7 @@ def setting() -> Setting:
         torch.manual_seed(member)
         return nn.Conv2d(1, K, 3, padding=1)
 
-    return Setting(K, 100, network)
+    return Setting(K, 100, 0, network)
 
 
 def batch(seed: int = 0) -> dict[str, StreamBatch]:
@@ -27,8 +27,8 @@ def batch(seed: int = 0) -> dict[str, StreamBatch]:
     mask = torch.randint(0, K, (3, 8, 8))
     mask[0, 0] = 255
     return {
-        "labelled": StreamBatch(["a", "b", "c"], torch.randn(3, 1, 8, 8), None, mask),
-        "unlabelled": StreamBatch(["d", "e", "f"], torch.randn(3, 1, 8, 8), None, torch.full((3, 8, 8), 255)),
+        "labelled": StreamBatch(["a", "b", "c"], torch.randn(3, 1, 8, 8), (), mask),
+        "unlabelled": StreamBatch(["d", "e", "f"], torch.randn(3, 1, 8, 8), (), torch.full((3, 8, 8), 255)),
     }
 
 

@@ -1,0 +1,63 @@
+"""FixMatch for segmentation (Sohn et al., NeurIPS 2020, in the form of UniMatch's authors; methods.md 6): weak view teaches strong.
+
+SSL4MIS's version relabels unsure pixels as background (methods.md 7.3); here they teach nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from framework.corpus.loader import Batch, Stream
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.losses import pixel_entropy, planar, supervised_loss
+from framework.methods.pair import mixed_images
+from framework.methods.supervised import Single
+from framework.methods.weak_to_strong import mixed_views, partner_target, streams, target
+
+
+class FixMatchConfig(BaseModel):
+    """One strong view with CutMix."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["fixmatch"]
+    weight: float = Field(default=1.0, ge=0)
+    """Of the unsupervised loss."""
+    threshold: float = Field(default=0.95, ge=0, le=1)
+    """A pixel of the weak view teaches from this confidence on."""
+    cutmix: float = Field(default=0.5, ge=0, le=1)
+    """Probability of a CutMix box."""
+
+
+class FixMatch(Method):
+    """One network."""
+
+    streams: ClassVar[tuple[Stream, ...]] = streams(views=1)
+
+    def __init__(self, config: FixMatchConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.setting = config, setting
+        self.networks["network"] = Single(setting.network(0))
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        partner = partner_target(self.networks["network"], batch["partner"].image)
+        (mixed,) = mixed_views(batch, self.config.cutmix, self.setting.seed, step)
+        weak, strong = self.call("network", mixed_images(batch), mixed.image)
+        mask = batch["labelled"].mask
+        supervised = supervised_loss(weak[: len(mask)], mask)
+        taught = mixed.target(target(weak[len(mask) :]), partner)
+        keep = taught.confidence >= self.config.threshold
+        unsupervised = pixel_entropy(strong, taught.label, keep)
+        metrics = {
+            "loss_supervised": supervised.detach(),
+            "loss_unsupervised": unsupervised.detach(),
+            "kept": keep.float().mean(),
+        }
+        yield Update("network", supervised + self.config.weight * unsupervised, metrics)
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        (logits,) = self.networks["network"](image)
+        return {"network 1": planar(logits).softmax(1)}

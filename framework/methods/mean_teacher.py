@@ -1,0 +1,67 @@
+"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; settings for medical images from SSL4MIS, methods.md 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from framework.corpus.loader import Batch, Stream
+from framework.methods.contract import Method, Read, Setting, Update
+from framework.methods.losses import gaussian_ramp, planar, supervised_loss
+from framework.methods.noise import noisy
+from framework.methods.pair import STREAMS, mixed_images
+from framework.methods.supervised import Single
+from framework.methods.teacher import Teacher
+
+
+class MeanTeacherConfig(BaseModel):
+    """The consistency of a student with the average of its own past."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["mean_teacher"]
+    weight: float = Field(default=0.1, ge=0)
+    """Of the consistency, after the ramp."""
+    ramp: float = Field(default=0.3, ge=0, le=1)
+    """Share of the run over which the weight rises (Gaussian)."""
+    decay: float = Field(default=0.99, ge=0, lt=1)
+    """Of the teacher's average."""
+    noise: float = Field(default=0.1, ge=0)
+    """Deviation of the noise on the teacher's input; images have deviation 1."""
+
+
+class MeanTeacher(Method):
+    """One network that trains, and its teacher."""
+
+    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+
+    def __init__(self, config: MeanTeacherConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.setting = config, setting
+        self.networks["network"] = Single(setting.network(0))
+        self.teacher = Teacher(self.networks["network"], config.decay)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        (logits,) = self.call("network", mixed_images(batch))
+        mask, unlabelled = batch["labelled"].mask, batch["unlabelled"]
+        supervised = supervised_loss(logits[: len(mask)], mask)
+        target = self.teacher(noisy(unlabelled.image, unlabelled.ids, self.config.noise, self.setting.seed, step))
+        unsupervised = (planar(logits[len(mask) :]).softmax(1) - target).square().mean()
+        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
+        metrics = {
+            "loss_supervised": supervised.detach(),
+            "loss_unsupervised": unsupervised.detach(),
+            "weight": torch.tensor(weight),
+        }
+        yield Update("network", supervised + weight * unsupervised, metrics)
+
+    def after_step(self, step: int, read: Read) -> None:
+        self.teacher.follow(self.networks["network"], step)
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        """The student, as SSL4MIS tests it, and the teacher."""
+        (logits,) = self.networks["network"](image)
+        return {"network 1": planar(logits).softmax(1), "teacher": self.teacher(image)}

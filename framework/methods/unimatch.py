@@ -1,0 +1,93 @@
+"""UniMatch (Yang et al., CVPR 2023; methods.md 6): FixMatch with two strong views and one of perturbed features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from framework.corpus.loader import Batch, Stream
+from framework.corpus.order import key
+from framework.corpus.schema import IGNORE
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.losses import planar, soft_dice_loss, supervised_loss
+from framework.methods.pair import mixed_images
+from framework.methods.weak_to_strong import Target, mixed_views, partner_target, streams, target
+
+
+class UniMatchConfig(BaseModel):
+    """Its weights are 0.25 and 0.25 for the strong views and 0.5 for the features, beside 1 for the labelled images."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["unimatch"]
+    weight: float = Field(default=1.0, ge=0)
+    """Of the unsupervised terms together."""
+    threshold: float = Field(default=0.95, ge=0, le=1)
+    """A pixel of the weak view teaches from this confidence on."""
+    cutmix: float = Field(default=0.5, ge=0, le=1)
+    """Probability of a CutMix box."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the channels of every encoder level that the perturbed view loses."""
+
+
+class UniMatch(Method):
+    """One network."""
+
+    streams: ClassVar[tuple[Stream, ...]] = streams(views=2)
+
+    def __init__(self, config: UniMatchConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.setting = config, setting
+        self.networks["network"] = Perturbed(setting.network(0), config.dropout)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        partner = partner_target(self.networks["network"], batch["partner"].image)
+        views = mixed_views(batch, self.config.cutmix, self.setting.seed, step)
+        seeds = torch.tensor([key(self.setting.seed, step, name) % 2**63 for name in batch["unlabelled"].ids])
+        weak, perturbed, strong = self.call("network", mixed_images(batch), torch.cat([view.image for view in views]), seeds)
+        mask = batch["labelled"].mask
+        supervised = supervised_loss(weak[: len(mask)], mask)
+        own = target(weak[len(mask) :])
+        mixed = [self._loss(z, view.target(own, partner)) for z, view in zip(strong.chunk(2), views, strict=True)]
+        unsupervised = 0.25 * (mixed[0] + mixed[1]) + 0.5 * self._loss(perturbed, own)
+        metrics = {
+            "loss_supervised": supervised.detach(),
+            "loss_unsupervised": unsupervised.detach(),
+            "kept": (own.confidence >= self.config.threshold).float().mean(),
+        }
+        yield Update("network", supervised + self.config.weight * unsupervised, metrics)
+
+    def _loss(self, logits: Tensor, taught: Target) -> Tensor:
+        """Soft Dice of the sure pixels, as the authors' code for ACDC has it."""
+        return soft_dice_loss(logits, taught.label.masked_fill(taught.confidence < self.config.threshold, IGNORE))
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        return {"network 1": planar(self.networks["network"](image)[0]).softmax(1)}
+
+
+class Perturbed(nn.Module):
+    """A network that decodes the unlabelled images a second time, with some channels of its features dropped."""
+
+    def __init__(self, network: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.network, self.dropout = network, dropout
+
+    def forward(self, weak: Tensor, strong: Tensor | None = None, seeds: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Logits of the weak views; with strong views and a seed per unlabelled image also of perturbed and strong ones."""
+        if strong is None or seeds is None:
+            return (self.network(weak),)
+        logits = self.network(weak, lambda levels: self._with_dropped(levels, seeds))
+        return logits[: len(weak)], logits[len(weak) :], self.network(strong)
+
+    def _with_dropped(self, levels: list[Tensor], seeds: Tensor) -> list[Tensor]:
+        """Features of the last images once more, without the dropped channels; level 0 is the image itself."""
+        draws = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        found = [torch.cat([levels[0], levels[0][-len(seeds) :]])]
+        for level in levels[1:]:
+            kept = torch.stack([torch.rand(level.shape[1], generator=draw) >= self.dropout for draw in draws])
+            factor = (kept / (1 - self.dropout)).to(level)[(...,) + (None,) * (level.ndim - 2)]
+            found.append(torch.cat([level, level[-len(seeds) :] * factor]))
+        return found

@@ -1,0 +1,68 @@
+"""What FixMatch and UniMatch share: the weak view's prediction is the target of strong views that were mixed by boxes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from framework.corpus.loader import Batch, Stream
+from framework.methods.losses import planar
+from framework.methods.noise import boxes, paste
+from framework.methods.pair import UNLABELLED
+from framework.methods.supervised import LABELLED
+
+AREA = (0.02, 0.4)
+"""Share of the image that a box covers (UniMatch's code)."""
+
+
+class Target(NamedTuple):
+    """What a prediction says: labels and their probability, both `[B, H, W]`."""
+
+    label: Tensor
+    confidence: Tensor
+
+
+class Mixed(NamedTuple):
+    """A strong view `[B, C, H, W]` with a box `[B, H, W]` of the partner's in it."""
+
+    image: Tensor
+    box: Tensor
+
+    def target(self, own: Target, partner: Target) -> Target:
+        """The labels and confidences of both images, put together by the same box."""
+        return Target(paste(own.label, partner.label, self.box), paste(own.confidence, partner.confidence, self.box))
+
+
+def streams(views: int) -> tuple[Stream, ...]:
+    """Labelled images, and unlabelled ones with partners from a stream of its own, so that no rank needs another's images."""
+    strong = replace(UNLABELLED, strong=views)
+    return (LABELLED, strong, replace(strong, name="partner"))
+
+
+@torch.no_grad()
+def target(logits: Tensor) -> Target:
+    """What logits `[B, K, H, W]` say."""
+    confidence, label = planar(logits).softmax(1).max(1)
+    return Target(label, confidence)
+
+
+def partner_target(network: nn.Module, image: Tensor) -> Target:
+    """The partner's target, from a prediction in evaluation mode: it does not disturb the normalisation's statistics."""
+    network.eval()
+    with torch.no_grad():
+        logits = network(image)[0]
+    network.train()
+    return target(logits)
+
+
+def mixed_views(batch: Batch, probability: float, seed: int, step: int) -> list[Mixed]:
+    """Every strong view of the unlabelled images, each with boxes of its own."""
+    own, partner = batch["unlabelled"], batch["partner"]
+    found = []
+    for number, (view, other) in enumerate(zip(own.strong, partner.strong, strict=True)):
+        box = boxes(own.ids, view.shape[2:], AREA, 1, probability, seed, step, number).to(view.device)
+        found.append(Mixed(paste(view, other, box), box))
+    return found
