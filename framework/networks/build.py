@@ -70,7 +70,7 @@ class Smp(nn.Module):
 
     def forward(self, image: Tensor, perturb: Perturb = list) -> Tensor:
         encoder: nn.Module = self.model.encoder  # type: ignore[assignment]
-        hook = encoder.register_forward_hook(lambda module, given, levels: perturb(levels))
+        hook = encoder.register_forward_hook(lambda module, given, levels: perturb(levels))  # type: ignore[arg-type]
         try:
             return self.model(image)
         finally:
