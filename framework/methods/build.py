@@ -9,13 +9,16 @@ from pydantic import Field
 from framework.methods.coda import CoDA, CoDAConfig
 from framework.methods.contract import Method, Setting
 from framework.methods.cps import CPS, CPSConfig
+from framework.methods.dcr import DCR, DCRConfig
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
 from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
+from framework.methods.mixing import Mixing, MixingConfig
 from framework.methods.supervised import Supervised, SupervisedConfig
 from framework.methods.ua_mt import UAMT, UAMTConfig
 from framework.methods.unimatch import UniMatch, UniMatchConfig
 
-AnyConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
+SemiConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
+AnyConfig = SemiConfig | MixingConfig | DCRConfig
 MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
 METHODS: dict[type, type] = {
@@ -26,6 +29,8 @@ METHODS: dict[type, type] = {
     CoDAConfig: CoDA,
     FixMatchConfig: FixMatch,
     UniMatchConfig: UniMatch,
+    MixingConfig: Mixing,
+    DCRConfig: DCR,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -53,6 +53,9 @@ class Method(nn.Module, ABC):
         self.networks = nn.ModuleDict()
         self.live: dict[str, nn.Module] = {}
 
+    def prepare(self, ids: Mapping[str, Sequence[str]]) -> None:
+        """Make room for state that belongs to single images: the ids of every stream, before training."""
+
     @abstractmethod
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """Yield the updates of one step; between two yields the loop has made the first."""
@@ -66,6 +69,10 @@ class Method(nn.Module, ABC):
 
     def statistics(self) -> dict[str, Tensor]:
         """What is worth a look now and then: `[K]` vectors and scalars, global over ranks."""
+        return {}
+
+    def tables(self) -> dict[str, dict[str, list]]:
+        """What is written beside the finished model, by name: columns of equal length, one of them `id`."""
         return {}
 
     def call(self, group: str, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -58,8 +58,9 @@ class Trainer:
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
         data = TrainingSet(run.corpus)
         method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes))
-        method.to(device, parameter_type(run.train.precision))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
+        method.prepare({name: order.ids for name, order in loader.orders.items()})
+        method.to(device, parameter_type(run.train.precision))
         strategy = build_strategy(run.compute.strategy, device, run.train.precision)
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None

@@ -1,0 +1,94 @@
+"""DCR, dynamic co-regularisation, with or without DII, dynamic instance indicators (Pan et al., AAAI 2022; methods.md 5.4).
+
+Two networks teach each other on mixed images; weak masks, and the lessons on images they belong to, count by their indicators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from framework.corpus.loader import Batch, Stream
+from framework.methods.contract import Method, Read, Setting, Update
+from framework.methods.dii import IndicatorConfig, Indicators
+from framework.methods.hybrid import STREAMS, partial_entropy, per_pixel
+from framework.methods.losses import gaussian_ramp, hard_labels, pixel_entropy, planar, supervised_loss
+from framework.methods.noise import boxes, paste
+from framework.methods.pair import Pair, predict_pair
+
+AREA, BOXES = (0.25, 0.5), 3
+"""Boxes of a mixed image: the share of the area they cover together, and how many (methods.md 5.4)."""
+
+
+class DCRConfig(BaseModel):
+    """The paper gives both parts weight 1 and no ramp."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["dcr"]
+    weight: float = Field(default=1.0, ge=0)
+    """Of the co-regularisation."""
+    ramp: float = Field(default=0.0, ge=0, le=1)
+    """Share of the run over which that weight rises (Gaussian)."""
+    indicators: IndicatorConfig | None = None
+    """How weights of weak images are learnt; without it all are 1."""
+
+
+class DCR(Method):
+    """Two networks, one optimiser, and an indicator per weak image."""
+
+    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+
+    def __init__(self, config: DCRConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.setting = config, setting
+        self.pair = Pair(setting)
+        self.networks["pair"] = self.pair
+        self.indicators = Indicators(config.indicators, setting.steps) if config.indicators else None
+
+    def prepare(self, ids: Mapping[str, Sequence[str]]) -> None:
+        if self.indicators is not None:
+            self.indicators.prepare(ids["weak"], self.pair.first)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        strong, weak = batch["labelled"], batch["weak"]
+        box = boxes(weak.ids, weak.mask.shape[1:], AREA, BOXES, 1.0, self.setting.seed, step).to(weak.image.device)
+        images = torch.cat([strong.image, weak.image, paste(strong.image, weak.image, box)])
+        logits = [z.chunk(3) for z in self.call("pair", images)]
+        trust = self._trust(weak.ids, weak.image)
+        supervised = torch.stack([supervised_loss(z[0], strong.mask) for z in logits]).sum()
+        weakly = torch.stack([partial_entropy(z[1], weak.mask, trust) for z in logits]).sum()
+        taught = [paste(hard_labels(planar(z[0])), hard_labels(planar(z[1])), box) for z in logits]
+        share = per_pixel((1 + trust) / 2, box)
+        regular = pixel_entropy(logits[0][2], taught[1], share) + pixel_entropy(logits[1][2], taught[0], share)
+        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
+        metrics = {
+            "loss_supervised": supervised.detach(),
+            "loss_weak": weakly.detach(),
+            "loss_unsupervised": regular.detach(),
+            "weight": torch.tensor(weight),
+            "trust": trust.mean(),
+        }
+        yield Update("pair", supervised + weakly + weight * regular, metrics)
+
+    def _trust(self, ids: Sequence[str], image: Tensor) -> Tensor:
+        """Weights of weak images `[B]`, 0..1."""
+        return image.new_ones(len(ids)) if self.indicators is None else self.indicators.of(ids)
+
+    def after_step(self, step: int, read: Read) -> None:
+        if self.indicators is not None:
+            self.indicators.update(step, self.pair.first, read)
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        """Network 1 alone, as in the paper, and the mean of both."""
+        found = predict_pair(self.pair(image))
+        return {"network 1": found["network 1"], "both": found["both"]}
+
+    def statistics(self) -> dict[str, Tensor]:
+        return {} if self.indicators is None else {"indicators": self.indicators.quantiles()}
+
+    def tables(self) -> dict[str, dict[str, list]]:
+        return {} if self.indicators is None else {"indicators": self.indicators.table()}

@@ -1,0 +1,123 @@
+"""DII, dynamic instance indicators (Pan et al., AAAI 2022; methods.md 5.2 and 5.3): how far each weak mask can be trusted.
+
+An image whose weak mask pulls the network the way the true masks do gains weight, one that pulls against them loses it:
+the influence s_k = <g_S, g_k> is the derivative of the strong loss by the indicator, up to sign, for a Hessian of identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from framework.methods.contract import Read
+from framework.methods.influence import SCOPES
+from framework.training.collective import total
+
+
+class IndicatorConfig(BaseModel):
+    """Defaults of the authors' code; for short runs an interval of about one epoch of the weak images is right."""
+
+    model_config = ConfigDict(extra="forbid")
+    scope: Literal["last", "all"] = "last"
+    """Gradients of the last layer's weight in closed form, or of all parameters by one forward-mode pass."""
+    initial: float = Field(default=1.0, ge=0, le=1)
+    lr: float = Field(default=0.1, gt=0)
+    """Of the indicators' own Adam: about the size of one update. It falls with the poly schedule."""
+    start: int = Field(default=400, ge=1)
+    """Steps before the first update."""
+    interval: int = Field(default=400, ge=1)
+    """Steps between updates."""
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Of the strong gradient's moving average; 0 takes it anew from all strong images in each update."""
+
+
+class Indicators(nn.Module):
+    """Weights in [0, 1] of the weak images, equal on all ranks, and the state of their optimiser."""
+
+    value: Tensor
+    moments: Tensor
+    gradient: Tensor
+    updates: Tensor
+
+    def __init__(self, config: IndicatorConfig, steps: int) -> None:
+        super().__init__()
+        self.config, self.steps = config, steps
+        self.scope = SCOPES[config.scope]
+        self.places: dict[str, int] = {}
+        self.register_buffer("value", torch.empty(0))  # [M]
+        self.register_buffer("moments", torch.empty(2, 0))  # first and second moment of Adam [2, M]
+        self.register_buffer("gradient", torch.empty(0))  # moving average of the strong gradient, flat
+        self.register_buffer("updates", torch.zeros(()))
+
+    def prepare(self, ids: Sequence[str], network: nn.Module) -> None:
+        """Make room for the weak images of a run."""
+        self.places = {name: place for place, name in enumerate(ids)}
+        self.value = torch.full((len(ids),), self.config.initial)
+        self.moments = torch.zeros(2, len(ids))
+        self.gradient = torch.zeros(self.scope.size(network))
+
+    def of(self, ids: Sequence[str]) -> Tensor:
+        """Weights of some weak images `[B]`."""
+        return self.value[[self.places[name] for name in ids]]
+
+    def update(self, step: int, network: nn.Module, read: Read) -> None:
+        """Algorithm 1: after `start` steps and then every `interval`, one step of all indicators along their influence."""
+        done = step + 1
+        if done < self.config.start or (done - self.config.start) % self.config.interval:
+            return
+        training = network.training
+        network.eval()
+        self._follow(self._strong_gradient(network, read))
+        influence, seen = self._influences(network, read)
+        network.train(training)
+        self._adam(influence, seen, self.config.lr * (1 - step / self.steps) ** 0.9)
+
+    def _strong_gradient(self, network: nn.Module, read: Read) -> Tensor:
+        """Mean over all strong images of all ranks, as one sum with its count."""
+        sums = torch.cat([torch.zeros_like(self.gradient), self.gradient.new_zeros(1)])
+        for part in read("labelled"):
+            sums[:-1] += self.scope.gradient(network, part.image, part.mask)
+            sums[-1] += len(part.ids)
+        sums = total(sums)
+        return sums[:-1] / sums[-1].clamp_min(1)
+
+    def _influences(self, network: nn.Module, read: Read) -> tuple[Tensor, Tensor]:
+        """<g_S, g_k> of every weak image, and which have a mask that claims anything: a sum of parts in which each is once."""
+        found = torch.zeros_like(self.moments)
+        for part in read("weak"):
+            places = [self.places[name] for name in part.ids]
+            found[0, places] = self.scope.influence(network, part.image, part.mask, self.gradient)
+            found[1, places] = (part.mask < 255).flatten(1).any(1).to(found.dtype)
+        influence, seen = total(found)
+        return influence, seen > 0
+
+    def _follow(self, gradient: Tensor) -> None:
+        momentum = self.config.momentum if self.updates > 0 else 0.0
+        self.gradient.lerp_(gradient, 1 - momentum)
+
+    def _adam(self, influence: Tensor, seen: Tensor, lr: float) -> None:
+        """One Adam step on -s (betas 0.9 and 0.999), clamped; images without any claim stay as they are."""
+        self.updates += 1
+        first = torch.lerp(influence, self.moments[0], 0.9)
+        second = torch.lerp(influence.square(), self.moments[1], 0.999)
+        step = lr * (first / (1 - 0.9**self.updates)) / ((second / (1 - 0.999**self.updates)).sqrt() + 1e-12)
+        self.moments.copy_(torch.where(seen, torch.stack([first, second]), self.moments))
+        self.value.copy_(torch.where(seen, (self.value + step).clamp(0, 1), self.value))
+
+    def quantiles(self) -> Tensor:
+        """Least, lower quartile, median, upper quartile and largest weight."""
+        return self.value.quantile(torch.linspace(0, 1, 5, dtype=self.value.dtype, device=self.value.device))
+
+    def table(self) -> dict[str, list]:
+        """Image ids and their weights: a report on the weak masks' quality."""
+        return {"id": list(self.places), "weight": self.value.tolist()}
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in ("value", "moments", "gradient"):  # of a run's own size, which a predictor does not know
+            if prefix + name in state:
+                setattr(self, name, torch.empty_like(state[prefix + name], device=self.updates.device))
+        super()._load_from_state_dict(state, prefix, *rest)

@@ -1,0 +1,48 @@
+"""Naive mixing, the control of hybrid supervision (methods.md 5): weak masks teach as if they were true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from framework.corpus.loader import Batch, Stream
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.hybrid import STREAMS, partial_entropy
+from framework.methods.losses import planar, supervised_loss
+from framework.methods.supervised import Single
+
+
+class MixingConfig(BaseModel):
+    """One switch."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["mixing"]
+    weight: float = Field(default=1.0, ge=0)
+    """Of the loss on weak masks."""
+
+
+class Mixing(Method):
+    """One network."""
+
+    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+
+    def __init__(self, config: MixingConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config = config
+        self.networks["network"] = Single(setting.network(0))
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        strong, weak = batch["labelled"], batch["weak"]
+        (logits,) = self.call("network", torch.cat([strong.image, weak.image]))
+        supervised = supervised_loss(logits[: len(strong.mask)], strong.mask)
+        weakly = partial_entropy(logits[len(strong.mask) :], weak.mask)
+        metrics = {"loss_supervised": supervised.detach(), "loss_weak": weakly.detach()}
+        yield Update("network", supervised + self.config.weight * weakly, metrics)
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        (logits,) = self.networks["network"](image)
+        return {"network 1": planar(logits).softmax(1)}
