@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from typing import Annotated, Optional
 
 import typer
 
+from framework import cli_layers
 from framework.errors import ScantsegError
+from framework.terminal import progress
 
 # Plain help and no pretty stack traces: rendering them would cost a third of the time in which help has to answer.
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 corpus_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Build and look at corpora.")
 app.add_typer(corpus_app, name="corpus")
+corpus_app.command("weaken")(cli_layers.weaken)
+corpus_app.command("layer")(cli_layers.layer)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, by the convention of shells: 128 + SIGINT."""
@@ -66,7 +68,7 @@ def pseudolabel(
     from framework.storage import Store
 
     settings = PseudoLabelConfig(confidence=confidence, actors=actors, batch=batch, gpu=gpu, error_budget=error_budget)
-    with _progress("pseudo-label") as advance:
+    with progress("pseudo-label") as advance:
         out = pseudo_label(Store.at(model), corpus, layer, settings, advance)
     counts = out.read_json("artefact.json")["counts"]
     typer.echo(f"layer: {out.url} ({counts['rows']} images, {counts['quarantined']} quarantined)")
@@ -186,7 +188,7 @@ def main(*words: str) -> None:
 def _pack(source, target, shard_mb: float, error_budget: float) -> None:  # type: ignore[no-untyped-def]
     from framework.corpus.pack import pack
 
-    with _progress(f"pack {source.name}") as advance:
+    with progress(f"pack {source.name}") as advance:
         done = 0
 
         def more(rows: int) -> None:
@@ -199,15 +201,6 @@ def _pack(source, target, shard_mb: float, error_budget: float) -> None:  # type
     typer.echo(f"corpus: {target.url} ({info.counts['rows']} images in {len(info.shards)} shards, version {info.version})")
     if bad:
         typer.secho(f"{bad} rows are in quarantine: see quarantine.parquet", fg="yellow", err=True)
-
-
-@contextlib.contextmanager
-def _progress(title: str) -> Iterator:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _print_scores(summary: dict) -> None:

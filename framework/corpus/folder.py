@@ -49,7 +49,7 @@ class Layout:
     @classmethod
     def of(cls, folder: Store) -> Layout:
         """Raises `CorpusError` when the folder is not of this layout or its table contradicts itself."""
-        found = cls(folder, read_table(folder), _pictures(folder / "images"), _pictures(folder / "masks"))
+        found = cls(folder, read_table(folder), pictures(folder / "images"), pictures(folder / "masks"))
         if not found.images:
             raise CorpusError(f"{folder.url}/images: no image found; expected images/, masks/ and labels.csv")
         if not any(record["id"] in found.images for record in found.records):
@@ -137,7 +137,7 @@ def _check_classes(classes: list[str] | None, encoding: Literal["ids", "bits"]) 
         raise CorpusError(f"classes: a name occurs twice in {', '.join(classes)}; give each class a name of its own")
 
 
-def _pictures(folder: Store) -> dict[str, Picture]:
+def pictures(folder: Store) -> dict[str, Picture]:
     """By id: the file's name without its ending."""
     found: dict[str, Picture] = {}
     for file, size in folder.sizes().items():

@@ -14,7 +14,7 @@ IGNORE = 255
 """Mask value of pixels that carry no label."""
 
 SPLITS = ("train", "val", "test", "excluded")
-MASK_KINDS = ("mask", "box", "polygon", "scribble", "pseudo")
+MASK_KINDS = ("mask", "box", "polygon", "scribble", "noisy", "pseudo")
 ROWS_PER_GROUP = 32
 """Rows of a Parquet row group: what one random access reads."""
 

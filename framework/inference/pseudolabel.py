@@ -6,7 +6,6 @@ them out; a row that cannot be read becomes a part of the quarantine with its re
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from framework.corpus.decode import decode_image, encode_mask
+from framework.corpus.layer_parts import QUARANTINE_ROW, claim, close_quarantine, finished_ids, over_budget, write_part
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE
@@ -26,7 +25,6 @@ from framework.inference.settings import PseudoLabelConfig
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
-QUARANTINE_ROW = pa.schema([("id", pa.string()), ("reason", pa.string())])
 TASK_CPUS = 0.25
 """Of a decode or encode task: they share the processors with the networks, and a small cluster must not lock up."""
 
@@ -93,8 +91,8 @@ class Encode:
                 bad.append({"id": name, "reason": batch["reason"][i]})
             else:
                 good.append({"id": name, **pseudo_mask(batch["probability"][i], batch["shape"][i], self.confidence)})
-        _write_part(self.out, "rows", good, LAYER_ROW)
-        _write_part(self.out, "quarantined", bad, QUARANTINE_ROW)
+        write_part(self.out, "rows", good, LAYER_ROW)
+        write_part(self.out, "quarantined", bad, QUARANTINE_ROW)
         return {"good": np.array([len(good)]), "bad": np.array([len(bad)])}
 
 
@@ -136,7 +134,7 @@ def pseudo_label(
     recipe = Recipe("layer", inputs, {"confidence": config.confidence, "kind": "pseudo"})
     if is_finished(out, recipe):
         return out
-    _claim(out, recipe)
+    claim(out, recipe)
     started = time.perf_counter()
     labelled = set(model.read_json("labelled.json"))
     wanted = [name for name in corpus.ids("train") if name not in labelled]
@@ -148,18 +146,6 @@ def pseudo_label(
         _run(model, corpus, frozenset(wanted) - done, out, config, lambda new: advance(len(done) + new, len(wanted)))
     _finish(out, recipe, corpus, len(wanted), config.error_budget, time.perf_counter() - started)
     return out
-
-
-def finished_ids(out: Store) -> set[str]:
-    """Ids that an earlier run wrote or quarantined."""
-    return {name for part in out.names() if part.endswith(".parquet") for name in out.read_table(part)["id"].to_pylist()}
-
-
-def _claim(out: Store, recipe: Recipe) -> None:
-    """A half-made layer is continued only by the recipe that began it."""
-    if out.exists("recipe.json") and out.read_json("recipe.json")["hash"] != recipe.hash:
-        raise CorpusError(f"{out.url}: a layer of another model or setting was begun here; choose another name, or delete it")
-    out.write_json("recipe.json", {"hash": recipe.hash})
 
 
 def _run(
@@ -198,7 +184,7 @@ def _run(
         good, bad = good + int(batch["good"].sum()), bad + int(batch["bad"].sum())
         advance(good + bad)
         if bad > config.error_budget * len(wanted) + 1:
-            raise _over_budget(out, bad, len(wanted), config.error_budget)
+            raise over_budget(out, len(wanted), config.error_budget)
 
 
 def _require_processors(config: PseudoLabelConfig) -> None:
@@ -208,34 +194,17 @@ def _require_processors(config: PseudoLabelConfig) -> None:
     require_resources(ComputeConfig(workers=config.actors, gpu=config.gpu))
 
 
-def _write_part(out: Store, kind: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    if rows:
-        digest = hashlib.sha256("\n".join(sorted(row["id"] for row in rows)).encode()).hexdigest()[:16]
-        out.write_table(f"{kind}-{digest}.parquet", pa.Table.from_pylist(rows, schema=schema))
-
-
 def _finish(out: Store, recipe: Recipe, corpus: Corpus, wanted: int, budget: float, seconds: float) -> None:
     """Gather the quarantine, check the budget, and record what the layer holds."""
-    names = out.names()
-    bad = [row for name in names if name.startswith("quarantined-") for row in out.read_table(name).to_pylist()]
-    out.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE_ROW))
-    if len(bad) > budget * wanted:
-        raise _over_budget(out, len(bad), wanted, budget)
+    bad = close_quarantine(out, wanted, budget)
     classes = len(corpus.info.classes)
     predicted, kept, rows = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
-    for name in names:
+    for name in out.names():
         if name.startswith("rows-"):
             table = out.read_table(name)
             predicted += np.array(table["predicted_pixels"].to_pylist()).sum(0)
             kept += np.array(table["kept_pixels"].to_pylist()).sum(0)
             rows += table.num_rows
     by_class = {name: {"predicted": int(predicted[k]), "kept": int(kept[k])} for k, name in enumerate(corpus.info.classes)}
-    finish(out, recipe, {"rows": rows, "quarantined": len(bad), "classes": by_class}, seconds)
+    finish(out, recipe, {"rows": rows, "quarantined": bad, "classes": by_class}, seconds)
     measure_layer(corpus, out)
-
-
-def _over_budget(out: Store, bad: int, wanted: int, budget: float) -> CorpusError:
-    return CorpusError(
-        f"{out.url}: {bad} of {wanted} rows are unreadable, over the error budget of {budget:.0%}; their reasons are in the "
-        "quarantined-*.parquet files there; raise pseudolabel.error_budget to go on"
-    )

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from framework.corpus.layer_parts import finished_ids
 from framework.corpus.layers import Layer
 from framework.corpus.pack import pack
 from framework.corpus.reader import Corpus
 from framework.errors import CorpusError
 from framework.inference.predictor import Predictor
-from framework.inference.pseudolabel import finished_ids, pseudo_label
+from framework.inference.pseudolabel import pseudo_label
 from framework.inference.settings import PseudoLabelConfig
 from framework.pipeline.run import phantom_source
 from framework.pipeline.stages import PhantomConfig
@@ -60,7 +61,7 @@ def unlabelled(corpus: str, model: Store) -> set[str]:
 
 
 def test_labels_every_readable_row_and_names_the_others(corpus: str, model: Store) -> None:
-    with pytest.raises(CorpusError, match=r"2 of \d+ rows are unreadable, over the error budget of 1%"):
+    with pytest.raises(CorpusError, match=r"2 of \d+ rows cannot be used, over the error budget of 1%"):
         pseudo_label(model, corpus, "strict", PseudoLabelConfig(batch=8))
     out = pseudo_label(model, corpus, "lenient", PseudoLabelConfig(batch=8, error_budget=0.2))
     quarantine = out.read_table("quarantine.parquet").to_pylist()

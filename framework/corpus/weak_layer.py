@@ -1,0 +1,110 @@
+"""Label layers of weak masks: simulated from the true masks of a corpus, or drawn by people and read from a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+
+import numpy as np
+
+from framework.corpus.decode import decode_mask
+from framework.corpus.folder import Picture, pictures
+from framework.corpus.layer_parts import Advance, claim, write_masks
+from framework.corpus.layers import layer_store
+from framework.corpus.order import generator
+from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE
+from framework.corpus.weaken import Simulator, weaken
+from framework.errors import CorpusError, RowError, nearest
+from framework.pipeline.artefact import Input, Recipe, finish, is_finished
+from framework.storage import Store
+
+KINDS = ("box", "polygon", "scribble", "noisy")
+"""Kinds of mask that are weak and not made by a model."""
+
+
+def simulate(
+    corpus_url: str,
+    layer: str,
+    simulator: Simulator,
+    seed: int = 0,
+    split: str = "train",
+    error_budget: float = 0.01,
+    advance: Advance = lambda done, total: None,
+) -> Store:
+    """Make the layer, or finish it, or recognise it: a weak label for every image of the split that has a pixel mask.
+
+    What is drawn for an image depends on (seed, id) alone. Where lesions overlap (`bits`), the mask is first flattened to one
+    class id per pixel, as in training. Raises `CorpusError` when the split has no mask, and over the error
+    budget of rows that a disk has damaged.
+    """
+    corpus = Corpus.open(corpus_url)
+    out = layer_store(corpus.store, layer)
+    settings = {"simulator": simulator.model_dump(mode="json"), "seed": seed, "split": split}
+    recipe = Recipe("layer", {"corpus": Input(corpus.store.url, corpus.info.version)}, settings)
+    if is_finished(out, recipe):
+        return out
+    names = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]
+    if not names:
+        raise CorpusError(f"corpus '{corpus.info.name}': no image of split '{split}' has a pixel mask; nothing to weaken")
+    claim(out, recipe)
+    started = time.perf_counter()
+
+    def drawn(name: str) -> np.ndarray:
+        mask = corpus.mask(name)
+        assert mask is not None
+        return weaken(mask, simulator, generator("weaken", seed, name))
+
+    kind = "noisy" if simulator.kind in ("erode", "dilate") else simulator.kind
+    bad = write_masks(out, kind, names, drawn, error_budget, advance)
+    finish(out, recipe, {"rows": len(names) - bad, "quarantined": bad}, time.perf_counter() - started)
+    return out
+
+
+def import_masks(
+    folder_url: str,
+    corpus_url: str,
+    layer: str,
+    kind: str,
+    error_budget: float = 0.05,
+    advance: Advance = lambda done, total: None,
+) -> Store:
+    """Make a layer of the pictures `ID.png` in a folder, or finish it, or recognise it.
+
+    Images without a picture are not in the layer; pictures that do not fit their image or hold unknown class ids are in its
+    quarantine. Raises `CorpusError` for an unknown kind, when no picture is of an image of the corpus, and over the budget.
+    """
+    if kind not in KINDS:
+        raise CorpusError(f"kind of weak mask is '{kind}'{nearest(kind, KINDS)}")
+    corpus, folder = Corpus.open(corpus_url), Store.at(folder_url)
+    found = pictures(folder)
+    names = [name for name in corpus.light["id"] if name in found]
+    if not names:
+        example = f"such as '{corpus.light['id'][0]}.png'"
+        raise CorpusError(f"{folder.url}: no picture of an image of corpus '{corpus.info.name}'; expected ID.png, {example}")
+    out = layer_store(corpus.store, layer)
+    inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "folder": Input(folder.url, _fingerprint(found))}
+    recipe = Recipe("layer", inputs, {"kind": kind})
+    if is_finished(out, recipe):
+        return out
+    claim(out, recipe)
+    started = time.perf_counter()
+
+    def read(name: str) -> np.ndarray:
+        shape = corpus.value(name, "height"), corpus.value(name, "width")
+        mask = decode_mask(folder.read_bytes(found[name].file), shape, len(corpus.info.classes), "ids")
+        if kind == "scribble" and (mask != IGNORE).all():
+            raise RowError(f"scribble claims every pixel: save what is not drawn as {IGNORE}")
+        return mask
+
+    bad = write_masks(out, kind, names, read, error_budget, advance)
+    without, strays = len(corpus.light["id"]) - len(names), len(found) - len(names)
+    counts = {"rows": len(names) - bad, "quarantined": bad, "images_without_file": without, "files_without_image": strays}
+    finish(out, recipe, counts, time.perf_counter() - started)
+    return out
+
+
+def _fingerprint(found: dict[str, Picture]) -> str:
+    """Of the name and size of each file: a picture that changed since is another source."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
