@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from framework.corpus.loader import Batch, Stream
 from framework.methods.contract import Method, Read, Setting, Update
@@ -45,13 +45,12 @@ class DCR(Method):
     def __init__(self, config: DCRConfig, setting: Setting) -> None:
         super().__init__()
         self.config, self.setting = config, setting
-        self.pair = Pair(setting)
-        self.networks["pair"] = self.pair
+        self.networks["pair"] = Pair(setting)
         self.indicators = Indicators(config.indicators, setting.steps) if config.indicators else None
 
     def prepare(self, ids: Mapping[str, Sequence[str]]) -> None:
         if self.indicators is not None:
-            self.indicators.prepare(ids["weak"], self.pair.first)
+            self.indicators.prepare(ids["weak"], self.first)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
@@ -74,17 +73,24 @@ class DCR(Method):
         }
         yield Update("pair", supervised + weakly + weight * regular, metrics)
 
+    @property
+    def first(self) -> nn.Module:
+        """Network 1, by which weak masks are judged."""
+        pair = self.networks["pair"]
+        assert isinstance(pair, Pair)
+        return pair.first
+
     def _trust(self, ids: Sequence[str], image: Tensor) -> Tensor:
         """Weights of weak images `[B]`, 0..1."""
         return image.new_ones(len(ids)) if self.indicators is None else self.indicators.of(ids)
 
     def after_step(self, step: int, read: Read) -> None:
         if self.indicators is not None:
-            self.indicators.update(step, self.pair.first, read)
+            self.indicators.update(step, self.first, read)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Network 1 alone, as in the paper, and the mean of both."""
-        found = predict_pair(self.pair(image))
+        found = predict_pair(self.networks["pair"](image))
         return {"network 1": found["network 1"], "both": found["both"]}
 
     def statistics(self) -> dict[str, Tensor]:

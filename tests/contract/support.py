@@ -9,6 +9,8 @@ import torch
 
 from framework.config import RunConfig, merge, parse
 from framework.corpus.pack import pack
+from framework.corpus.weak_layer import simulate
+from framework.corpus.weaken import Box
 from framework.pipeline.run import phantom_source
 from framework.pipeline.stages import PhantomConfig
 from framework.storage import Store
@@ -22,18 +24,26 @@ METHODS: dict[str, dict[str, Any]] = {
     "cps": {"name": "cps", "ramp": 0.0},
     "fixmatch": {"name": "fixmatch", "threshold": 0.3, "cutmix": 1.0},
     "unimatch": {"name": "unimatch", "threshold": 0.3, "cutmix": 1.0},
+    "mixing": {"name": "mixing"},
+    "dcr": {"name": "dcr"},
+    "dcr-dii": {"name": "dcr", "indicators": {"start": 2, "interval": 2}},
+    "dcr-dii-all": {"name": "dcr", "indicators": {"start": 2, "interval": 2, "scope": "all", "momentum": 0.5}},
     "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
     "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
 }
+
+WEAK = ("mixing", "dcr", "dcr-dii", "dcr-dii-all")
+"""Those that read a layer of weak masks."""
 
 LONG: dict[str, Any] = {"train": {"steps": 50, "precision": "fp64"}}
 """Fifty steps in double precision: what is left of a difference after AdamW has amplified it is no rounding of float32."""
 
 
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
-    """A packed phantom; gives its path."""
+    """A packed phantom with a layer of boxes; gives its path."""
     pack(phantom_source(PhantomConfig(images=images, size=size), "tiny"), Store.at(folder))
+    simulate(str(folder), "box", Box())
     return str(folder)
 
 
@@ -42,7 +52,7 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
     value = {
         "name": method,
         "out": str(out),
-        "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}},
+        "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}, "layers": ["box"] if method in WEAK else []},
         "network": {"widths": [4, 8]},
         "method": METHODS[method],
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},

@@ -34,7 +34,7 @@ def random_batch(trainer: Trainer, size: tuple[int, int] = (32, 32), label: int 
     for name in trainer.loader.streams:
         mask = torch.randint(0, classes, (2, *size), generator=generator) if label is None else torch.full((2, *size), label)
         views = tuple(torch.randn(2, 3, *size, generator=generator) for _ in range(1 + trainer.loader.streams[name].strong))
-        batch[name] = StreamBatch(["a", "b"], views[0], views[1:], mask)
+        batch[name] = StreamBatch(list(trainer.loader.orders[name].ids[:2]), views[0], views[1:], mask)
     return batch
 
 
