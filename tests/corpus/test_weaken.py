@@ -108,8 +108,8 @@ def test_a_box_without_jitter_is_the_bounding_box() -> None:
 def test_a_contour_is_an_unbroken_walk_along_the_outer_border(inside: np.ndarray) -> None:
     for component in components(inside):
         border = contour(component)
-        filled = np.asarray(ndimage.binary_fill_holes(component))
-        rim = filled & ~np.asarray(ndimage.binary_erosion(filled))
+        filled = np.asarray(ndimage.binary_fill_holes(component), np.bool_)
+        rim = filled > np.asarray(ndimage.binary_erosion(filled))
         assert {tuple(pixel) for pixel in border} == {tuple(pixel) for pixel in np.argwhere(rim)}
         assert np.abs(np.diff(border, axis=0, append=border[:1])).max() <= 1
 
