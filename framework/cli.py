@@ -160,13 +160,14 @@ def corpus_inspect(
 
     from rich.console import Console
 
-    from framework.corpus.inspect import contact_sheet, describe, layer_masks
+    from framework.corpus.inspect import LayerMasks, contact_sheet, describe
     from framework.corpus.reader import Corpus
     from framework.storage import Store
 
     opened = Corpus.open(corpus)
     Console().print(describe(opened))
-    sheet = contact_sheet(opened, count, masks=layer_masks(opened, layer) if layer else None)
+    masks = LayerMasks(opened, layer) if layer else None
+    sheet = contact_sheet(opened, count, masks=masks, kinds=masks.kinds if masks else None)
     Store.at(Path(out).parent).write_bytes(Path(out).name, sheet)
     typer.echo(f"contact sheet: {out}")
 

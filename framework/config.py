@@ -190,7 +190,7 @@ def _explain(fault: Any, model: Any) -> str:
 
 def _explain_choice(dotted: str, discriminator: str, tag: str | None = None, expected_tags: str = "") -> str:
     """The key that chooses one of several descriptions, such as `method.name`, is missing or wrong."""
-    key = f"{dotted}.{discriminator}".replace("'", "").removesuffix("()")
+    key = f"{dotted}.{discriminator}".replace("'", "").removesuffix("()").lstrip(".")
     if tag is None:
         return f"key '{key}' is missing"
     known = [name.strip("'") for name in expected_tags.split(", ")]

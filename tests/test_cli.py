@@ -211,7 +211,10 @@ BAD_RUNS = {
     "no label left": (["corpus.budget.share=0.01"], "label budget: 1.0% of the"),
     "no such stratum": (["corpus.budget.stratify=grad"], "has no image label 'grad'; it has: grade"),
     "nothing unlabelled": (["method.name=cps"], "method 'cps' needs unlabelled training images and there is none"),
-    "no such layer": (["corpus.layers=[round-1]"], "layers/round-1: no finished layer here"),
+    "no such layer": (
+        ["corpus.layers=[round-1]"],
+        "layers/round-1: no finished layer here; make one with `scantseg pseudolabel`, `scantseg corpus weaken`",
+    ),
 }
 
 
@@ -294,7 +297,7 @@ def test_an_interrupt_is_one_line_and_the_same_command_continues(tmp_path: Path)
     assert Corpus.open(str(tmp_path / "c")).info.version == whole.version
 
 
-@pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"], ["corpus", "weaken", "--help"]])
 def test_help_needs_neither_torch_nor_ray(words: list[str]) -> None:
     heavy = (
         "import atexit, sys; atexit.register(lambda: print({'ray', 'torch', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys())); "
@@ -312,3 +315,40 @@ def test_inspect_prints_and_draws(phantom_url: str, tmp_path: Path, scantseg: Sc
         "layer 'round-1' of corpus 'phantom' is not there"
         in scantseg("corpus", "inspect", phantom_url, "--layer", "round-1").complaint
     )
+
+
+def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
+    corpus, sheet = tmp_path / "c", tmp_path / "sheet.png"
+    assert scantseg("corpus", "build", folder, corpus).code == 0
+    weaken = ["corpus", "weaken", corpus, "--layer", "weak", "--kind", "polygon", "--points", 6, 8, "--seed", 3]
+    for _ in range(2):
+        assert f"layer: {corpus}/layers/weak (8 images, 0 quarantined)" in scantseg(*weaken).out
+    assert "layers/weak: holds a finished layer of another configuration" in scantseg(*weaken[:-1], 4).complaint
+    (folder / "masks/case-00.png").unlink()
+    outcome = scantseg("corpus", "layer", folder / "masks", corpus, "--layer", "drawn", "--kind", "noisy")
+    assert f"layer: {corpus}/layers/drawn (11 images; 1 images have no file there)" in outcome.out
+    assert outcome.err == ""
+    assert scantseg("corpus", "inspect", corpus, "--layer", "drawn", "--out", sheet).code == 0
+    assert Image.open(sheet).format == "PNG"
+
+
+BAD_WEAK = {
+    "unknown kind": (["weaken", "{c}", "--kind", "bxo"], "key 'kind' is 'bxo'; did you mean 'box'?"),
+    "option of another kind": (["weaken", "{c}", "--kind", "box", "--width", 4], "unknown key 'width'; known: jitter, kind"),
+    "range the wrong way": (["weaken", "{c}", "--kind", "erode", "--radius", 4, 2], "key 'radius' is (4, 2): the smaller number"),
+    "too wild a jitter": (["weaken", "{c}", "--kind", "box", "--jitter", 2], "key 'jitter' is 2.0: input should be less than"),
+    "no such corpus": (["weaken", "{c}/none", "--kind", "box"], "no corpus here; make one with `scantseg corpus build`"),
+    "unknown kind to import": (["layer", "{f}", "{c}", "--kind", "pseudo"], "kind of weak mask is 'pseudo'; known: box, noisy"),
+    "no file that fits": (
+        ["layer", "{f}", "{c}", "--kind", "noisy"],
+        "no picture of an image of corpus 'phantom'; expected ID.png",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_WEAK)
+def test_a_weak_layer_that_cannot_be_made_is_one_line(fault: str, phantom_url: str, folder: Path, scantseg: Scantseg) -> None:
+    words, message = BAD_WEAK[fault]
+    placed = [str(word).format(c=phantom_url, f=folder) for word in words]
+    assert message in scantseg("corpus", *placed, "--layer", "bad").complaint
+    assert not Path(phantom_url, "layers", "bad").exists()

@@ -6,17 +6,17 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, zip_longest
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
+from scipy import ndimage
 
 from framework.corpus.layers import Layer
 from framework.corpus.reader import Corpus, Sample
 from framework.corpus.schema import IGNORE, SPLITS
 from framework.errors import CorpusError
-from framework.evaluation.pictures import as_rgb, colour_of, overlay, resize_mask
+from framework.evaluation.pictures import as_rgb, colour_of, overlay, resize_mask, rgb
 
 TILE = 220
 """Longer side of an image on the contact sheet, in pixels."""
@@ -66,14 +66,21 @@ def tally(corpus: Corpus, masks: int = 200) -> Tally:
     return {name: dict(number) for name, number in numbers.items() if number or not name.endswith("unknown")}
 
 
-def contact_sheet(corpus: Corpus, count: int = 24, seed: int = 0, masks: Mapping[str, np.ndarray] | None = None) -> bytes:
+def contact_sheet(
+    corpus: Corpus,
+    count: int = 24,
+    seed: int = 0,
+    masks: Mapping[str, np.ndarray] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> bytes:
     """PNG of up to `count` images with their masks drawn over, an equal number of each split where there are enough.
 
-    `masks` shows the masks of a label layer instead, class ids `[H, W]` by image id, and only the images that have one.
+    `masks` shows the masks of a label layer instead, class ids `[H, W]` by image id, and only the images that have one; `kinds`
+    are the kinds of these masks.
     Raises `CorpusError` when there is nothing to show.
     """
     names = _chosen(corpus, count, seed, None if masks is None else masks.keys())
-    tiles = [_tile(corpus, corpus.read(name), masks) for name in names]
+    tiles = [_tile(corpus, corpus.read(name), masks, (kinds or {}).get(name)) for name in names]
     width, height = TILE + GAP, TILE + CAPTION + GAP
     across, down = min(COLUMNS, len(tiles)), -(-len(tiles) // COLUMNS)
     legend = _legend(corpus.info.classes, across * width)
@@ -87,23 +94,21 @@ def contact_sheet(corpus: Corpus, count: int = 24, seed: int = 0, masks: Mapping
     return buffer.getvalue()
 
 
-def layer_masks(corpus: Corpus, name: str) -> Mapping[str, np.ndarray]:
-    """The masks of a label layer by image id, each decoded when it is asked for."""
-    return _LayerMasks(corpus, Layer.open(corpus, name))
+class LayerMasks(Mapping[str, np.ndarray]):
+    """The masks of a label layer by image id, each decoded when it is asked for, and their kinds."""
 
-
-class _LayerMasks(Mapping[str, np.ndarray]):
-    def __init__(self, corpus: Corpus, layer: Layer) -> None:
-        self._corpus, self._layer, self._ids = corpus, layer, layer.kinds
+    def __init__(self, corpus: Corpus, name: str) -> None:
+        self._corpus, self._layer = corpus, Layer.open(corpus, name)
+        self.kinds = self._layer.kinds
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._layer.mask(name, (self._corpus.value(name, "height"), self._corpus.value(name, "width")))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
+        return iter(self.kinds)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.kinds)
 
 
 def _splits(corpus: Corpus) -> list[str]:
@@ -154,21 +159,36 @@ def _chosen(corpus: Corpus, count: int, seed: int, among: Iterable[str] | None) 
     return sorted(names, key=lambda name: (SPLITS.index(corpus.value(name, "split")), rank[name]))
 
 
-def _tile(corpus: Corpus, sample: Sample, masks: Mapping[str, np.ndarray] | None) -> Image.Image:
-    """One image with its mask and three lines of caption."""
+def _tile(corpus: Corpus, sample: Sample, masks: Mapping[str, np.ndarray] | None, kind: str | None) -> Image.Image:
+    """One image with its mask and three lines of caption; `kind` is that of the mask when it is not the corpus's own."""
+    kind = kind or corpus.value(sample.id, "mask_kind")
     picture = Image.fromarray(as_rgb(sample.image))
     scale = TILE / max(picture.size)
     picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     drawn = np.asarray(picture)
     mask, bits = (sample.mask, sample.bits) if masks is None else (masks[sample.id], None)
     for layer in _layers(mask, bits, len(corpus.info.classes)):
-        drawn = overlay(drawn, resize_mask(layer, picture.height, picture.width))
+        if kind == "scribble":
+            drawn = _strokes(drawn, layer)
+        else:
+            drawn = overlay(drawn, resize_mask(layer, picture.height, picture.width))
     tile = Image.new("RGB", (TILE, TILE + CAPTION), PAPER)
     tile.paste(Image.fromarray(drawn), ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
     pen = ImageDraw.Draw(tile)
-    for line, text in enumerate(_caption(corpus, sample)):
+    for line, text in enumerate(_caption(corpus, sample, kind)):
         pen.text((0, TILE + 2 + line * LINE), _shortened(text), INK, _font())
     return tile
+
+
+def _strokes(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`base` `[H, W, 3]` with scribbles in solid colour, those of the background in white, and nothing where they are silent."""
+    height, width = base.shape[:2]
+    step = max(1, mask.shape[0] // height)
+    reduced = resize_mask(np.asarray(ndimage.minimum_filter(mask, step), np.uint8), height, width)  # 255 only where all is
+    drawn = base.copy()
+    for class_id in np.unique(reduced[reduced != IGNORE]):
+        drawn[reduced == class_id] = rgb(colour_of(int(class_id))) if class_id else 255
+    return drawn
 
 
 def _layers(mask: np.ndarray | None, bits: np.ndarray | None, classes: int) -> list[np.ndarray]:
@@ -179,7 +199,7 @@ def _layers(mask: np.ndarray | None, bits: np.ndarray | None, classes: int) -> l
     return [class_id * planes[class_id] for class_id in range(1, classes)]
 
 
-def _caption(corpus: Corpus, sample: Sample) -> list[str]:
+def _caption(corpus: Corpus, sample: Sample, kind: str | None) -> list[str]:
     """Id; split and kind of mask; labels, of which a yes-or-no one is only named where it is yes."""
     words: list[str] = []
     for label, value in zip(corpus.info.labels, sample.labels.tolist(), strict=True):
@@ -187,7 +207,6 @@ def _caption(corpus: Corpus, sample: Sample) -> list[str]:
             words += [label.name] * value
         else:
             words.append(f"{label.name} {label.values[value] if value >= 0 else '?'}")
-    kind: Any = corpus.value(sample.id, "mask_kind")
     return [sample.id, f"{sample.split}, {kind or 'no mask'}", ", ".join(words)]
 
 

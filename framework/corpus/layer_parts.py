@@ -49,9 +49,10 @@ def write_masks(
     """
     done = finished_ids(out)
     missing = [name for name in names if name not in done]
+    advance(len(names) - len(missing), len(names))
     for start in range(0, len(missing), PART):
-        advance(len(names) - len(missing) + start, len(names))
         _write_masks(out, kind, missing[start : start + PART], mask)
+        advance(len(names) - max(0, len(missing) - start - PART), len(names))
         if len(quarantined(out)) > error_budget * len(names):
             break
     return close_quarantine(out, len(names), error_budget)

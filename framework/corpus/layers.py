@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from framework.corpus.decode import decode_mask
 from framework.corpus.reader import Corpus, ShardReader
+from framework.corpus.schema import WEAK_COMMANDS
 from framework.errors import CorpusError, nearest
 from framework.storage import Store
 
@@ -38,7 +39,8 @@ class Layer:
         if not store.exists("artefact.json"):
             known = (corpus.store / "layers").names()
             raise CorpusError(
-                f"layer '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}"
+                f"layer '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}; "
+                f"make one with `scantseg pseudolabel`, {WEAK_COMMANDS}"
             )
         self.store = store
         self.artefact: dict[str, Any] = store.read_json("artefact.json")

@@ -14,7 +14,11 @@ IGNORE = 255
 """Mask value of pixels that carry no label."""
 
 SPLITS = ("train", "val", "test", "excluded")
-MASK_KINDS = ("mask", "box", "polygon", "scribble", "noisy", "pseudo")
+WEAK_KINDS = ("box", "polygon", "scribble", "noisy")
+"""Kinds of mask that are cheap to draw; `noisy` is too large or too small."""
+MASK_KINDS = ("mask", *WEAK_KINDS, "pseudo")
+WEAK_COMMANDS = "`scantseg corpus weaken` or `scantseg corpus layer`"
+"""What makes a layer of weak masks, for messages that miss one."""
 ROWS_PER_GROUP = 32
 """Rows of a Parquet row group: what one random access reads."""
 

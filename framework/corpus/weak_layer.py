@@ -14,14 +14,11 @@ from framework.corpus.layer_parts import Advance, claim, write_masks
 from framework.corpus.layers import layer_store
 from framework.corpus.order import generator
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE
+from framework.corpus.schema import IGNORE, WEAK_KINDS
 from framework.corpus.weaken import Simulator, weaken
 from framework.errors import CorpusError, RowError, nearest
 from framework.pipeline.artefact import Input, Recipe, finish, is_finished
 from framework.storage import Store
-
-KINDS = ("box", "polygon", "scribble", "noisy")
-"""Kinds of mask that are weak and not made by a model."""
 
 
 def simulate(
@@ -75,8 +72,8 @@ def import_masks(
     Images without a picture are not in the layer; pictures that do not fit their image or hold unknown class ids are in its
     quarantine. Raises `CorpusError` for an unknown kind, when no picture is of an image of the corpus, and over the budget.
     """
-    if kind not in KINDS:
-        raise CorpusError(f"kind of weak mask is '{kind}'{nearest(kind, KINDS)}")
+    if kind not in WEAK_KINDS:
+        raise CorpusError(f"kind of weak mask is '{kind}'{nearest(kind, WEAK_KINDS)}")
     corpus, folder = Corpus.open(corpus_url), Store.at(folder_url)
     found = pictures(folder)
     names = [name for name in corpus.light["id"] if name in found]

@@ -151,24 +151,38 @@ def contour(component: np.ndarray) -> np.ndarray:
 
 def strokes(inside: np.ndarray, width: int) -> np.ndarray:
     """The skeleton, drawn `width` pixels wide and nowhere outside; every component keeps a connected stroke."""
-    return ndimage.binary_dilation(thin(inside), np.ones((width, width), bool)) & inside
+    drawn = ndimage.binary_dilation(thin(inside, ridges(inside)), np.ones((width, width), bool))
+    return np.asarray(drawn) & inside
 
 
-def thin(inside: np.ndarray) -> np.ndarray:
+def ridges(inside: np.ndarray) -> np.ndarray:
+    """Where the city-block distance to the outside has a crest, at least half as far in as its component's deepest pixel.
+
+    Shallower crests come from every unevenness of the border, and nobody would draw them.
+    """
+    depth = np.asarray(ndimage.distance_transform_cdt(np.pad(inside, 1), "taxicab"))[1:-1, 1:-1]
+    numbered = _numbered(inside)
+    deepest = np.zeros(numbered.max() + 1, depth.dtype)
+    np.maximum.at(deepest, numbered, depth)
+    crest = depth == ndimage.maximum_filter(depth, footprint=ndimage.generate_binary_structure(2, 1))
+    return inside & crest & (2 * depth >= deepest[numbered])
+
+
+def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """The skeleton by parallel thinning from four sides in turn (Rosenfeld, Information and Control 29, 1975).
 
-    What is peeled off are border pixels of one side that are neither ends of a line nor hold parts together, so connected parts
-    stay connected and none vanishes. Only pixels whose neighbourhood may have changed are looked at.
+    What is peeled off are border pixels of one side that are neither `kept` nor ends of a line nor hold parts together, so
+    connected parts stay connected and none vanishes. Only pixels whose neighbourhood may have changed are looked at.
     """
     padded = np.pad(inside, 1).astype(np.uint8)
     ring = np.array([row * padded.shape[1] + column for row, column in RING])
-    pixels = padded.ravel()
+    pixels, free = padded.ravel(), ~np.pad(kept, 1).ravel()
     watched = np.flatnonzero(padded > np.asarray(ndimage.binary_erosion(padded, ALL_EIGHT)))
     while watched.size:
         peeled = []
         for side in (0, 4, 2, 6):
             neighbours = (pixels[watched[:, None] + ring] << np.arange(8, dtype=np.uint8)).sum(1)
-            removable = _removable(side)[neighbours]
+            removable = _removable(side)[neighbours] & free[watched]
             pixels[watched[removable]] = 0
             peeled.append(watched[removable])
             watched = watched[~removable]
@@ -205,9 +219,14 @@ def _distance(inside: np.ndarray) -> np.ndarray:
 
 def _components(inside: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """Bounding box and pixels within it of each 8-connected component."""
-    numbered, _ = ndimage.label(inside, ALL_EIGHT)  # type: ignore[misc]
+    numbered = _numbered(inside)
     for number, place in enumerate(ndimage.find_objects(numbered), start=1):
         yield place, numbered[place] == number
+
+
+def _numbered(inside: np.ndarray) -> np.ndarray:
+    """The number of each pixel's 8-connected component, from 1; 0 outside."""
+    return np.asarray(ndimage.label(inside, ALL_EIGHT)[0])  # type: ignore[index]
 
 
 def _draw(limits: tuple[int, int], rng: np.random.Generator) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import framework
+from framework.corpus.schema import WEAK_COMMANDS
 from framework.errors import CheckpointError, CorpusError
 from framework.storage import Store
 
@@ -70,7 +71,8 @@ def finish(store: Store, recipe: Recipe, counts: dict[str, Any], seconds: float)
 def input_of(store: Store, kind: Kind) -> Input:
     """A finished artefact as an input of another; raises `CorpusError` when it is not there or of another kind."""
     if not store.exists("artefact.json"):
-        raise CorpusError(f"{store.url}: no finished {kind} here; make it first, or check the path")
+        how = f"make one with `scantseg pseudolabel`, {WEAK_COMMANDS}" if kind == "layer" else "make it first"
+        raise CorpusError(f"{store.url}: no finished {kind} here; {how}, or check the path")
     found = store.read_json("artefact.json")
     if found["kind"] != kind:
         raise CorpusError(f"{store.url}: holds a {found['kind']}, but a {kind} is needed here")

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from framework.corpus import phantom
-from framework.corpus.inspect import CAPTION, GAP, TILE, contact_sheet, describe, layer_masks, tally
+from framework.corpus.inspect import CAPTION, GAP, TILE, LayerMasks, contact_sheet, describe, tally
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.pack import Source, pack
 from framework.corpus.reader import Corpus
@@ -143,7 +143,7 @@ def test_layer_masks_are_those_of_the_layer(fundus: Corpus) -> None:
     store.write_json("artefact.json", {"kind": "layer", "inputs": {"corpus": {"hash": fundus.info.version}}})
     row = {"id": name, "mask": png(mask), "kind": "pseudo", "confidence": 0.9, "kept": 0.5}
     store.write_table("rows-00000.parquet", pa.Table.from_pylist([row], schema=LAYER_ROW))
-    masks = layer_masks(fundus, "round-1")
+    masks = LayerMasks(fundus, "round-1")
     assert list(masks) == [name]
     assert np.array_equal(masks[name], mask)
     assert sheet(contact_sheet(fundus, masks=masks)).shape[1] == TILE + 2 * GAP

@@ -1,0 +1,348 @@
+"""Weak labels: what a simulator may claim, and layers of them over a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from scipy import ndimage
+
+from framework.corpus.budget import BudgetConfig
+from framework.corpus.folder import folder_source
+from framework.corpus.layers import Layer
+from framework.corpus.order import generator
+from framework.corpus.pack import pack
+from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE, MASK_KINDS
+from framework.corpus.training_set import CorpusConfig, TrainingSet
+from framework.corpus.weak_layer import import_masks, simulate
+from framework.corpus.weaken import (
+    ALL_EIGHT,
+    Box,
+    Dilate,
+    Erode,
+    Polygon,
+    Scribble,
+    Simulator,
+    boxes,
+    contour,
+    polygons,
+    strokes,
+    weaken,
+)
+from framework.errors import CheckpointError, CorpusError
+from framework.storage import Store
+from tests.corpus.test_real_sets import published
+
+SIMULATORS: list[Simulator] = [Box(), Polygon(), Scribble(), Erode(), Dilate()]
+SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 14))
+MASKS = arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 0, 0, 1, 2, IGNORE]))
+REGIONS = arrays(np.bool_, SHAPES)
+CHECKED = settings(max_examples=60, deadline=None)
+
+
+def components(inside: np.ndarray) -> list[np.ndarray]:
+    numbered = np.asarray(ndimage.label(inside, ALL_EIGHT)[0])  # type: ignore[index]
+    return [numbered == number for number in range(1, numbered.max() + 1)]
+
+
+def disc(size: int, radius: float) -> np.ndarray:
+    rows, columns = np.indices((size, size)) - (size - 1) / 2
+    return rows**2 + columns**2 <= radius**2
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS, ids=lambda simulator: simulator.kind)
+@given(mask=MASKS, seed=st.integers(0, 3))
+@CHECKED
+def test_what_is_drawn_is_a_mask_of_the_same_classes_and_depends_on_the_seed_alone(
+    simulator: Simulator, mask: np.ndarray, seed: int
+) -> None:
+    drawn = weaken(mask, simulator, generator(seed, "a"))
+    assert drawn.dtype == np.uint8 and drawn.shape == mask.shape
+    assert (drawn[mask == IGNORE] == IGNORE).all()
+    assert set(np.unique(drawn)) <= {*np.unique(mask), 0, IGNORE}
+    assert np.array_equal(drawn, weaken(mask, simulator, generator(seed, "a")))
+    if simulator.kind != "scribble":
+        assert ((drawn == IGNORE) == (mask == IGNORE)).all()
+
+
+@given(mask=MASKS)
+@CHECKED
+def test_boxes_without_jitter_cover_their_classes_and_later_ones_lie_above(mask: np.ndarray) -> None:
+    drawn = weaken(mask, Box(jitter=0), generator(0))
+    for class_id in (1, 2):
+        assert (drawn[mask == class_id] >= class_id).all()
+
+
+@given(inside=REGIONS, seed=st.integers(0, 9))
+@CHECKED
+def test_every_box_and_polygon_is_at_least_a_pixel(inside: np.ndarray, seed: int) -> None:
+    for component in components(inside):
+        assert boxes(component, 0.5, generator(seed)).any()
+        assert polygons(component, (6, 10), generator(seed)).any()
+
+
+@given(st.integers(0, 200))
+@CHECKED
+def test_edges_of_a_box_move_by_a_tenth_at_most(seed: int) -> None:
+    inside = np.zeros((100, 100), bool)
+    inside[20:60, 30:90] = True
+    [(rows, columns)] = ndimage.find_objects(boxes(inside, 0.1, generator(seed)).astype(int))
+    assert max(abs(rows.start - 20), abs(rows.stop - 60)) <= 4
+    assert max(abs(columns.start - 30), abs(columns.stop - 90)) <= 6
+
+
+def test_a_box_without_jitter_is_the_bounding_box() -> None:
+    expected = np.zeros((12, 12), bool)
+    expected[2:10, 2:10] = True
+    assert np.array_equal(boxes(disc(12, 4.1), 0, generator(0)), expected)
+
+
+@given(inside=REGIONS)
+@CHECKED
+def test_a_contour_is_an_unbroken_walk_along_the_outer_border(inside: np.ndarray) -> None:
+    for component in components(inside):
+        border = contour(component)
+        filled = np.asarray(ndimage.binary_fill_holes(component), np.bool_)
+        rim = filled > np.asarray(ndimage.binary_erosion(filled))
+        assert {tuple(pixel) for pixel in border} == {tuple(pixel) for pixel in np.argwhere(rim)}
+        assert np.abs(np.diff(border, axis=0, append=border[:1])).max() <= 1
+
+
+@given(radius=st.floats(6, 25), points=st.integers(6, 10), seed=st.integers(0, 99))
+@CHECKED
+def test_a_polygon_of_a_disc_lies_inside_and_fills_most_of_it(radius: float, points: int, seed: int) -> None:
+    inside = disc(56, radius)
+    drawn = polygons(inside, (points, points), generator(seed))
+    assert (drawn & ~inside).sum() <= 0.02 * inside.sum()
+    assert (drawn & inside).sum() >= 0.7 * inside.sum()  # of a hexagon 0.83, less what whole pixels cost
+
+
+@given(inside=REGIONS, width=st.integers(1, 4))
+@CHECKED
+def test_strokes_lie_inside_and_are_connected_in_every_component(inside: np.ndarray, width: int) -> None:
+    drawn = strokes(inside, width)
+    assert not (drawn & ~inside).any()
+    assert all(len(components(drawn & component)) == 1 for component in components(inside))
+
+
+def test_a_scribble_is_three_pixels_wide_and_claims_little_of_the_rest() -> None:
+    mask = np.zeros((96, 96), np.uint8)
+    mask[40:61, 10:80] = 1
+    drawn = weaken(mask, Scribble(), generator(0))
+    assert (drawn[:, 45] == 1).sum() == 3
+    assert (drawn == 1)[40:61, 20:70].any(axis=0).all(), "one stroke along the whole bar"
+    assert (drawn[drawn != IGNORE] == mask[drawn != IGNORE]).all()
+    assert 0.01 < (drawn == 0).mean() < 0.2
+
+
+@given(mask=MASKS, seed=st.integers(0, 9))
+@CHECKED
+def test_scribbles_agree_with_the_truth_and_know_each_of_its_classes(mask: np.ndarray, seed: int) -> None:
+    drawn = weaken(mask, Scribble(), generator(seed))
+    claimed = drawn != IGNORE
+    assert np.array_equal(drawn[claimed], mask[claimed])
+    assert set(np.unique(drawn[claimed])) == set(np.unique(mask[mask != IGNORE]))
+
+
+@given(mask=MASKS, seed=st.integers(0, 9))
+@CHECKED
+def test_eroded_is_a_part_and_dilated_holds_all(mask: np.ndarray, seed: int) -> None:
+    smaller, larger = (weaken(mask, kind(radius=(1, 3)), generator(seed)) for kind in (Erode, Dilate))
+    known = mask != IGNORE
+    assert ((smaller == mask) | (smaller == 0))[known].all()
+    assert (larger >= mask)[known].all()
+
+
+@pytest.mark.parametrize("radius", [2, 5])
+def test_the_radius_is_counted_in_pixels(radius: int) -> None:
+    mask = disc(60, 20.2).astype(np.uint8)
+    for kind, sign in ((Dilate, 1), (Erode, -1)):
+        drawn = weaken(mask, kind(radius=(radius, radius)), generator(0))
+        assert drawn.sum() == pytest.approx(disc(60, 20.2 + sign * radius).sum(), rel=0.05)
+
+
+def small(folder: Path, out: Path) -> Corpus:
+    pack(folder_source(Store.at(folder), "small", ["background", "a", "b"]), Store.at(out))
+    return Corpus.open(str(out))
+
+
+@pytest.fixture
+def corpus(folder: Path, tmp_path: Path) -> Corpus:
+    """Twelve images 24 x 20 with masks of two classes, eight of them for training."""
+    return small(folder, tmp_path / "c")
+
+
+def masks_of(corpus: Corpus, name: str) -> dict[str, np.ndarray]:
+    layer = Layer.open(corpus, name)
+    return {image: layer.mask(image, (24, 20)) for image in layer.kinds}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS, ids=lambda simulator: simulator.kind)
+def test_a_layer_covers_every_training_image_and_training_uses_it_beyond_the_budget(simulator: Simulator, corpus: Corpus) -> None:
+    simulate(corpus.store.url, "weak", simulator)
+    kind = "noisy" if simulator.kind in ("erode", "dilate") else simulator.kind
+    assert kind in MASK_KINDS
+    assert Layer.open(corpus, "weak").kinds == dict.fromkeys(corpus.ids("train"), kind)
+    data = TrainingSet(CorpusConfig(path=corpus.store.url, size=24, layers=["weak"], budget=BudgetConfig(share=0.5)))
+    assert (len(data.ids(frozenset({"mask"}))), len(data.ids(frozenset({kind})))) == (4, 4)
+    wide = TrainingSet(CorpusConfig(path=corpus.store.url, size=24, layers=["weak"]))
+    assert wide.ids(frozenset({kind})) == []
+
+
+def test_a_label_depends_on_its_id_and_seed_and_not_on_its_neighbours(corpus: Corpus) -> None:
+    for layer, seed in (("one", 7), ("again", 7), ("other", 8)):
+        simulate(corpus.store.url, layer, Polygon(), seed)
+    one, again, other = (masks_of(corpus, layer) for layer in ("one", "again", "other"))
+    assert all(np.array_equal(one[name], again[name]) for name in one)
+    assert any(not np.array_equal(one[name], other[name]) for name in one)
+    truth = corpus.mask("case-05")
+    assert truth is not None
+    assert np.array_equal(one["case-05"], weaken(truth, Polygon(), generator("weaken", 7, "case-05")))
+    assert len({one[name].tobytes() for name in one}) > 1, "equal masks get labels of their own"
+
+
+def test_the_same_layer_is_recognised_and_another_under_its_name_refused(corpus: Corpus) -> None:
+    out = simulate(corpus.store.url, "weak", Box())
+    before = {name: Path(out.url, name).stat().st_mtime_ns for name in out.names()}
+    assert simulate(corpus.store.url, "weak", Box()) == out
+    assert {name: Path(out.url, name).stat().st_mtime_ns for name in out.names()} == before
+    for described in ((Box(jitter=0.2), 0), (Box(), 1), (Erode(), 0)):
+        with pytest.raises(CheckpointError, match="holds a finished layer of another configuration or input"):
+            simulate(corpus.store.url, "weak", *described)
+
+
+def test_an_interrupted_layer_is_continued_by_its_own_command_only(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    from framework.corpus import layer_parts
+
+    monkeypatch.setattr(layer_parts, "PART", 3)
+    out = simulate(corpus.store.url, "weak", Box())
+    whole = masks_of(corpus, "weak")
+    parts = [name for name in out.names() if name.startswith("rows-")]
+    assert len(parts) == 3
+    out.remove("artefact.json")
+    out.remove(parts[0])
+    with pytest.raises(CorpusError, match="a layer of another input or setting was begun here"):
+        simulate(corpus.store.url, "weak", Box(), seed=1)
+    seen: list[tuple[int, int]] = []
+    simulate(corpus.store.url, "weak", Box(), advance=lambda done, total: seen.append((done, total)))
+    assert seen[0][0] in (5, 6) and seen[-1] == (8, 8)
+    again = masks_of(corpus, "weak")
+    assert all(np.array_equal(again[name], whole[name]) for name in whole) and len(again) == 8
+
+
+def test_overlapping_lesions_are_flattened_first(phantom_url: str, tmp_path: Path) -> None:
+    corpus, layer = Corpus.open(phantom_url), str(tmp_path / "weak")
+    simulate(phantom_url, layer, Dilate(radius=(0, 0)))
+    opened = Layer.open(corpus, layer)
+    for sample in corpus.rows(corpus.ids("train")):
+        assert np.array_equal(opened.mask(sample.id, (48, 48)), sample.mask)  # type: ignore[arg-type]
+
+
+def test_nothing_to_weaken_is_an_error(folder: Path, tmp_path: Path) -> None:
+    for file in (folder / "masks").iterdir():
+        if file.stem < "case-08":
+            file.unlink()
+    corpus = small(folder, tmp_path / "c")
+    with pytest.raises(CorpusError, match="corpus 'small': no image of split 'train' has a pixel mask; nothing to weaken"):
+        simulate(corpus.store.url, "weak", Box())
+    simulate(corpus.store.url, "weak", Box(), split="val")
+    with pytest.raises(CorpusError, match="has no row in split 'tset'"):
+        simulate(corpus.store.url, "other", Box(), split="tset")
+
+
+def test_a_layer_of_another_corpus_is_refused(corpus: Corpus, phantom_url: str, tmp_path: Path) -> None:
+    layer = str(tmp_path / "weak")
+    simulate(corpus.store.url, layer, Box())
+    with pytest.raises(CorpusError, match="was made for corpus version"):
+        TrainingSet(CorpusConfig(path=phantom_url, size=32, layers=[layer]))
+    with pytest.raises(CheckpointError, match="another configuration or input"):
+        simulate(phantom_url, layer, Box())
+    with pytest.raises(
+        CorpusError, match="make one with `scantseg pseudolabel`, `scantseg corpus weaken` or `scantseg corpus layer`"
+    ):
+        TrainingSet(CorpusConfig(path=phantom_url, size=32, layers=["weak"]))
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """A folder of scribbles for the first three images, and one of an image that the corpus does not have."""
+    root = tmp_path / "scribbles"
+    root.mkdir()
+    mask = np.full((24, 20), IGNORE, np.uint8)
+    mask[6, 4:8], mask[0], mask[16, 11:14] = 1, 0, 2
+    for name in ("case-00", "case-01", "case-02", "stranger"):
+        Image.fromarray(mask).save(root / f"{name}.png")
+    return root
+
+
+def test_masks_of_a_folder_become_a_layer(corpus: Corpus, drawn: Path) -> None:
+    out = import_masks(str(drawn), corpus.store.url, "drawn", "scribble")
+    counts = out.read_json("artefact.json")["counts"]
+    assert counts == {"rows": 3, "quarantined": 0, "images_without_file": 9, "files_without_image": 1}
+    assert Layer.open(corpus, "drawn").kinds == dict.fromkeys(["case-00", "case-01", "case-02"], "scribble")
+    expected = np.asarray(Image.open(drawn / "case-01.png"))
+    assert all(np.array_equal(mask, expected) for mask in masks_of(corpus, "drawn").values())
+    assert import_masks(str(drawn), corpus.store.url, "drawn", "scribble") == out
+    with pytest.raises(CheckpointError, match="another configuration or input"):
+        import_masks(str(drawn), corpus.store.url, "drawn", "noisy")
+    Image.fromarray(np.full((24, 20), IGNORE, np.uint8)).save(drawn / "case-02.png")
+    with pytest.raises(CheckpointError, match="another configuration or input"):
+        import_masks(str(drawn), corpus.store.url, "drawn", "scribble")
+
+
+BAD_MASKS = {
+    "wrong size": (np.full((20, 24), IGNORE, np.uint8), "mask is 24 x 20 but its image is 20 x 24"),
+    "unknown class": (np.full((24, 20), 3, np.uint8), r"mask has unknown class ids \[3\]: 0..2 are known"),
+    "colours": (np.zeros((24, 20, 3), np.uint8), "mask has mode RGB: needs one channel of class ids"),
+    "nothing left open": (np.zeros((24, 20), np.uint8), "scribble claims every pixel: save what is not drawn as 255"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_MASKS)
+def test_a_bad_mask_is_in_quarantine_as_the_budget_says(fault: str, corpus: Corpus, drawn: Path) -> None:
+    pixels, reason = BAD_MASKS[fault]
+    Image.fromarray(pixels).save(drawn / "case-01.png")
+    with pytest.raises(CorpusError, match=rf"1 of 3 rows cannot be used, over the error budget of 5% \(first: 'case-01': {reason}"):
+        import_masks(str(drawn), corpus.store.url, "drawn", "scribble")
+    with pytest.raises(CorpusError, match="is not there or not finished"):
+        Layer.open(corpus, "drawn")
+    out = import_masks(str(drawn), corpus.store.url, "drawn", "scribble", error_budget=0.5)
+    assert [row["id"] for row in out.read_table("quarantine.parquet").to_pylist()] == ["case-01"]
+    assert set(Layer.open(corpus, "drawn").kinds) == {"case-00", "case-02"}
+
+
+def test_a_folder_or_kind_that_cannot_be_a_layer(corpus: Corpus, drawn: Path, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"kind of weak mask is 'scrible'; did you mean 'scribble'\?"):
+        import_masks(str(drawn), corpus.store.url, "drawn", "scrible")
+    with pytest.raises(CorpusError, match=r"no picture of an image of corpus 'small'; expected ID\.png, such as 'case-00\.png'"):
+        import_masks(str(tmp_path / "nowhere"), corpus.store.url, "drawn", "scribble")
+
+
+def test_real_scribbles_of_acdc(tmp_path: Path, write_rows) -> None:  # type: ignore[no-untyped-def]
+    original = published("acdc")
+    if not (original / "scribbles").exists():
+        pytest.skip("no scribbles there")
+    names = sorted(path.stem for path in (original / "scribbles").iterdir())[:20]
+    for kind in ("images", "masks"):
+        (tmp_path / "acdc" / kind).mkdir(parents=True)
+        for file in (original / kind).iterdir():
+            if file.stem in names:
+                (tmp_path / "acdc" / kind / file.name).symlink_to(file)
+    write_rows(tmp_path / "acdc" / "labels.csv", [{"id": name, "split": "train"} for name in names])
+    pack(folder_source(Store.at(tmp_path / "acdc"), "acdc", ["background", "RV", "myo", "LV"]), Store.at(tmp_path / "c"))
+    import_masks(str(original / "scribbles"), str(tmp_path / "c"), "real", "scribble")
+    corpus = Corpus.open(str(tmp_path / "c"))
+    layer = Layer.open(corpus, "real")
+    assert set(layer.kinds) == set(names)
+    for sample in corpus.rows(names):
+        assert sample.mask is not None
+        mask = layer.mask(sample.id, sample.mask.shape)
+        claimed = mask != IGNORE
+        assert 0 < claimed.mean() < 0.1
+        assert (mask == sample.mask)[claimed].mean() > 0.9
