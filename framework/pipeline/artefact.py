@@ -11,7 +11,7 @@ import framework
 from framework.errors import CheckpointError, CorpusError
 from framework.storage import Store
 
-Kind = Literal["corpus", "model", "layer", "evaluation", "report"]
+Kind = Literal["corpus", "model", "layer", "evaluation", "comparison", "report"]
 
 
 @dataclass(frozen=True)
