@@ -47,13 +47,14 @@ def compared(members: Sequence[Member], control: str, target: float | None) -> d
     recipes = list(dict.fromkeys(member.recipe for member in members))
     of = {name: [member for member in members if member.recipe == name] for name in recipes}
     tables = {name: [m.evaluation.read_table("cases.parquet") for m in of[name]] for name in recipes}
-    summary = members[0].evaluation.read_json("summary.json")
+    corpus = members[0].evaluation.read_json("artefact.json")["inputs"]["corpus"]["path"]
     groups, classes = cases_and_classes(tables[control][0])
     scores = [held for name in recipes for held in recipe_scores(name, tables[name], list(groups), classes)]
     costs = {name: cost([m.model for m in of[name]], target) for name in recipes}
     rows = dice_rows(scores, control, list(groups.values()), classes)
     return {
-        "split": summary["split"],
+        "split": members[0].evaluation.read_json("summary.json")["split"],
+        "corpus": corpus.rsplit("/", 1)[-1],
         "cases": len(groups),
         "groups": len(set(groups.values())),
         "classes": classes,

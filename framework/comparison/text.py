@@ -64,5 +64,6 @@ def _record(row: Row, classes: list[str]) -> dict[str, Any]:
         record |= {name: held["mean"], f"{name} low": held["low"], f"{name} high": held["high"]}
     names = {"difference": "mean", "difference low": "low", "difference high": "high", "against": "against"}
     record |= {name: difference.get(key) for name, key in names.items()}
-    record |= {"seconds per step": row["seconds_per_step"], "parameters": row["parameters"], "peak memory MB": row["peak_memory_mb"]}
-    return record | {"seconds to target": median_seconds(row["target_seconds"]) if row["target_seconds"] else None}
+    record["seconds per step"] = row["seconds_per_step"]
+    record["seconds to target"] = median_seconds(row["target_seconds"]) if row["target_seconds"] else None
+    return record | {"parameters": row["parameters"], "peak memory MB": row["peak_memory_mb"]}

@@ -45,10 +45,11 @@ def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -
     members = np.unique(np.asarray(groups), return_inverse=True)[1]
     count = np.bincount(members).astype(np.float64)
     sums = np.zeros((len(columns), len(count), columns.shape[2]))
-    np.add.at(sums, (slice(None), members), columns)
+    for held, trained in zip(sums, columns, strict=True):
+        np.add.at(held, members, trained)
     rng = np.random.default_rng(seed)
-    drawn, trained = _draws(rng, len(count)), _draws(rng, len(columns)) / len(columns)
-    resampled = sum(trained[:, [i]] * (drawn @ held) for i, held in enumerate(sums)) / (drawn @ count)[:, None]
+    drawn, weight = _draws(rng, len(count)), _draws(rng, len(columns)) / len(columns)
+    resampled = sum(weight[:, [i]] * (drawn @ held) for i, held in enumerate(sums)) / (drawn @ count)[:, None]
     low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     mean = sums.mean(axis=0).sum(axis=0) / count.sum()
     return [Interval(*map(float, ends)) for ends in zip(mean, low, high, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -43,6 +44,11 @@ def panels(image: NDArray[np.integer], *masks: NDArray[np.integer]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def data_address(png: bytes) -> str:
+    """A picture as an address that holds it whole."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def as_rgb(image: NDArray[np.integer]) -> NDArray[np.uint8]:
