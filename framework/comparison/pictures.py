@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import pyarrow as pa
 
@@ -12,7 +13,10 @@ from framework.evaluation.pictures import panels
 from framework.inference.predictor import Predictor
 from framework.storage import Store
 
-RULE = "the worst, the median and the best case of the control by mean Dice over classes; of a volume the slice with most structure"
+RULE = (
+    "the worst, the median and the best case of the control by mean Dice over classes, of the cases with any structure; "
+    "of a volume the slice with most of it"
+)
 
 
 def write_pictures(folder: Store, members: Sequence[Member], control: str, corpus_url: str) -> None:
@@ -35,13 +39,10 @@ def write_pictures(folder: Store, members: Sequence[Member], control: str, corpu
 
 
 def case_dice(table: pa.Table) -> dict[str, float]:
-    """Mean Dice over classes of each case, of the first predictor of a per-case table."""
+    """Mean Dice over classes of each case with any structure (of all cases where none has), of a table's first predictor."""
     rows = [row for row in table.to_pylist() if row["predictor"] == table["predictor"][0].as_py()]
-    classes = len({row["class"] for row in rows})
-    dice: dict[str, float] = {}
-    for row in rows:
-        dice[row["case"]] = dice.get(row["case"], 0.0) + row["dice"] / classes
-    return dice
+    structured = {row["case"] for row in rows if row["truth"]} or {row["case"] for row in rows}
+    return {case: fmean(row["dice"] for row in rows if row["case"] == case) for case in structured}
 
 
 def choose(dice: dict[str, float]) -> dict[str, str]:

@@ -84,5 +84,6 @@ def train_apart(run: RunConfig) -> None:
         command = [sys.executable, "-m", "framework.cli", "train", str(described)]
         ended = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True)
     if ended.returncode:
-        lines = ended.stderr.strip().splitlines() or [f"the process ended with code {ended.returncode}"]
-        raise TrainingError(f"run '{run.name}': {lines[-1].removeprefix('error: ')}")
+        lines = [f"the process ended with code {ended.returncode}", *ended.stderr.strip().splitlines()]
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        raise TrainingError(f"run '{run.name}': {(said or lines)[-1]}")
