@@ -112,6 +112,15 @@ def tune(config: Annotated[str, typer.Argument(help="YAML file of a search.")], 
     search(load_search(config, overrides or []), typer.echo)
 
 
+@app.command()
+def compare(config: Annotated[str, typer.Argument(help="YAML file of a comparison.")], overrides: Overrides = None) -> None:
+    """Train recipes over seeds, score them, and write a table and a page; the same command again continues."""
+    from framework.comparison.description import load_comparison
+    from framework.comparison.run import compare as compare_recipes
+
+    compare_recipes(load_comparison(config, overrides or []), typer.echo)
+
+
 @corpus_app.command("build")
 def corpus_build(
     source: Annotated[str, typer.Argument(help="Folder with images/, masks/ and labels.csv.")],

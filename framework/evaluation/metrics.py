@@ -95,4 +95,4 @@ def distance_to(mask: Mask, spacing: Sequence[float]) -> NDArray[np.float64]:
 
 def boundary(mask: Mask) -> Mask:
     """The pixels of a mask that have a face neighbour outside it; whatever lies beyond the image counts as outside."""
-    return mask & np.logical_not(ndimage.binary_erosion(mask))
+    return mask & ~np.asarray(ndimage.binary_erosion(mask), np.bool_)

@@ -1,7 +1,8 @@
-"""Pictures of cases: image, truth and prediction side by side, as PNG."""
+"""Pictures of cases: image, truth and predictions side by side, as PNG."""
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -26,8 +27,8 @@ def colour_of(class_id: int) -> str:
     return PALETTE[(class_id - 1) % len(PALETTE)]
 
 
-def panels(image: NDArray[np.integer], truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> bytes:
-    """PNG of image | truth | prediction, classes as translucent colour with a solid contour.
+def panels(image: NDArray[np.integer], *masks: NDArray[np.integer]) -> bytes:
+    """PNG of the image and beside it each mask over it (truth, prediction, …), classes as translucent colour with a contour.
 
     `image` is `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 (shown as it is) or uint16 (stretched from its 0.5th to its 99.5th
     percentile); the masks are class ids `[H, W]`, where 255 is hatched. The gaps between the panels are transparent.
@@ -35,14 +36,19 @@ def panels(image: NDArray[np.integer], truth: NDArray[np.integer], predicted: ND
     base = as_rgb(image)
     height, width = panel_size(*base.shape[:2])
     base = np.asarray(Image.fromarray(base).resize((width, height), Image.Resampling.BICUBIC))
-    shown = [base, *(overlay(base, resize_mask(mask, height, width)) for mask in (truth, predicted))]
-    sheet = np.zeros((height, 3 * width + 2 * GAP, 4), np.uint8)
+    shown = [base, *(overlay(base, resize_mask(mask, height, width)) for mask in masks)]
+    sheet = np.zeros((height, len(shown) * (width + GAP) - GAP, 4), np.uint8)
     for index, panel in enumerate(shown):
         left = index * (width + GAP)
         sheet[:, left : left + width] = np.dstack([panel, np.full((height, width), 255, np.uint8)])
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def data_address(png: bytes) -> str:
+    """A picture as an address that holds it whole."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def as_rgb(image: NDArray[np.integer]) -> NDArray[np.uint8]:

@@ -1,8 +1,7 @@
-"""One offline HTML file about models, layers and evaluations: lineage, curves, tables with intervals, pictures."""
+"""One offline HTML file about models, layers, evaluations and comparisons: lineage, curves, tables, pictures."""
 
 from __future__ import annotations
 
-import base64
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +11,12 @@ from typing import Any
 import jinja2
 
 import framework
+from framework.comparison.page import comparison_entry
 from framework.evaluation.charts import SMALL, Series, coloured, line_chart
+from framework.evaluation.forest import signed
 from framework.evaluation.intervals import METHOD
 from framework.evaluation.lineage import lineage_picture
-from framework.evaluation.pictures import colour_of
+from framework.evaluation.pictures import colour_of, data_address
 from framework.evaluation.report_sources import Artefact, gather
 from framework.storage import Store
 from framework.training import metric_log
@@ -29,8 +30,8 @@ RANKS = ("best", "median", "worst")
 def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
     """Write one HTML file that needs nothing else, and give its address.
 
-    `sources` are folders of models, layers and evaluations, or roots of runs that hold such folders; `out` is the address of
-    the file, local or on S3; the first source's name is the title. What a source lacks is said in a sentence. Raises
+    `sources` are folders of models, layers, evaluations and comparisons, or roots of runs that hold such folders; `out` is the
+    address of the file, local or on S3; the first source's name is the title. What a source lacks is said in a sentence. Raises
     `StorageError` for a source without artefacts.
     """
     page = render(gather(sources), sources[0].name)
@@ -44,9 +45,12 @@ def render(artefacts: Sequence[Artefact], title: str) -> str:
     models, layers, evaluations = ([a for a in artefacts if a.kind == kind] for kind in ("model", "layer", "evaluation"))
     logs = {model.key: metric_log.read(model.store) for model in models}
     results = [evaluation_entry(evaluation) for evaluation in evaluations]
+    comparisons = [comparison_entry(artefact) for artefact in artefacts if artefact.kind == "comparison"]
     template = environment().get_template("report.html.j2")
     return template.render(
         title=title,
+        comparisons=comparisons,
+        detailed=len(comparisons) < len(artefacts),
         models=[model_entry(model, results) for model in models],
         artefacts=artefacts,
         picture=lineage_picture(artefacts, {a.key: note(a) for a in artefacts}),
@@ -70,7 +74,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"count": "{:,}".format, "share": share, "duration": duration, "several": several}
+    made.filters |= {"count": "{:,}".format, "share": share, "duration": duration, "several": several, "signed": signed}
     return made
 
 
@@ -98,7 +102,7 @@ def note(artefact: Artefact) -> str:
         return f"{counts['labelled_images']:,} of {counts['train_images']:,} labelled"
     if artefact.kind == "layer":
         return f"{several(counts['rows'], 'mask')}"
-    return several(counts["cases"], "case") if artefact.kind == "evaluation" else ""
+    return several(counts["cases"], "case") if artefact.kind in ("evaluation", "comparison") else ""
 
 
 def model_entry(model: Artefact, results: Sequence[Entry]) -> Entry:
@@ -223,8 +227,4 @@ def pictures(store: Store) -> list[Entry]:
     """The best, then the median, then the worst cases, each with its picture as a data address."""
     listed = store.read_json("pictures.json") if store.exists("pictures.json") else []
     ordered = sorted(listed, key=lambda entry: RANKS.index(entry["rank"]))
-    return [entry | {"data": data_address(store, entry["file"])} for entry in ordered]
-
-
-def data_address(store: Store, file: str) -> str:
-    return "data:image/png;base64," + base64.b64encode(store.read_bytes(file)).decode()
+    return [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in ordered]

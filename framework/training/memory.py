@@ -1,9 +1,11 @@
-"""How the C library treats memory that a training step has freed."""
+"""Memory of a training process: how much it took, and how the C library treats what a step has freed."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
+import resource
+from pathlib import Path
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 """Names of glibc's settings in `malloc.h`."""
@@ -21,3 +23,12 @@ def keep_freed_memory() -> None:
     library.mallopt(MMAP_THRESHOLD, 2**30)
     library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
     library.mallopt(ARENA_MAX, 1)
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held at once, in MB (2**20 bytes)."""
+    if platform.system() == "Linux":
+        # The kernel's ru_maxrss survives fork and exec, so it may be the peak of whoever started this process.
+        [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(peak) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS

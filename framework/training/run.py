@@ -16,7 +16,7 @@ from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_fini
 from framework.storage import Store
 from framework.training.collective import rank
 from framework.training.loop import Listener, Trainer, fit
-from framework.training.memory import keep_freed_memory
+from framework.training.memory import keep_freed_memory, peak_memory_mb
 
 
 def model_store(run: RunConfig) -> Store:
@@ -107,5 +107,6 @@ def _counts(trainer: Trainer, labelled: list[str]) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in trainer.method.networks.parameters()),
         "steps": run.train.steps,
         "workers": max(1, run.compute.workers),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
         "best_validation_dice": trainer.best if trainer.best >= 0 else None,
     }

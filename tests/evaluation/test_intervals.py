@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.evaluation.intervals import mean_intervals
+from framework.evaluation.intervals import crossed_intervals, mean_intervals
 
 
 def test_one_group_has_no_spread():
@@ -47,3 +47,23 @@ def test_interval_lies_within_the_values(cases):
     values, groups = zip(*cases, strict=True)
     found = mean_intervals(np.array(values)[:, None], groups)[0]
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+
+
+def test_one_seed_or_equal_seeds_leave_the_interval_over_patients():
+    values, groups = np.random.default_rng(4).random((30, 2)), [f"p{i // 3}" for i in range(30)]
+    assert crossed_intervals(values[None], groups) == mean_intervals(values, groups)
+    for twice, once in zip(crossed_intervals([values, values], groups), mean_intervals(values, groups), strict=True):
+        assert (twice.mean, twice.low, twice.high) == pytest.approx((once.mean, once.low, once.high))
+
+
+def test_seeds_that_differ_widen_the_interval():
+    found = crossed_intervals(np.array([0.0, 1.0])[:, None, None] * np.ones((2, 6, 1)), list("aabbcc"))[0]
+    assert (found.low, found.mean, found.high) == (0.0, 0.5, 1.0)
+
+
+def test_seeds_and_patients_are_drawn_each_on_their_own():
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(20, 1, 1)) + rng.normal(size=(1, 80, 1))
+    found = crossed_intervals(values, [str(i) for i in range(80)])[0]
+    spread = 1.96 * np.sqrt(values[:, 0].var() / 20 + values[0].var() / 80)
+    assert found.high - found.low == pytest.approx(2 * spread, rel=0.1)

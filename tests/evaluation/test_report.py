@@ -16,6 +16,7 @@ from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.evaluation.pictures import panels
 from framework.evaluation.report import write_report
 from framework.storage import Store
+from tests.comparison.support import comparison_artefact
 
 CLASSES = ["background", "disc <b>", "ring"]
 CORPUS = ("data/eyes", "c0")
@@ -166,6 +167,20 @@ def test_equal_names_are_told_apart(run, tmp_path):
     assert "run/round-1" in text and "other/round-1" in text
 
 
+def test_a_comparison_alone_shows_only_itself(tmp_path):
+    page = page_of([comparison_artefact(tmp_path / "c")], tmp_path / "r.html")
+    assert re.findall(r'<section [^>]*id="([^"]+)"', page) == ["table", "difference", "cost", "side-by-side", "recipes"]
+    text = words(page)
+    assert "eyes compares plain <b>, pair, each trained with seeds 0, 1, on 6 cases (3 groups) of the val split of eyes" in text
+    assert "There is no" not in text and "choices are made" in text and "not reached (1 of 2 seeds)" in text
+    assert page.count('class="bar line') == 2 and page.count('class="beside"') == 3 and "plain <b>" not in page
+
+
+def test_a_comparison_stands_beside_other_sources(run, tmp_path):
+    page = page_of([run, comparison_artefact(tmp_path / "c")], tmp_path / "r.html")
+    assert page.count('class="node comparison"') == 1 and '<section id="results">' in page and 'id="side-by-side"' in page
+
+
 def test_a_source_without_artefacts_is_an_error(tmp_path):
     with pytest.raises(StorageError, match=r"no artefact\.json"):
         write_report([Store.at(tmp_path)], tmp_path / "r.html")
@@ -176,6 +191,7 @@ MEASURE = """<script>addEventListener("load", () => {
   const all = name => [...document.querySelectorAll(name)];
   document.title = JSON.stringify({
     images: all("img").map(e => shown(e) && e.naturalWidth), tables: all("table").map(shown), charts: all("svg.chart").map(shown),
+    forests: all("svg.forest").map(shown),
     wide: document.documentElement.scrollWidth - innerWidth, text: document.body.innerText,
     loaded: performance.getEntriesByType("resource").map(e => e.name).filter(name => !name.startsWith("data:")),
   });
@@ -194,18 +210,30 @@ def chromium(profile: Path, page: Path, width: int, *task: str) -> str:
 class TestInBrowser:
     @pytest.mark.parametrize("width", [1280, 800])
     def test_tables_charts_and_pictures_are_visible(self, run, tmp_path, width):
-        page = page_of([run], tmp_path / "r.html")
-        measured = page.replace("style-src", "script-src 'unsafe-inline'; style-src", 1).replace("</head>", MEASURE, 1)
-        (tmp_path / "measured.html").write_text(measured)
-        dom = chromium(tmp_path / "profile", tmp_path / "measured.html", width, "--dump-dom")
-        title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
-        assert title
-        found = json.loads(html.unescape(title[1]))
+        found = self.measured(page_of([run], tmp_path / "r.html"), tmp_path, width)
         assert len(found["images"]) == 8 and all(natural > 700 for natural in found["images"])
         assert len(found["tables"]) == 7 and all(found["tables"])
         assert len(found["charts"]) == 11 and all(found["charts"])
         assert found["wide"] <= 0 and found["loaded"] == []
         assert "mean over classes" in found["text"] and "disc <b>" in found["text"] and "Empty masks." in found["text"]
+
+    @pytest.mark.parametrize("width", [1280, 800])
+    def test_a_comparison_is_visible(self, tmp_path, width):
+        page = page_of([comparison_artefact(tmp_path / "c")], tmp_path / "r.html")
+        found = self.measured(page, tmp_path, width)
+        assert len(found["images"]) == 3 and all(natural > 900 for natural in found["images"])
+        assert found["tables"] == [True] * 2 and found["charts"] == [True] and found["forests"] == [True]
+        assert found["wide"] <= 0 and found["loaded"] == []
+        assert "recipe better" in found["text"] and "plain <b>" in found["text"] and "time to Dice 0.45" in found["text"]
+
+    def measured(self, page: str, folder: Path, width: int) -> dict:
+        """What the browser says of the page at a width."""
+        page = page.replace("style-src", "script-src 'unsafe-inline'; style-src", 1).replace("</head>", MEASURE, 1)
+        (folder / "measured.html").write_text(page)
+        dom = chromium(folder / "profile", folder / "measured.html", width, "--dump-dom")
+        title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+        assert title
+        return json.loads(html.unescape(title[1]))
 
     def test_is_not_blank(self, run, tmp_path):
         page_of([run], tmp_path / "r.html")

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: the same blocks again cost no page faults."""
+"""Freed memory stays with the process: the same blocks again cost no page faults. The peak is the process's own."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ def faults(call: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_blocks_are_used_again_instead_of_fetched_from_the_system() -> None:
     assert faults("keep_freed_memory()") < faults("") / 4
+
+
+PEAK = "from framework.training.memory import peak_memory_mb; before = peak_memory_mb(); held = b'x' * (80 * 2**20); del held; "
+PEAK += "print(before, peak_memory_mb())"
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere a process may inherit its parent's peak")
+def test_the_peak_is_the_processs_own_and_outlives_what_is_freed() -> None:
+    ballast = b"x" * (400 * 2**20)
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    assert len(ballast) / 2**20 > after > before + 75

@@ -1,0 +1,1 @@
+"""Recipes trained over seeds and set side by side."""

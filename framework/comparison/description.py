@@ -1,0 +1,114 @@
+"""What is to be compared: recipes, seeds, a split, and the recipe that the others are measured against."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from framework.config import RunConfig, load_yaml, merge, override, parse
+from framework.errors import ConfigError, nearest
+from framework.pipeline.stages import SourceConfig
+from framework.storage import Store
+
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
+
+
+class RecipeConfig(BaseModel):
+    """One of the things compared: a run's file, and changes of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+    config: str
+    """A run's YAML file; its place is taken from the folder of the comparison's file."""
+    set: dict[str, Any] = {}
+    """Changes of its keys, laid over those for every recipe."""
+
+
+class ComparisonConfig(BaseModel):
+    """Everything that `scantseg compare` needs."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name
+    out: str = "comparisons"
+    """Folder (local or s3://) that gets a model and an evaluation per recipe and seed, the table and the page."""
+    seeds: list[int] = Field(min_length=1)
+    split: Literal["train", "val", "test"] = "val"
+    """What is scored. Choices are made on `val`; `test` is for what has been chosen."""
+    corpus: str | None = None
+    """Path of the corpus, for every recipe; None leaves the recipes their own."""
+    source: SourceConfig | None = None
+    """What the corpus is built from; None leaves the recipes their own."""
+    set: dict[str, Any] = {}
+    """Changes for every recipe, such as `{train: {steps: 500}}`."""
+    recipes: dict[Name, RecipeConfig] = Field(min_length=1)
+    control: str
+    """The recipe that the others are compared with."""
+    target_dice: float | None = Field(default=None, gt=0, le=1)
+    """Validation Dice whose time is told; None tells none."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ComparisonConfig:
+        if self.control not in self.recipes:
+            raise ValueError(f"control '{self.control}' is no recipe{nearest(self.control, self.recipes)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice; the same run twice says nothing new")
+        return self
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A description with the runs that its recipes stand for."""
+
+    config: ComparisonConfig
+    recipes: dict[str, RunConfig]
+
+    @property
+    def root(self) -> Store:
+        return Store.at(self.config.out)
+
+    @property
+    def folder(self) -> Store:
+        """Where the table goes."""
+        return self.root / f"{self.config.name}-{self.config.split}"
+
+    def run(self, recipe: str, seed: int) -> RunConfig:
+        """The run of one recipe and seed, in a folder of its own."""
+        return self.recipes[recipe].model_copy(update={"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed})
+
+
+def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
+    """The comparison that a YAML file and overrides describe; raises a one-line `ConfigError`.
+
+    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`, `recipes.coda.set.method.kappa=0.9`.
+    """
+    where, value = str(path), override(load_yaml(path), assignments)
+    if isinstance(value.get("recipes"), dict):
+        found = value["recipes"].items()
+        value["recipes"] = {name: parse(held, RecipeConfig, f"{where}: recipe '{name}'") for name, held in found}
+    config: ComparisonConfig = parse(value, ComparisonConfig, where)
+    recipes = {name: _described(config, name, Path(path)) for name in config.recipes}
+    _require_one_corpus(recipes, where)
+    return Comparison(config, recipes)
+
+
+def _described(config: ComparisonConfig, name: str, path: Path) -> RunConfig:
+    """The run of a recipe: its file, the changes for every recipe, its own changes, the corpus."""
+    recipe = config.recipes[name]
+    value = merge(load_yaml(path.parent / recipe.config), {"name": name})
+    for changes in (config.set, recipe.set):
+        merge(value, copy.deepcopy(changes))
+    if config.corpus is not None:
+        merge(value, {"corpus": {"path": config.corpus}})
+    if config.source is not None:
+        value["source"] = config.source
+    return parse(value, RunConfig, f"{path}: recipe '{name}'")
+
+
+def _require_one_corpus(recipes: dict[str, RunConfig], where: str) -> None:
+    paths = sorted({run.corpus.path for run in recipes.values()})
+    if len(paths) > 1:
+        raise ConfigError(f"{where}: recipes read different corpora ({', '.join(paths)}), which share no cases; set 'corpus'")

@@ -1,0 +1,68 @@
+"""What the report shows of a comparison; `comparison.html.j2` sets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from framework.comparison.text import time_to_target
+from framework.evaluation.charts import COLOURS, Frame, coloured, line_chart
+from framework.evaluation.forest import Forest, forest_plot
+from framework.evaluation.intervals import Interval
+from framework.evaluation.pictures import colour_of, data_address
+from framework.evaluation.report_sources import Artefact
+from framework.storage import Store
+
+Entry = dict[str, Any]
+
+CURVES = Frame(680, 280)
+
+
+def comparison_entry(artefact: Artefact) -> Entry:
+    """A comparison's table, forest plot, curves, pictures and configurations, from its artefact alone."""
+    found = artefact.store.read_json("table.json")
+    recipes = list(found["curves"])
+    colours = {name: i % COLOURS for i, name in enumerate(recipes)}
+    return found | {
+        "recipes": recipes,
+        "colours": colours,
+        "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(found["classes"], start=1)],
+        "best": max(found["rows"], key=lambda row: row["dice"]["mean"]["mean"]),
+        "costs": costs(found),
+        "forest": forest_of(found, colours),
+        "chart": curves_of(found),
+        "pictures": pictures_of(artefact.store),
+        "configurations": {name: artefact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
+        "parents": artefact.parents,
+    }
+
+
+def costs(found: Entry) -> list[Entry]:
+    """One entry per recipe; its rows hold the same costs."""
+    first = {row["recipe"]: row for row in reversed(found["rows"])}
+    return [first[name] | {"target": target_text(first[name])} for name in found["curves"]]
+
+
+def target_text(row: Entry) -> str | None:
+    return None if row["target_seconds"] is None else time_to_target(row["target_seconds"])
+
+
+def forest_of(found: Entry, colours: dict[str, int]) -> Forest | None:
+    """The differences to the control; None when there is nothing but the control."""
+    rows = [row for row in found["rows"] if row["difference"]]
+    ends = [Interval(*(row["difference"][key] for key in ("mean", "low", "high"))) for row in rows]
+    names = [(row["recipe"], row["predictor"], colours[row["recipe"]]) for row in rows]
+    return forest_plot([(*name, held) for name, held in zip(names, ends, strict=True)]) if rows else None
+
+
+def curves_of(found: Entry) -> Any:
+    """Validation Dice of all recipes by step, the target marked; None when no run was validated."""
+    series = coloured((name, [tuple(point) for point in points]) for name, points in found["curves"].items())
+    target = found["target_dice"]
+    include = () if target is None else (target,)
+    return line_chart("Validation Dice", series, CURVES, include, reference=target) if series else None
+
+
+def pictures_of(store: Store) -> Entry:
+    shown = store.read_json("pictures.json")
+    cases = [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in shown["cases"]]
+    return shown | {"cases": cases}

@@ -1,0 +1,89 @@
+"""The course of a comparison: corpus, models, evaluations, table, page. What is finished is recognised."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from framework.comparison.description import Comparison
+from framework.comparison.pictures import write_pictures
+from framework.comparison.table import Member, compared
+from framework.comparison.text import csv_text, markdown
+from framework.config import RunConfig
+from framework.errors import TrainingError
+from framework.evaluation.evaluate import evaluate
+from framework.evaluation.report import write_report
+from framework.pipeline.artefact import Recipe, finish, input_of, is_finished
+from framework.pipeline.run import build_corpus
+from framework.storage import Store
+from framework.training.run import model_store, recipe
+
+Say = Callable[[str], None]
+
+
+def compare(comparison: Comparison, say: Say = print) -> Store:
+    """Train and score every recipe with every seed, then write the table and the page; gives the table's folder.
+
+    The same call again recognises finished models and evaluations and continues half-made ones. The table and the page are
+    made anew each time, so that another seed or recipe may join later. `say` hears lines of progress, then the table.
+    """
+    config = comparison.config
+    build_corpus(comparison.recipes[config.control], say)
+    runs = [(name, seed) for seed in config.seeds for name in comparison.recipes]
+    members = [_member(comparison, name, seed, say) for name, seed in runs]
+    folder = write_comparison(comparison, members)
+    say("")
+    say(folder.read_text("table.md"))
+    say(f"report: {write_report([folder], f'{comparison.root.url}/{config.name}.html')}")
+    return folder
+
+
+def write_comparison(comparison: Comparison, members: list[Member]) -> Store:
+    """Write the comparison's artefact from finished models and evaluations; gives its folder."""
+    config, folder = comparison.config, comparison.folder
+    started = time.perf_counter()
+    inputs = {f"evaluation {member.evaluation.name}": input_of(member.evaluation, "evaluation") for member in members}
+    settings = config.model_dump(include={"seeds", "split", "control", "target_dice"}) | {"recipes": list(config.recipes)}
+    made = Recipe("comparison", inputs, settings)
+    found = {"name": config.name, **compared(members, config.control, config.target_dice)}
+    folder.write_json("table.json", found)
+    folder.write_text("table.csv", csv_text(found))
+    folder.write_text("table.md", markdown(found))
+    for name, run in comparison.recipes.items():
+        folder.write_text(f"recipes/{name}.yaml", run.to_yaml())
+    write_pictures(folder, members, config.control, comparison.recipes[config.control].corpus.path)
+    finish(folder, made, {"cases": found["cases"], "recipes": len(config.recipes)}, time.perf_counter() - started)
+    return folder
+
+
+def _member(comparison: Comparison, name: str, seed: int, say: Say) -> Member:
+    run, split = comparison.run(name, seed), comparison.config.split
+    model = model_store(run)
+    if not is_finished(model, recipe(run)):
+        say(f"{run.name}: training")
+        train_apart(run)
+    scores = Store.at(f"{model.url}-{split}")
+    summary = evaluate(model, run.corpus.path, scores, split)
+    first, held = next(iter(summary["predictors"].items()))
+    say(f"{run.name}: Dice {held['mean']['dice']['mean']:.3f} ({first}) over {summary['cases']} cases of {split}")
+    return Member(name, seed, model, scores)
+
+
+def train_apart(run: RunConfig) -> None:
+    """Train in a process of its own, so that its memory and threads are the run's alone; raises `TrainingError`.
+
+    The process is the command line with a written-out description; its progress goes to stderr.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder) / f"{run.name}.yaml"
+        described.write_text(run.to_yaml())
+        command = [sys.executable, "-m", "framework.cli", "train", str(described)]
+        ended = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True)
+    if ended.returncode:
+        lines = [f"the process ended with code {ended.returncode}", *ended.stderr.strip().splitlines()]
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        raise TrainingError(f"run '{run.name}': {(said or lines)[-1]}")

@@ -1,0 +1,148 @@
+"""The numbers of a comparison: Dice with intervals, paired differences, and what each recipe cost."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from framework.evaluation.intervals import CROSSED, crossed_intervals
+from framework.storage import Store
+from framework.training import metric_log
+
+Row = dict[str, Any]
+Records = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A recipe trained with one seed, and its scores: folders of a model and of an evaluation."""
+
+    recipe: str
+    seed: int
+    model: Store
+    evaluation: Store
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Dice of one recipe's predictor, `[seeds, cases, classes + 1]`; the last column is the mean over the classes."""
+
+    recipe: str
+    predictor: str
+    dice: NDArray[np.float64]
+
+
+def compared(members: Sequence[Member], control: str, target: float | None) -> dict[str, Any]:
+    """The content of `table.json`: what was compared, the rows of the table and the learning curves.
+
+    All members were scored on the same cases, every recipe with the same seeds. A row is a recipe's predictor; the costs are
+    the recipe's. Members of a recipe stand in the order of their seeds.
+    """
+    recipes = list(dict.fromkeys(member.recipe for member in members))
+    of = {name: [member for member in members if member.recipe == name] for name in recipes}
+    tables = {name: [m.evaluation.read_table("cases.parquet") for m in of[name]] for name in recipes}
+    corpus = members[0].evaluation.read_json("artefact.json")["inputs"]["corpus"]["path"]
+    groups, classes = cases_and_classes(tables[control][0])
+    scores = [held for name in recipes for held in recipe_scores(name, tables[name], list(groups), classes)]
+    costs = {name: cost([m.model for m in of[name]], target) for name in recipes}
+    rows = dice_rows(scores, control, list(groups.values()), classes)
+    return {
+        "split": members[0].evaluation.read_json("summary.json")["split"],
+        "corpus": corpus.rsplit("/", 1)[-1],
+        "cases": len(groups),
+        "groups": len(set(groups.values())),
+        "classes": classes,
+        "seeds": [member.seed for member in of[control]],
+        "control": control,
+        "target_dice": target,
+        "interval": CROSSED,
+        "rows": [row | costs[row["recipe"]] for row in rows],
+        "curves": {name: mean_curve([metric_log.read(m.model) for m in of[name]]) for name in recipes},
+    }
+
+
+def cases_and_classes(table: pa.Table) -> tuple[dict[str, str], list[str]]:
+    """The group of each case, and the foreground classes, in the order of a per-case table."""
+    groups = dict(zip(table["case"].to_pylist(), table["group"].to_pylist(), strict=True))
+    return groups, table["class"].unique().to_pylist()
+
+
+def recipe_scores(recipe: str, tables: Sequence[pa.Table], cases: list[str], classes: list[str]) -> list[Scores]:
+    """The Dice of each predictor of a recipe from one per-case table per seed, in the order of `cases` and `classes`."""
+    place = {case: i for i, case in enumerate(cases)}
+    column = {name: i for i, name in enumerate(classes)}
+    predictors = tables[0]["predictor"].unique().to_pylist()
+    dice = {name: np.full((len(tables), len(cases), len(classes)), np.nan) for name in predictors}
+    for i, table in enumerate(tables):
+        for row in table.select(["predictor", "case", "class", "dice"]).to_pylist():
+            dice[row["predictor"]][i, place[row["case"]], column[row["class"]]] = row["dice"]
+    assert not any(np.isnan(values).any() for values in dice.values()), "an evaluation lacks a case or a class"
+    return [Scores(recipe, name, np.concatenate([v, v.mean(2, keepdims=True)], 2)) for name, v in dice.items()]
+
+
+def dice_rows(scores: Sequence[Scores], control: str, groups: Sequence[str], classes: Sequence[str]) -> list[Row]:
+    """A row per predictor: mean Dice of each class and over classes, and the paired difference of the latter to the control.
+
+    A predictor is held against the control's of the same name, or else against its first. The difference is taken case by
+    case and seed by seed; the control's own rows have none.
+    """
+    held = {entry.predictor: entry for entry in scores if entry.recipe == control}
+    rows = []
+    for entry in scores:
+        against = held.get(entry.predictor, next(iter(held.values())))
+        intervals = crossed_intervals(entry.dice, groups)
+        [difference] = crossed_intervals(entry.dice[..., -1:] - against.dice[..., -1:], groups)
+        rows.append(
+            {
+                "recipe": entry.recipe,
+                "predictor": entry.predictor,
+                "dice": {name: asdict(i) for name, i in zip([*classes, "mean"], intervals, strict=True)},
+                "dice_by_seed": entry.dice[..., -1].mean(1).tolist(),
+                "difference": None if entry.recipe == control else asdict(difference) | {"against": against.predictor},
+            }
+        )
+    return rows
+
+
+def cost(models: Sequence[Store], target: float | None) -> Row:
+    """What a recipe costs: seconds of a step (median over all seeds' steps), seconds to the target, size and memory.
+
+    `target_seconds` has an entry per seed, None where the target was not reached. Memory is the largest of the seeds', in MB,
+    None where the models do not tell.
+    """
+    logs = [metric_log.read(model) for model in models]
+    counts = [model.read_json("artefact.json")["counts"] for model in models]
+    memory = [held["peak_memory_mb"] for held in counts if "peak_memory_mb" in held]
+    return {
+        "seconds_per_step": statistics.median(record["seconds"] for log in logs for record in log if "seconds" in record),
+        "target_seconds": [seconds_to(log, target) for log in logs] if target is not None else None,
+        "parameters": counts[0]["parameters"],
+        "peak_memory_mb": max(memory, default=None),
+    }
+
+
+def seconds_to(log: Records, target: float) -> float | None:
+    """Seconds of training before the first validation whose mean Dice is at least `target`; None when there is none.
+
+    The time runs from the first step and includes earlier validations and checkpoints, each being part of the step after it.
+    """
+    reached = [r["step"] for r in log if r.get("validation", {}).get("mean", 0.0) >= target]
+    return sum(r["seconds"] for r in log if "seconds" in r and r["step"] <= reached[0]) if reached else None
+
+
+def median_seconds(seconds: Sequence[float | None]) -> float | None:
+    """The median over seeds, where a target that was not reached counts as infinitely long; None when that is the median."""
+    found = statistics.median(float("inf") if value is None else value for value in seconds)
+    return None if found == float("inf") else found
+
+
+def mean_curve(logs: Sequence[Records]) -> list[tuple[int, float]]:
+    """Validation Dice (mean over classes) by step, averaged over the seeds, at the steps that all of them have."""
+    dice = [{r["step"]: r["validation"]["mean"] for r in log if "validation" in r} for log in logs]
+    return [(step, statistics.fmean(held[step] for held in dice)) for step in dice[0] if all(step in held for held in dice)]

@@ -1,0 +1,111 @@
+"""Two recipes, two seeds, a tiny phantom: the whole course, its trainings in this process to spare their start."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from framework.comparison import run as course
+from framework.comparison.description import load_comparison
+from framework.comparison.run import compare
+from framework.errors import CheckpointError, TrainingError
+from framework.evaluation.report import write_report
+from framework.storage import Store
+from framework.training.run import train
+from tests.contract.support import tiny_run
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The description; its corpus is not there yet."""
+    root = tmp_path_factory.mktemp("comparison")
+    run = tiny_run(str(root / "corpus"), "supervised", "", {"train": {"validate_every": 3}}).model_dump(mode="json")
+    (root / "tiny.yaml").write_text(yaml.safe_dump({key: run[key] for key in ("corpus", "network", "train", "compute")}))
+    value = {
+        "name": "tiny",
+        "out": str(root / "out"),
+        "seeds": [0, 1],
+        "source": {"phantom": {"images": 40, "size": 48}},
+        "recipes": {name: {"config": "tiny.yaml", "set": {"method": {"name": name}}} for name in ("supervised", "cps")},
+        "control": "supervised",
+        "target_dice": 0.999,
+    }
+    (root / "compare.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
+    return root / "compare.yaml"
+
+
+@pytest.fixture(scope="module")
+def said(described: Path) -> list[str]:
+    """What the first command said."""
+    lines: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(course, "train_apart", train)
+        compare(load_comparison(described), lines.append)
+    return lines
+
+
+def test_every_recipe_and_seed_is_trained_scored_and_tabled(described: Path, said: list[str]) -> None:
+    root = Store.at(described.parent / "out")
+    found = (root / "tiny-val").read_json("table.json")
+    assert [(row["recipe"], row["predictor"]) for row in found["rows"]] == [
+        ("supervised", "network 1"),
+        ("cps", "both"),
+        ("cps", "network 1"),
+    ]
+    assert [step for step, _ in found["curves"]["cps"]] == [3, 6]
+    for row in found["rows"]:
+        runs = [(root / f"{row['recipe']}-{seed}-val").read_json("summary.json") for seed in (0, 1)]
+        means = [run["predictors"][row["predictor"]]["mean"]["dice"]["mean"] for run in runs]
+        assert row["dice_by_seed"] == pytest.approx(means)
+        assert row["target_seconds"] == [None, None]
+        assert row["peak_memory_mb"] > 100
+    assert any("| cps | both |" in line for line in said)
+    artefact = (root / "tiny-val").read_json("artefact.json")
+    assert artefact["kind"] == "comparison" and len(artefact["inputs"]) == 4
+
+
+def test_the_page_is_made_from_the_artefact_alone(described: Path, said: list[str], tmp_path: Path) -> None:
+    page = (described.parent / "out/tiny.html").read_text()
+    shutil.copytree(described.parent / "out/tiny-val", tmp_path / "tiny-val")
+    write_report([Store.at(tmp_path / "tiny-val")], tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == page
+    write_report([Store.at(described.parent / "out")], tmp_path / "root.html")
+    assert '<section id="lineage">' in (tmp_path / "root.html").read_text() and '<section id="lineage">' not in page
+
+
+def test_the_same_command_again_makes_only_what_is_missing(described: Path, said: list[str]) -> None:
+    root = described.parent / "out"
+    shutil.rmtree(root / "cps-1-val")
+    files = sorted(root.glob("*-[01]*/artefact.json"))
+    before = {file: file.stat().st_mtime_ns for file in files}
+    table = (root / "tiny-val/table.json").read_text()
+    again: list[str] = []
+    compare(load_comparison(described), again.append)
+    assert len(files) == 7 and before == {file: file.stat().st_mtime_ns for file in files}
+    assert not any("training" in line for line in again) and (root / "cps-1-val/artefact.json").exists()
+    assert (root / "tiny-val/table.json").read_text() == table
+    fewer = compare(load_comparison(described, ["seeds=[0]"]), again.append)
+    assert fewer.read_json("table.json")["seeds"] == [0]
+
+
+def test_another_recipe_under_the_same_name_is_refused(described: Path, said: list[str]) -> None:
+    with pytest.raises(CheckpointError, match="supervised-0: holds a finished model of another configuration"):
+        compare(load_comparison(described, ["set.train.steps=7"]), lambda line: None)
+
+
+def test_a_process_of_its_own_trains_the_same_model(described: Path, said: list[str], tmp_path: Path) -> None:
+    run = load_comparison(described, [f"out={tmp_path}"]).run("cps", 1)
+    course.train_apart(run)
+    apart, here = Store.at(tmp_path / "cps-1"), Store.at(described.parent / "out/cps-1")
+    assert apart.read_bytes("model.safetensors") == here.read_bytes("model.safetensors")
+    assert apart.read_json("artefact.json")["hash"] == here.read_json("artefact.json")["hash"]
+
+
+def test_a_training_that_fails_says_why_in_one_line(described: Path, said: list[str], tmp_path: Path) -> None:
+    comparison = load_comparison(described, [f"out={tmp_path}", "set.corpus.budget.share=1.0"])
+    with pytest.raises(TrainingError, match=r"^run 'cps-0': method 'cps' needs unlabelled training images") as raised:
+        course.train_apart(comparison.run("cps", 0))
+    assert "\n" not in str(raised.value)
