@@ -12,7 +12,9 @@ from torch import Tensor
 
 from framework.corpus import augment
 from framework.corpus.order import Draw, Order, shard
-from framework.corpus.training_set import TrainingSet, require
+from framework.corpus.patches import patch_views
+from framework.corpus.training_set import Prepared, TrainingSet, require
+from framework.networks.layout import layout
 
 AHEAD = 4
 """Batches that wait ready: decoding comes in bursts while the cache is cold."""
@@ -36,16 +38,16 @@ class StreamBatch:
 
     ids: list[str]
     image: Tensor
-    """Weak view `[B, C, H, W]`, float32, each image and channel of zero mean and unit deviation."""
+    """Weak view `[B, C, H, W]` (of volumes `[B, C, D, H, W]`), float32, each image and channel of zero mean and unit deviation."""
     strong: Tensor | None
     mask: Tensor
-    """`[B, H, W]` int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
+    """`[B, H, W]` (of volumes `[B, D, H, W]`) int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
 
     def to(self, device: torch.device, images: torch.dtype) -> StreamBatch:
         """The same on a device, with images of a type and in the layout that convolutions are fastest on."""
 
         def move(view: Tensor) -> Tensor:
-            return view.to(device, images, non_blocking=True, memory_format=torch.channels_last)
+            return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
 
         strong = None if self.strong is None else move(self.strong)
         return StreamBatch(self.ids, move(self.image), strong, self.mask.to(device, non_blocking=True))
@@ -117,15 +119,22 @@ class Loader:
 
     def _make(self, stream: Stream, draws: list[Draw]) -> StreamBatch:
         samples = [self.data.get(draw.id) for draw in draws]
-        raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
-        image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
-        masks = augment.pad_masks([sample.mask for sample in samples], self.data.config.size)
-        image, mask = augment.weak_view(image, masks, augment.geometry(draws, self.views, self.seed))
-        assert mask is not None
+        image, mask = self._weak_views(samples, draws)
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
         strong = augment.strong_view(image, draws, self.views, self.seed) if stream.strong else None
         return StreamBatch([draw.id for draw in draws], image, strong, mask)
+
+    def _weak_views(self, samples: list[Prepared], draws: list[Draw]) -> tuple[Tensor, Tensor]:
+        config, maps = self.data.config, augment.geometry(draws, self.views, self.seed)
+        if config.patch:
+            return patch_views(samples, draws, maps, config.patch, self.seed)
+        raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
+        image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
+        masks = augment.pad_masks([sample.mask for sample in samples], config.size)
+        image, mask = augment.weak_view(image, masks, maps)
+        assert mask is not None
+        return image, mask
 
 
 def _put(ready: queue.Queue[Batch | BaseException], item: Batch | BaseException, ended: threading.Event) -> None:

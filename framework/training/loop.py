@@ -15,6 +15,7 @@ from framework.config import RunConfig
 from framework.corpus.loader import Batch, Loader
 from framework.corpus.order import key
 from framework.corpus.training_set import TrainingSet
+from framework.corpus.volume_set import VolumeSet
 from framework.errors import ConfigError, TrainingError
 from framework.methods.build import build_method
 from framework.methods.contract import Method, Setting, Update
@@ -56,7 +57,7 @@ class Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
-        data = TrainingSet(run.corpus)
+        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus)
         method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes))
         method.to(device, parameter_type(run.train.precision))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())

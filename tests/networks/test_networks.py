@@ -6,7 +6,7 @@ from torch import nn
 
 from framework.errors import ConfigError
 from framework.networks.build import SmpConfig, build_network
-from framework.networks.norm import GlobalBatchNorm2d
+from framework.networks.norm import GlobalBatchNorm
 from framework.networks.unet import UNetConfig
 
 CONFIGS = [UNetConfig(widths=[4, 8, 8]), SmpConfig(name="smp", decoder="unetplusplus", encoder="resnet18")]
@@ -45,6 +45,6 @@ def test_unknown_names_are_said(change: dict[str, str], message: str) -> None:
 
 def test_on_one_rank_the_global_norm_is_torch_norm() -> None:
     plain = nn.BatchNorm2d(3)
-    ours = GlobalBatchNorm2d.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
+    ours = GlobalBatchNorm.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
     x = torch.randn(4, 3, 5, 5)
     assert torch.equal(plain(x), ours(x))

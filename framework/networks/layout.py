@@ -1,0 +1,18 @@
+"""The memory layout in which convolutions are fastest."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def layout(dimensions: int) -> torch.memory_format:
+    """Of images `[B, C, H, W]` (4 dimensions) and volumes `[B, C, D, H, W]` (5)."""
+    return torch.channels_last if dimensions == 4 else torch.channels_last_3d
+
+
+def lay_out(module: nn.Module) -> None:
+    """Bring the weights of a network, of images or of volumes, into that layout in place."""
+    for parameter in module.parameters():
+        if parameter.dim() > 3:
+            parameter.data = parameter.data.contiguous(memory_format=layout(parameter.dim()))
