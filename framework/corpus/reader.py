@@ -129,8 +129,8 @@ class Corpus:
                 continue
             if volume is None:
                 raise CorpusError(
-                    f"corpus '{self.info.name}': image '{name}' is of no volume, and corpus.patch asks for volumes; build the corpus "
-                    "with 'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
+                    f"corpus '{self.info.name}': image '{name}' is of no volume, and corpus.patch asks for volumes; build the "
+                    "corpus with 'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
                 )
             found.setdefault(volume, []).append((number or 0, name))
         return {volume: [name for _, name in sorted(slices, key=lambda s: s[0])] for volume, slices in found.items()}

@@ -57,7 +57,8 @@ class Prepared:
     image: np.ndarray
     mask: np.ndarray | None
     level: Tensor
-    """Mean and deviation of each channel `[2, C, 1, 1]` (`[2, C, 1, 1, 1]` of a volume), found once: it takes as long as the rest of a view."""
+    """Mean and deviation of each channel `[2, C, 1, 1]` (of a volume `[2, C, 1, 1, 1]`), found once: it takes as long as the rest
+    of a view."""
 
     @property
     def bytes(self) -> int:

