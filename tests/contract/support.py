@@ -23,6 +23,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
 }
 
+VOLUMES = "-3d"
+"""Ending of a method's name for the same method on volumes."""
+
+CASES = [*METHODS, *(method + VOLUMES for method in ("supervised", "cps", "coda"))]
+"""Every method, and those that are tried on volumes too."""
+
 LONG: dict[str, Any] = {"train": {"steps": 50, "precision": "fp64"}}
 """Fifty steps in double precision: what is left of a difference after AdamW has amplified it is no rounding of float32."""
 
@@ -34,7 +40,8 @@ def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
 
 
 def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] | None = None) -> RunConfig:
-    """A run of a few steps at 32 px in float32, in this process."""
+    """A run of a few steps at 32 px in float32, in this process; of volumes with the corpus beside that of images."""
+    method, volumes, _ = method.partition(VOLUMES)
     value = {
         "name": method,
         "out": str(out),
@@ -44,6 +51,9 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},
     }
+    if volumes:
+        in_depth = {"corpus": {"path": corpus + VOLUMES, "patch": [4, 24, 24]}, "network": {"name": "monai", "widths": [4, 8]}}
+        merge(value, in_depth)
     return parse(merge(value, changes or {}))
 
 

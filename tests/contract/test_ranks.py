@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.support import LONG, METHODS, losses, tiny_run, trained
+from tests.contract.support import CASES, LONG, losses, tiny_run, trained
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", CASES)
 def test_two_ranks_have_the_losses_of_one(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path)
     trained(one)
@@ -37,7 +37,7 @@ def test_two_ranks_have_the_losses_of_one(method: str, folder: Path, tiny_corpus
     assert losses(one) == pytest.approx(two, rel=2e-4)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", CASES)
 def test_two_ranks_equal_one_for_fifty_steps_in_double(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path, LONG)
     trained(one)
