@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
@@ -34,9 +34,8 @@ def build_monai(config: MonaiConfig, channels: int, classes: int) -> nn.Module:
     from monai.networks.nets.vnet import VNet
 
     if config.architecture == "unet":
-        return UNet(
-            3, channels, classes, config.widths, _strides(config), num_res_units=config.units, norm="BATCH", dropout=config.dropout
-        )
+        strides: Any = _strides(config)  # MONAI says `Sequence[int]`, its convolutions take a number for each axis
+        return UNet(3, channels, classes, config.widths, strides, num_res_units=config.units, norm="BATCH", dropout=config.dropout)
     if VNET_STRIDE % channels:
         raise ConfigError(f"network.architecture: the V-Net takes 1, 2, 4, 8 or 16 channels, the corpus has {channels}; use unet")
     return VNet(3, channels, classes, dropout_prob_down=config.dropout, dropout_prob_up=(config.dropout, config.dropout))
@@ -51,5 +50,5 @@ def volume_stride(config: MonaiConfig) -> tuple[int, int, int]:
 
 
 def _strides(config: MonaiConfig) -> list[tuple[int, int, int]]:
-    """Of each level; MONAI passes them on to torch's convolutions, which take one number per axis."""
+    """From level to level, of slices, rows and columns."""
     return [(1 if level < config.flat else 2, 2, 2) for level in range(len(config.widths) - 1)]

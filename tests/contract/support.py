@@ -41,13 +41,13 @@ def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
 
 def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] | None = None) -> RunConfig:
     """A run of a few steps at 32 px in float32, in this process; of volumes with the corpus beside that of images."""
-    method, volumes, _ = method.partition(VOLUMES)
+    base, volumes, _ = method.partition(VOLUMES)
     value = {
         "name": method,
         "out": str(out),
         "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}},
         "network": {"widths": [4, 8]},
-        "method": METHODS[method],
+        "method": METHODS[base],
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},
     }
