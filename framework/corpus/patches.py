@@ -20,11 +20,11 @@ FOREGROUND = 0.5
 
 
 class Place(NamedTuple):
-    """Where a patch lies: its first slice (negative: before the volume begins) and its in-plane centre, row and column, pixels."""
+    """The first slice, row and column of a patch; a negative slice lies before the volume begins."""
 
     slice: int
-    row: float
-    column: float
+    row: int
+    column: int
 
 
 def patch_views(
@@ -51,16 +51,13 @@ def _place(sample: Prepared, draw: Draw, patch: Sequence[int], seed: int) -> Pla
     The patch stays within the slices; in depth it stays within the volume or, when it is the deeper one, around it.
     """
     rng = generator("patch", seed, draw.epoch, draw.id)
-    *_, depth, size, _ = sample.image.shape
-    low, high = sorted((0, depth - patch[0]))
-    first, row, column = (int(rng.integers(low, high + 1)), *rng.uniform(0, size, 2))
+    low, high = np.sort([np.zeros(3, int), np.subtract(sample.image.shape[1:], patch)], axis=0)
+    first = rng.integers(low, high + 1)
     around = rng.random() < FOREGROUND
     if around and sample.mask is not None and (classes := _foreground(sample.mask)):
         voxels = np.argwhere(sample.mask == classes[rng.integers(len(classes))])
-        found = voxels[rng.integers(len(voxels))]
-        first, row, column = int(np.clip(found[0] - patch[0] // 2, low, high)), found[1] + 0.5, found[2] + 0.5
-    half_height, half_width = patch[1] / 2, patch[2] / 2
-    return Place(first, np.clip(row, half_height, size - half_height), np.clip(column, half_width, size - half_width))
+        first = np.clip(voxels[rng.integers(len(voxels))] - np.array(patch) // 2, low, high)
+    return Place(*first.tolist())
 
 
 def _foreground(mask: np.ndarray) -> list[int]:
@@ -80,5 +77,5 @@ def _slices(sample: Prepared, first: int, depth: int) -> tuple[Tensor, Tensor]:
 def _at(maps: Tensor, places: Sequence[Place], patch: Sequence[int], size: int) -> Tensor:
     """In-plane maps from a patch's coordinates in -1..1 to those of whole slices `[B, 2, 3]`."""
     shrunk = maps[:, :, :2] * torch.tensor([patch[2] / size, patch[1] / size])
-    centres = torch.tensor([[place.column, place.row] for place in places]).float() * 2 / size - 1
+    centres = torch.tensor([[place.column + patch[2] / 2, place.row + patch[1] / 2] for place in places]) * 2 / size - 1
     return torch.cat([shrunk, centres[:, :, None]], dim=2)

@@ -23,7 +23,7 @@ def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.contract.rank", str(folder), tiny_corpus]
     ranks = [subprocess.Popen(command, env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    faults = [rank.communicate(timeout=240)[1] for rank in ranks]
+    faults = [rank.communicate(timeout=600)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(faults)[-3000:]
     return folder
 
