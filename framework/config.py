@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
@@ -72,6 +72,14 @@ class RunConfig(BaseModel):
     """What `scantseg run` builds the corpus from."""
     stages: list[Stage] = Field(default_factory=default_stages)
     """What `scantseg run` makes, in order."""
+
+    @model_validator(mode="after")
+    def _of_one_dimension(self) -> RunConfig:
+        if self.corpus.patch and self.network.name != "monai":
+            raise ValueError(f"network '{self.network.name}' takes images, corpus.patch makes volumes; set network.name to monai")
+        if self.network.name == "monai" and not self.corpus.patch:
+            raise ValueError("network 'monai' takes volumes; set corpus.patch to slices, rows and columns, such as [8, 96, 96]")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """What determines the result, by dotted key: not its name, place or workers."""

@@ -51,29 +51,30 @@ def weak_view(images: Tensor, masks: Tensor | None, maps: Tensor) -> tuple[Tenso
 def change_gain(images: Tensor, draws: Sequence[Draw], strength: float, seed: int, view: str) -> Tensor:
     """Contrast times 1 ± strength and brightness ± strength, for images of zero mean and unit deviation."""
     drawn = np.stack([generator(view, seed, d.epoch, d.id).uniform(-strength, strength, 2) for d in draws])
-    factors = torch.from_numpy(drawn.astype(np.float32))[:, :, None, None, None]
+    factors = torch.from_numpy(drawn.astype(np.float32)).view(len(draws), 2, *[1] * (images.dim() - 1))
     return images * (1 + factors[:, 0]) + factors[:, 1]
 
 
 def strong_view(images: Tensor, draws: Sequence[Draw], config: AugmentConfig, seed: int, number: int = 0) -> Tensor:
-    """Strong view number 0, 1, … `[B, C, H, W]` of weak views: contrast, brightness, then blur of half of the images."""
+    """Strong view number 0, 1, … of weak views `[B, C, H, W]` or `[B, C, D, H, W]`: contrast, brightness, in-plane blur of half."""
     changed = change_gain(images, draws, config.strong, seed, f"strong {number}")
     sigmas = [generator(f"blur {number}", seed, d.epoch, d.id).uniform(-config.blur, config.blur) for d in draws]
     return torch.stack([_blur(image, sigma) if sigma > 0.1 else image for image, sigma in zip(changed, sigmas, strict=True)])
 
 
 def standardise(images: Tensor) -> Tensor:
-    """Zero mean and unit deviation for each image and channel `[B, C, H, W]`; a constant image becomes zero."""
+    """Zero mean and unit deviation for each image or volume and channel `[B, C, …]`; a constant one becomes zero."""
     return relative_to(images, levels(images))
 
 
 def levels(images: Tensor) -> Tensor:
-    """Mean and standard deviation of each image and channel, `[B, 2, C, 1, 1]`."""
-    return torch.stack([images.mean((2, 3), keepdim=True), images.std((2, 3), keepdim=True, correction=0)], dim=1)
+    """Mean and standard deviation of each image or volume and channel, `[B, 2, C, 1, 1]` or `[B, 2, C, 1, 1, 1]`."""
+    pixels = tuple(range(2, images.dim()))
+    return torch.stack([images.mean(pixels, keepdim=True), images.std(pixels, keepdim=True, correction=0)], dim=1)
 
 
 def relative_to(images: Tensor, level: Tensor) -> Tensor:
-    """Images `[B, C, H, W]` in deviations from their mean, by what `levels` found."""
+    """Images or volumes `[B, C, …]` in deviations from their mean, by what `levels` found."""
     return (images - level[:, 0]) / level[:, 1].clamp_min(1e-6)
 
 
@@ -98,5 +99,6 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(2 * sigma)
     taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
     taps = taps / taps.sum()
-    padded = F.pad(image[:, None], (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))[:, 0]
+    planes = image.flatten(0, -3)  # channels, and slices of a volume
+    padded = F.pad(planes[:, None], (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1)).view_as(image)

@@ -7,12 +7,16 @@ import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from framework.corpus import augment
 from framework.corpus.order import Draw, Order, shard
+from framework.corpus.patches import patch_views
+from framework.corpus.schema import IGNORE
 from framework.corpus.training_set import Prepared, TrainingSet, require
+from framework.networks.layout import layout
 
 AHEAD = 4
 """Batches that wait ready: decoding comes in bursts while the cache is cold."""
@@ -36,17 +40,17 @@ class StreamBatch:
 
     ids: list[str]
     image: Tensor
-    """Weak view `[B, C, H, W]`, float32, each image and channel of zero mean and unit deviation."""
+    """Weak view `[B, C, H, W]` (of volumes `[B, C, D, H, W]`), float32, each image and channel of zero mean and unit deviation."""
     strong: tuple[Tensor, ...]
-    """Strong views of the weak one, each `[B, C, H, W]`."""
+    """Strong views of the weak one."""
     mask: Tensor
-    """`[B, H, W]` int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
+    """`[B, H, W]` (of volumes `[B, D, H, W]`) int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
 
     def to(self, device: torch.device, images: torch.dtype) -> StreamBatch:
         """The same on a device, with images of a type and in the layout that convolutions are fastest on."""
 
         def move(view: Tensor) -> Tensor:
-            return view.to(device, images, non_blocking=True, memory_format=torch.channels_last)
+            return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
 
         strong = tuple(move(view) for view in self.strong)
         return StreamBatch(self.ids, move(self.image), strong, self.mask.to(device, non_blocking=True))
@@ -89,12 +93,13 @@ class Loader:
             for name, order in self.orders.items()
         }
 
-    def plain(self, stream: str, batch: int = 32) -> Iterator[StreamBatch]:
-        """This rank's share of all images of a stream, as they are: neither augmented nor repeated."""
+    def plain(self, stream: str) -> Iterator[StreamBatch]:
+        """This rank's share of all images of a stream, as they are: neither augmented nor repeated; volumes come one by one."""
         mine = self.orders[stream].ids[self.rank :: self.world]
+        batch = 1 if self.data.config.patch else 32
         for start in range(0, len(mine), batch):
             names = list(mine[start : start + batch])
-            image, mask = self._stack([self.data.get(name) for name in names])
+            image, mask = _stacked([self.data.get(name) for name in names])
             yield StreamBatch(names, image, (), mask.long())
 
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
@@ -125,18 +130,27 @@ class Loader:
             _put(ready, error, ended)
 
     def _make(self, stream: Stream, draws: list[Draw]) -> StreamBatch:
-        image, masks = self._stack([self.data.get(draw.id) for draw in draws])
-        image, mask = augment.weak_view(image, masks, augment.geometry(draws, self.views, self.seed))
-        assert mask is not None
+        image, mask = self._weak_views([self.data.get(draw.id) for draw in draws], draws)
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
         strong = tuple(augment.strong_view(image, draws, self.views, self.seed, view) for view in range(stream.strong))
         return StreamBatch([draw.id for draw in draws], image, strong, mask)
 
-    def _stack(self, samples: list[Prepared]) -> tuple[Tensor, Tensor]:
-        raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
-        image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
-        return image, augment.pad_masks([sample.mask for sample in samples], self.data.config.size)
+    def _weak_views(self, samples: list[Prepared], draws: list[Draw]) -> tuple[Tensor, Tensor]:
+        config, maps = self.data.config, augment.geometry(draws, self.views, self.seed)
+        if config.patch:
+            return patch_views(samples, draws, maps, config.patch, self.seed)
+        image, mask = augment.weak_view(*_stacked(samples), maps)
+        assert mask is not None
+        return image, mask
+
+
+def _stacked(samples: list[Prepared]) -> tuple[Tensor, Tensor]:
+    """Standardised images or volumes of one size, and their masks, uint8; a missing one is ignored everywhere."""
+    raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
+    masks = [np.full(s.image.shape[1:], IGNORE, np.uint8) if s.mask is None else s.mask for s in samples]
+    image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
+    return image, torch.from_numpy(np.stack(masks))
 
 
 def _put(ready: queue.Queue[Batch | BaseException], item: Batch | BaseException, ended: threading.Event) -> None:

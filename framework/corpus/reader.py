@@ -120,6 +120,21 @@ class Corpus:
             raise CorpusError(f"corpus '{self.info.name}' has no row in split '{split}'; it has: {', '.join(present)}")
         return ids
 
+    def volumes(self, split: str) -> dict[str, list[str]]:
+        """Ids of the slices of every volume of a split, in their order; raises `CorpusError` for an image of no volume."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        columns = (self.light[name] for name in ("id", "split", "volume", "slice"))
+        for name, own, volume, number in zip(*columns, strict=True):
+            if own != split:
+                continue
+            if volume is None:
+                raise CorpusError(
+                    f"corpus '{self.info.name}': image '{name}' is of no volume, and corpus.patch asks for volumes; build the "
+                    "corpus with 'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
+                )
+            found.setdefault(volume, []).append((number or 0, name))
+        return {volume: [name for _, name in sorted(slices, key=lambda s: s[0])] for volume, slices in found.items()}
+
     def value(self, name: str, column: str) -> Any:
         """One light value of one row."""
         return self.light[column][self._position[name]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from framework.corpus.augment import levels
@@ -30,21 +31,34 @@ class CorpusConfig(BaseModel):
     """Local folder or s3://…"""
     size: int = Field(default=96, ge=16)
     """Images are resized to size x size pixels for the network; predictions are resized back."""
+    patch: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None
+    """Slices, rows and columns of the patches of volumes that a run trains on; None: it trains on single images."""
     layers: list[str] = []
     """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
     budget: BudgetConfig = BudgetConfig()
     cache_mb: float = Field(default=1024, gt=0)
     """Memory of each worker for decoded images."""
 
+    @field_validator("patch")
+    @classmethod
+    def _within_slices(cls, patch: list[int] | None, info: ValidationInfo) -> list[int] | None:
+        if patch and max(patch[1:]) > (size := info.data.get("size", max(patch))):
+            raise ValueError(f"rows and columns of a patch are at most corpus.size, {size}")
+        return patch
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]` uint8 or None."""
+    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]` uint8 or None.
+
+    A volume has an axis of slices before its rows: `[C, D, S, S]` and `[D, S, S]`.
+    """
 
     image: np.ndarray
     mask: np.ndarray | None
     level: Tensor
-    """Mean and deviation of each channel `[2, C, 1, 1]`, found once: it takes as long as the rest of a view."""
+    """Mean and deviation of each channel `[2, C, 1, 1]` (of a volume `[2, C, 1, 1, 1]`), found once: it takes as long as the rest
+    of a view."""
 
     @property
     def bytes(self) -> int:

@@ -47,7 +47,8 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     """Score a model on a split; writes the evaluation artefact to `out` and gives its summary.
 
     2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
-    has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own.
+    has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own; a model
+    of volumes predicts each volume from all of its slices. Raises `CorpusError` when such a model meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     recipe = Recipe(
@@ -84,7 +85,7 @@ def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[li
     """All rows of the per-case table, and of each case what a picture needs."""
     rows: list[dict[str, Any]] = []
     shown: list[Shown] = []
-    for case in cases(corpus, predictor, ids):
+    for case in (volume_cases if predictor.run.corpus.patch else image_cases)(corpus, predictor, ids):
         spacing = case.spacing if case.samples[0].volume else case.spacing[1:] if case.spacing else None
         for name in case.predicted[0]:
             truth, predicted = case.stacked(name)
@@ -95,7 +96,7 @@ def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[li
     return rows, shown
 
 
-def cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
+def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
     """Predict image after image; a case comes out as soon as its last slice is through, so memory holds few."""
     left = Counter(corpus.value(name, "volume") or name for name in ids)
     open_cases: dict[str, Case] = {}
@@ -109,6 +110,22 @@ def cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case
             case.predicted.append({name: masks[i] for name, masks in found.items()})
             if len(case.samples) == left[key]:
                 yield open_cases.pop(key)
+
+
+def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
+    """Predict volume after volume from all slices, and keep those that are to be scored."""
+    wanted = set(ids)
+    for volume, names in corpus.volumes(corpus.value(ids[0], "split")).items():
+        if wanted.isdisjoint(names):
+            continue
+        samples = [corpus.read(name) for name in names]
+        found = predictor.segment([sample.image for sample in samples])
+        case = Case(volume, samples[0].group, samples[0].spacing)
+        for i, sample in enumerate(samples):
+            if sample.id in wanted:
+                case.samples.append(sample)
+                case.predicted.append({name: masks[i] for name, masks in found.items()})
+        yield case
 
 
 def _fullest(case: Case) -> str:
@@ -125,8 +142,18 @@ def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: lis
     for rank, entries in chosen.items():
         for i, (dice, case, name) in enumerate(entries):
             file, sample = f"{rank}-{i}.png", corpus.read(name)
-            predicted = next(iter(predictor.segment([sample.image]).values()))[0]
+            predicted = _predicted(corpus, predictor, sample)
             assert sample.mask is not None
             out.write_bytes(file, panels(sample.image, sample.mask, predicted))
             listed.append({"case": case, "rank": rank, "dice": dice, "file": file})
     out.write_json("pictures.json", listed)
+
+
+def _predicted(corpus: Corpus, predictor: Predictor, sample: Sample) -> np.ndarray:
+    """The first predictor's mask of one image, with its whole volume where the model takes volumes."""
+    names, images = [sample.id], [sample.image]
+    if predictor.run.corpus.patch:
+        assert sample.volume is not None
+        names = corpus.volumes(sample.split)[sample.volume]
+        images = [corpus.image(name) for name in names]
+    return next(iter(predictor.segment(images).values()))[names.index(sample.id)]

@@ -15,11 +15,13 @@ from framework.corpus import augment
 from framework.corpus.schema import CorpusInfo
 from framework.corpus.training_set import resize_image
 from framework.errors import CheckpointError, CorpusError
+from framework.inference.windows import predict_whole
+from framework.networks.layout import lay_out, layout
 from framework.pipeline.artefact import input_of
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
 from framework.training.loop import new_method
-from framework.training.precision import autocast
+from framework.training.precision import autocast, safe_precision
 
 
 class Predictor:
@@ -27,9 +29,8 @@ class Predictor:
 
     def __init__(self, store: Store, device: torch.device | None = None) -> None:
         """Raises `CorpusError` when no finished model is there, `CheckpointError` when its weights are damaged."""
-        input_of(store, "model")
+        self.run = run_of(store)
         about = store.read_json("model.json")
-        self.run: RunConfig = parse(yaml.safe_load(store.read_text("config.yaml")), RunConfig, f"{store.url}/config.yaml")
         self.classes: list[str] = about["classes"]
         self.channels: int = about["channels"]
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -38,7 +39,7 @@ class Predictor:
             self.method.load_state_dict(read_tensors(store, "model.safetensors"))
         except RuntimeError as error:
             raise CheckpointError(f"{store.url}/model.safetensors: does not fit its config.yaml ({str(error)[:120]})") from None
-        self.method.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out(self.method.eval().to(self.device))
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """A decoded picture `[H, W, C]` at the network's size `[C, S, S]`."""
@@ -46,15 +47,20 @@ class Predictor:
 
     @torch.no_grad()
     def probabilities(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
-        """Probabilities `[B, K, S, S]`, float32 on the processor, by predictor, of prepared pictures `[B, C, S, S]`."""
+        """Probabilities `[B, K, S, S]`, float32 on the processor, by predictor, of prepared pictures `[B, C, S, S]`.
+
+        A model of volumes takes the pictures for the slices of one volume, in order.
+        """
+        patch = self.run.corpus.patch
         image = torch.from_numpy(prepared).to(self.device).float()
-        image = augment.standardise(image).to(memory_format=torch.channels_last)
-        with autocast(self.device, self.run.train.precision):
-            found = self.method.predict(image)
-        return {name: p.float().cpu() for name, p in found.items()}
+        image = augment.standardise(image.movedim(0, 1)[None] if patch else image)
+        image = image.to(memory_format=layout(image.dim()))
+        with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))):
+            found = predict_whole(self.method, image, patch)
+        return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in found.items()}
 
     def segment(self, images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-        """Class ids `[H, W]` uint8 at each picture's own size, by predictor."""
+        """Class ids `[H, W]` uint8 at each picture's own size, by predictor; of one volume's slices when the model is 3D."""
         found = self.probabilities(np.stack([self.prepare(image) for image in images]))
         return {
             name: [
@@ -68,6 +74,12 @@ class Predictor:
         for what, mine, other in (("classes", self.classes, info.classes), ("channels", self.channels, info.channels)):
             if mine != other:
                 raise CorpusError(f"the model knows {what} {mine}, corpus '{info.name}' has {other}; use a model of its kind")
+
+
+def run_of(store: Store) -> RunConfig:
+    """The description of a finished model; raises `CorpusError` when none is there."""
+    input_of(store, "model")
+    return parse(yaml.safe_load(store.read_text("config.yaml")), RunConfig, f"{store.url}/config.yaml")
 
 
 def at_own_size(probability: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

@@ -19,7 +19,7 @@ from framework.corpus.layer_parts import QUARANTINE_ROW, claim, close_quarantine
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE
-from framework.errors import CorpusError, RowError
+from framework.errors import ConfigError, CorpusError, RowError
 from framework.evaluation.quality import measure_layer
 from framework.inference.settings import PseudoLabelConfig
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
@@ -125,11 +125,12 @@ def pseudo_label(
 ) -> Store:
     """Make the layer, or finish it, or recognise it; labels the training images that the model had no mask for.
 
-    `advance` hears how many rows of how many are done. Raises `CorpusError` when nothing is unlabelled or when more rows are
-    unreadable than the error budget allows (what is done stays, the same command continues).
+    `advance` hears how many rows of how many are done. Raises `ConfigError` for a model of volumes, `CorpusError` when nothing is
+    unlabelled or when more rows are unreadable than the error budget allows (what is done stays, the same command continues).
     """
     corpus = Corpus.open(corpus_url)
     out = layer_store(corpus.store, layer)
+    _require_model_of_images(model)
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
     recipe = Recipe("layer", inputs, {"confidence": config.confidence, "kind": "pseudo"})
     if is_finished(out, recipe):
@@ -146,6 +147,15 @@ def pseudo_label(
         _run(model, corpus, frozenset(wanted) - done, out, config, lambda new: advance(len(done) + new, len(wanted)))
     _finish(out, recipe, corpus, len(wanted), config.error_budget, time.perf_counter() - started)
     return out
+
+
+def _require_model_of_images(model: Store) -> None:
+    from framework.inference.predictor import run_of
+
+    if run_of(model).corpus.patch:
+        raise ConfigError(
+            f"{model.url}: a model of volumes; pseudo-labelling works image by image: use a model trained without corpus.patch"
+        )
 
 
 def _run(

@@ -113,7 +113,7 @@ class Distributions(nn.Module):
             return logits
         ratio = self.ratios().log()
         if self.config.alignment == "per_class":
-            return logits + ratio[-1][None, :, None, None]
+            return logits + ratio[-1].view(1, -1, *[1] * (logits.dim() - 2))
         return logits + ratio[hard_labels(logits)].movedim(-1, 1)
 
     def threshold(self) -> Tensor:

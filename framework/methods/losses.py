@@ -13,7 +13,8 @@ from framework.training.collective import differentiable_total
 
 
 def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean of cross-entropy and soft Dice (methods.md 6, as in SSL4MIS) of logits `[B, K, H, W]` against ids `[B, H, W]`.
+    """Mean of cross-entropy and soft Dice (methods.md 6, as in SSL4MIS) of logits `[B, K, H, W]` against ids `[B, H, W]`,
+    or of volumes `[B, K, D, H, W]` against `[B, D, H, W]`; so for all functions here.
 
     Soft Dice has squared probabilities below the line and takes each class over the whole batch; pixels of 255 do not count.
     """
@@ -38,7 +39,7 @@ def _overlap(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     flat = truth.flatten()
     overlap = probability.new_zeros(classes).index_add(0, flat, hit.flatten())
     pixels = probability.new_zeros(classes).index_add(0, flat, valid.flatten().to(probability.dtype))
-    sizes = probability.square().sum((0, 2, 3)) + pixels
+    sizes = probability.square().sum((0, *range(2, logits.dim()))) + pixels
     sums = differentiable_total(torch.cat([entropy[None], pixels.sum()[None], overlap, sizes]))
     dice = (2 * sums[2 : 2 + classes] + 1e-5) / (sums[2 + classes :] + 1e-5)
     return sums[0], sums[1], dice

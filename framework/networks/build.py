@@ -1,4 +1,4 @@
-"""From a typed description to a network that maps `[B, C, H, W]` to logits `[B, K, H, W]`."""
+"""From a typed description to a network that maps `[B, C, H, W]` to logits `[B, K, H, W]`; volumes have an axis D before H."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from framework.corpus.order import key
 from framework.errors import ConfigError, nearest
-from framework.networks.norm import GlobalBatchNorm2d
+from framework.networks.monai import MonaiConfig, build_monai, volume_stride
+from framework.networks.norm import GlobalBatchNorm
 from framework.networks.unet import Perturb, UNet, UNetConfig
 
 
@@ -31,34 +32,39 @@ def name(value: Any) -> str:
     return value.get("name", "unet") if isinstance(value, dict) else value.name
 
 
-NetworkConfig = Annotated[Annotated[UNetConfig, Tag("unet")] | Annotated[SmpConfig, Tag("smp")], Discriminator(name)]
+Network = UNetConfig | SmpConfig | MonaiConfig
+NetworkConfig = Annotated[
+    Annotated[UNetConfig, Tag("unet")] | Annotated[SmpConfig, Tag("smp")] | Annotated[MonaiConfig, Tag("monai")],
+    Discriminator(name),
+]
 
 
-def build_network(config: UNetConfig | SmpConfig, channels: int, classes: int, seed: int, member: int) -> nn.Module:
+def build_network(config: Network, channels: int, classes: int, seed: int, member: int) -> nn.Module:
     """Build member 0, 1, … of a run: the same on all ranks, each member with an initialisation of its own.
 
     Raises `ConfigError` for names that smp does not know and weights that cannot be had.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key("network", seed, member) % 2**63)
-        network = UNet(config, channels, classes) if isinstance(config, UNetConfig) else _smp(config, channels, classes)
-    return Padded(GlobalBatchNorm2d.replace_in(network), _stride(config))
+        network = _build(config, channels, classes)
+    return Padded(GlobalBatchNorm.replace_in(network), _strides(config))
 
 
 class Padded(nn.Module):
-    """Lets a network whose levels halve the resolution take images of any size."""
+    """Lets a network whose levels halve the resolution take images or volumes of any size; `strides` are those of each axis."""
 
-    def __init__(self, network: nn.Module, stride: int) -> None:
+    def __init__(self, network: nn.Module, strides: tuple[int, ...]) -> None:
         super().__init__()
-        self.network, self.stride = network, stride
+        self.network, self.strides = network, strides
 
     def forward(self, image: Tensor, perturb: Perturb | None = None) -> Tensor:
         """Logits of the image's size; `perturb` may change the encoder's features before they are decoded."""
-        height, width = image.shape[-2:]
-        pad = (0, -width % self.stride, 0, -height % self.stride)
+        shape = image.shape[2:]
+        short = [-size % stride for size, stride in zip(shape, self.strides, strict=True)]
+        pad = [n for missing in reversed(short) for n in (0, missing)]
         whole = F.pad(image, pad, mode="replicate") if any(pad) else image
         logits = self.network(whole) if perturb is None else self.network(whole, perturb)
-        return logits[..., :height, :width]
+        return logits[(..., *(slice(size) for size in shape))]
 
 
 class Smp(nn.Module):
@@ -77,8 +83,17 @@ class Smp(nn.Module):
             hook.remove()
 
 
-def _stride(config: UNetConfig | SmpConfig) -> int:
-    return 2 ** len(config.widths) if isinstance(config, UNetConfig) else 32
+def _build(config: Network, channels: int, classes: int) -> nn.Module:
+    if isinstance(config, UNetConfig):
+        return UNet(config, channels, classes)
+    return build_monai(config, channels, classes) if isinstance(config, MonaiConfig) else _smp(config, channels, classes)
+
+
+def _strides(config: Network) -> tuple[int, ...]:
+    if isinstance(config, MonaiConfig):
+        return volume_stride(config)
+    stride = 2 ** len(config.widths) if isinstance(config, UNetConfig) else 32
+    return stride, stride
 
 
 def _smp(config: SmpConfig, channels: int, classes: int) -> nn.Module:

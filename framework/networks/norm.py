@@ -11,12 +11,13 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from framework.training.collective import world_size
 
 
-class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """`BatchNorm2d` whose statistics are those of all ranks; with one rank it is exactly `BatchNorm2d`."""
+class GlobalBatchNorm(_BatchNorm):
+    """Batch normalisation of images or volumes by the statistics of all ranks; with one rank it is exactly torch's."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
@@ -30,11 +31,14 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(var * count / (count - 1), self.momentum)
         return output
 
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of pixel dimensions will do."""
+
     @classmethod
     def replace_in(cls, module: nn.Module) -> nn.Module:
-        """Turn every `BatchNorm2d` of a network into this one, keeping its weights and buffers."""
+        """Turn every `BatchNorm2d` and `BatchNorm3d` of a network into this one, keeping its weights and buffers."""
         for child in module.modules():
-            if type(child) is nn.BatchNorm2d:
+            if type(child) in (nn.BatchNorm2d, nn.BatchNorm3d):
                 child.__class__ = cls
         return module
 

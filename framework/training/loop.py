@@ -15,6 +15,7 @@ from framework.config import RunConfig
 from framework.corpus.loader import Batch, Loader, StreamBatch
 from framework.corpus.order import key
 from framework.corpus.training_set import TrainingSet
+from framework.corpus.volume_set import VolumeSet
 from framework.errors import ConfigError, TrainingError
 from framework.methods.build import build_method
 from framework.methods.contract import Method, Setting, Update
@@ -25,7 +26,7 @@ from framework.training.collective import barrier, gather_objects, rank, total, 
 from framework.training.ema import Ema
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import rate
-from framework.training.precision import parameter_type
+from framework.training.precision import parameter_type, safe_precision
 from framework.training.strategies import Strategy, build_strategy
 from framework.training.validation import Validator
 
@@ -56,12 +57,13 @@ class Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
-        data = TrainingSet(run.corpus)
+        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus)
         method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         method.prepare({name: order.ids for name, order in loader.orders.items()})
         method.to(device, parameter_type(run.train.precision))
-        strategy = build_strategy(run.compute.strategy, device, run.train.precision)
+        precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
+        strategy = build_strategy(run.compute.strategy, device, precision)
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None
         return cls(run, store, data, method, loader, strategy, device, ema, identity(run, data))

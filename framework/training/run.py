@@ -78,7 +78,7 @@ def _write_model(trainer: Trainer, seconds: float) -> None:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.weights().items()}
         store.write_bytes("model.safetensors", save(tensors))
     store.write_json("model.json", {"classes": info.classes, "channels": info.channels, "corpus": info.name})
-    labelled = sorted(trainer.data.ids(frozenset({"mask"})))
+    labelled = sorted(name for name in trainer.data.train if trainer.data.kinds[name] == "mask")
     store.write_json("labelled.json", labelled)
     for name, columns in trainer.method.tables().items():
         _write_table(trainer, store / name, columns)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from framework.methods.contract import Method
+from framework.networks.layout import lay_out
 from framework.training.collective import world_size
 from framework.training.optimise import OptimiserConfig, build_optimiser
 from framework.training.precision import Precision, autocast
@@ -68,7 +69,7 @@ class TorchStrategy:
     def wrap(self, method: Method, config: OptimiserConfig) -> None:
         self._clip = config.clip
         for group, module in method.networks.items():
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            lay_out(module)
             self._modules[group] = module
             self.optimisers[group] = build_optimiser(module.parameters(), config)
             if world_size() > 1:

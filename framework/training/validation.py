@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 from framework.corpus import augment
 from framework.corpus.schema import IGNORE
 from framework.corpus.training_set import TrainingSet
+from framework.inference.windows import predict_whole
 from framework.methods.losses import hard_labels
+from framework.networks.layout import layout
 from framework.training.collective import rank, total, world_size
 
 if TYPE_CHECKING:
@@ -21,11 +24,15 @@ class Validator:
     """Holds which images there are and to which case (volume or image) each belongs."""
 
     def __init__(self, data: TrainingSet, batch: int, device: torch.device, type: torch.dtype) -> None:
-        self.data, self.batch, self.device, self.type = data, max(batch, 16), device, type
+        self.data, self.device, self.type = data, device, type
         light = data.corpus.light
         rows = [i for i, split in enumerate(light["split"]) if split == "val" and light["mask_kind"][i] == "mask"]
-        self.ids = [light["id"][i] for i in rows]
         names = [light["volume"][i] or light["id"][i] for i in rows]
+        if data.config.patch:  # volumes of any depth: each on its own
+            names = list(dict.fromkeys(names))
+            self.ids, self.batch = names, 1
+        else:
+            self.ids, self.batch = [light["id"][i] for i in rows], max(batch, 16)
         cases = {name: number for number, name in enumerate(dict.fromkeys(names))}
         self.cases = torch.tensor([cases[name] for name in names])
         self.count = len(cases)
@@ -50,20 +57,19 @@ class Validator:
         image = torch.stack([torch.from_numpy(s.image.copy()) for s in samples]).float()
         mask = augment.pad_masks([s.mask for s in samples], self.data.config.size).to(self.device)
         levels = torch.stack([s.level for s in samples])
-        image = augment.relative_to(image, levels).to(self.device, self.type, memory_format=torch.channels_last)
+        image = augment.relative_to(image, levels).to(self.device, self.type, memory_format=layout(image.dim()))
         probabilities = predict(trainer, image)
         labels = hard_labels(probabilities)
         cases = self.cases[part].to(self.device)
         for k in range(sums.shape[2]):
             hit, true = (labels == k) & (mask != IGNORE), mask == k
             for row, found in enumerate((hit & true, hit, true)):
-                sums[row, :, k].index_add_(0, cases, found.sum((1, 2)).float())
+                sums[row, :, k].index_add_(0, cases, found.flatten(1).sum(1).float())
 
 
 def predict(trainer: Trainer, image: Tensor) -> Tensor:
-    """The first predictor's probabilities `[B, K, H, W]`, with averaged weights where the run keeps them."""
-    with trainer.strategy.autocast():
-        if trainer.ema is None:
-            return next(iter(trainer.method.predict(image).values()))
-        with trainer.ema.swapped_in():
-            return next(iter(trainer.method.predict(image).values()))
+    """The first predictor's probabilities `[B, K, H, W]` (of a volume `[1, K, D, H, W]`), with averaged weights where the run
+    keeps them."""
+    averaged = contextlib.nullcontext() if trainer.ema is None else trainer.ema.swapped_in()
+    with trainer.strategy.autocast(), averaged:
+        return next(iter(predict_whole(trainer.method, image, trainer.run.corpus.patch).values()))

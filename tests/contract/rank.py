@@ -11,13 +11,13 @@ import torch
 import torch.distributed as dist
 
 from framework.training.loop import TrainingError, require_finite
-from tests.contract.support import LONG, METHODS, tiny_run, trained
+from tests.contract.support import CASES, LONG, tiny_run, trained
 
 
 def main(folder: Path, corpus: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", timeout=timedelta(seconds=60))
-    for method in METHODS:
+    for method in CASES:
         trainer = trained(tiny_run(corpus, method, folder / "two"))
         state = dict(trainer.method.state_dict())
         torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)

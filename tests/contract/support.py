@@ -36,6 +36,14 @@ METHODS: dict[str, dict[str, Any]] = {
 WEAK = ("mixing", "dcr", "dcr-dii", "dcr-dii-all")
 """Those that read a layer of weak masks."""
 
+VOLUMES = "-3d"
+"""Ending of a method's name for the same method on volumes."""
+
+
+IN_DEPTH = ("supervised", "mean_teacher", "cps", "coda", "dcr", "dcr-dii")
+CASES = [*METHODS, *(method + VOLUMES for method in IN_DEPTH)]
+"""Every method, and those that are tried on volumes too."""
+
 LONG: dict[str, Any] = {"train": {"steps": 50, "precision": "fp64"}}
 """Fifty steps in double precision: what is left of a difference after AdamW has amplified it is no rounding of float32."""
 
@@ -48,16 +56,20 @@ def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
 
 
 def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] | None = None) -> RunConfig:
-    """A run of a few steps at 32 px in float32, in this process."""
+    """A run of a few steps at 32 px in float32, in this process; of volumes with the corpus beside that of images."""
+    base, volumes, _ = method.partition(VOLUMES)
     value = {
         "name": method,
         "out": str(out),
-        "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}, "layers": ["box"] if method in WEAK else []},
+        "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}, "layers": ["box"] if base in WEAK else []},
         "network": {"widths": [4, 8]},
-        "method": METHODS[method],
+        "method": METHODS[base],
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},
     }
+    if volumes:
+        in_depth = {"corpus": {"path": corpus + VOLUMES, "patch": [4, 24, 24]}, "network": {"name": "monai", "widths": [4, 8]}}
+        merge(value, in_depth)
     return parse(merge(value, changes or {}))
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from framework.corpus.loader import Batch, StreamBatch
 from framework.training.checkpoint import latest
 from framework.training.loop import Trainer
-from tests.contract.support import METHODS, build, losses, tiny_run, trained
+from tests.contract.support import CASES, VOLUMES, build, losses, tiny_run, trained
 
-pytestmark = pytest.mark.parametrize("method", list(METHODS))
+pytestmark = pytest.mark.parametrize("method", CASES)
 
 
 def state(trainer: Trainer) -> dict[str, Tensor]:
@@ -27,13 +27,19 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert not different
 
 
-def random_batch(trainer: Trainer, size: tuple[int, int] = (32, 32), label: int | None = None) -> Batch:
+def shape_of(method: str, size: tuple[int, int]) -> tuple[int, ...]:
+    """Of an image, or of a volume of an odd number of slices."""
+    return (5, *size) if method.endswith(VOLUMES) else size
+
+
+def random_batch(trainer: Trainer, size: tuple[int, ...], label: int | None = None) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    classes = len(trainer.data.corpus.info.classes)
+    info = trainer.data.corpus.info
+    classes, channels = len(info.classes), info.channels
     batch = {}
     for name in trainer.loader.streams:
         mask = torch.randint(0, classes, (2, *size), generator=generator) if label is None else torch.full((2, *size), label)
-        views = tuple(torch.randn(2, 3, *size, generator=generator) for _ in range(1 + trainer.loader.streams[name].strong))
+        views = tuple(torch.randn(2, channels, *size, generator=generator) for _ in range(1 + trainer.loader.streams[name].strong))
         batch[name] = StreamBatch(list(trainer.loader.orders[name].ids[:2]), views[0], views[1:], mask)
     return batch
 
@@ -92,7 +98,7 @@ def test_finite_on_empty_ignored_single_class_and_odd_images(
 ) -> None:
     trainer = build(tiny_run(tiny_corpus, method, tmp_path, {"train": {"precision": precision}}))
     for _ in range(3):
-        metrics = trainer.train_step(trainer.placed(random_batch(trainer, size, label)))
+        metrics = trainer.train_step(trainer.placed(random_batch(trainer, shape_of(method, size), label)))
         assert all(torch.isfinite(value).all() for value in metrics.values())
         trainer.step += 1
     assert all(torch.isfinite(p).all() for p in trainer.method.state_dict().values())
@@ -101,7 +107,8 @@ def test_finite_on_empty_ignored_single_class_and_odd_images(
 def test_predicts_probabilities_of_the_image_size(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     trainer = build(tiny_run(tiny_corpus, method, tmp_path))
     trainer.method.eval()
-    found = trainer.method.predict(torch.randn(2, 3, 33, 47))
+    info, size = trainer.data.corpus.info, shape_of(method, (33, 47))
+    found = trainer.method.predict(torch.randn(2, info.channels, *size))
     for probability in found.values():
-        assert probability.shape == (2, 5, 33, 47)
-        assert torch.allclose(probability.sum(1), torch.ones(2, 33, 47), atol=1e-5)
+        assert probability.shape == (2, len(info.classes), *size)
+        assert torch.allclose(probability.sum(1), torch.ones(2, *size), atol=1e-5)

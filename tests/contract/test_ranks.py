@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.support import LONG, METHODS, losses, tiny_run, trained
+from tests.contract.support import CASES, LONG, losses, tiny_run, trained
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,12 @@ def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.contract.rank", str(folder), tiny_corpus]
     ranks = [subprocess.Popen(command, env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    faults = [rank.communicate(timeout=240)[1] for rank in ranks]
+    faults = [rank.communicate(timeout=600)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(faults)[-3000:]
     return folder
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", CASES)
 def test_two_ranks_have_the_losses_of_one(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path)
     trained(one)
@@ -37,7 +37,7 @@ def test_two_ranks_have_the_losses_of_one(method: str, folder: Path, tiny_corpus
     assert losses(one) == pytest.approx(two, rel=2e-4)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", CASES)
 def test_two_ranks_equal_one_for_fifty_steps_in_double(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path, LONG)
     trained(one)

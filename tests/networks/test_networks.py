@@ -6,7 +6,8 @@ from torch import nn
 
 from framework.errors import ConfigError
 from framework.networks.build import SmpConfig, build_network
-from framework.networks.norm import GlobalBatchNorm2d
+from framework.networks.monai import MonaiConfig
+from framework.networks.norm import GlobalBatchNorm
 from framework.networks.unet import UNetConfig
 
 CONFIGS = [UNetConfig(widths=[4, 8, 8]), SmpConfig(name="smp", decoder="unetplusplus", encoder="resnet18")]
@@ -16,6 +17,30 @@ CONFIGS = [UNetConfig(widths=[4, 8, 8]), SmpConfig(name="smp", decoder="unetplus
 @pytest.mark.parametrize("size", [(32, 32), (33, 50)])
 def test_logits_have_the_image_size(config: UNetConfig | SmpConfig, size: tuple[int, int]) -> None:
     assert build_network(config, 3, 4, 0, 0).eval()(torch.randn(2, 3, *size)).shape == (2, 4, *size)
+
+
+@pytest.mark.parametrize(
+    "config", [MonaiConfig(name="monai", widths=[4, 8, 8], flat=1, dropout=0.1), MonaiConfig(name="monai", architecture="vnet")]
+)
+def test_logits_have_the_size_of_the_volume(config: MonaiConfig) -> None:
+    network = build_network(config, 2, 3, 0, 0)
+    assert network(torch.randn(2, 2, 5, 16, 18)).shape == (2, 3, 5, 16, 18)
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert norms and all(type(norm) is GlobalBatchNorm for norm in norms)
+
+
+def test_flat_levels_keep_the_slices() -> None:
+    network = build_network(MonaiConfig(name="monai", widths=[4, 8, 8], flat=2), 1, 2, 0, 0)
+    shapes: list[torch.Size] = []
+    for module in network.modules():
+        module.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
+    network(torch.randn(1, 1, 3, 8, 8))
+    assert {shape[2] for shape in shapes} == {3} and min(shape[3] for shape in shapes) == 2
+
+
+def test_the_v_net_says_what_channels_it_takes() -> None:
+    with pytest.raises(ConfigError, match="the V-Net takes 1, 2, 4, 8 or 16 channels, the corpus has 3"):
+        build_network(MonaiConfig(name="monai", architecture="vnet"), 3, 2, 0, 0)
 
 
 def test_members_differ_and_seeds_repeat() -> None:
@@ -45,6 +70,6 @@ def test_unknown_names_are_said(change: dict[str, str], message: str) -> None:
 
 def test_on_one_rank_the_global_norm_is_torch_norm() -> None:
     plain = nn.BatchNorm2d(3)
-    ours = GlobalBatchNorm2d.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
+    ours = GlobalBatchNorm.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
     x = torch.randn(4, 3, 5, 5)
     assert torch.equal(plain(x), ours(x))

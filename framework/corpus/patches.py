@@ -1,0 +1,81 @@
+"""Weak views of volumes: a patch of each, moved in its plane. What is drawn depends on (seed, epoch, id) alone, as for images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framework.corpus import augment
+from framework.corpus.order import Draw, generator
+from framework.corpus.schema import IGNORE
+from framework.corpus.training_set import Prepared
+
+FOREGROUND = 0.5
+"""Share of the patches of labelled volumes that are put on a voxel of the foreground."""
+
+
+class Place(NamedTuple):
+    """The first slice, row and column of a patch; a negative slice lies before the volume begins."""
+
+    slice: int
+    row: int
+    column: int
+
+
+def patch_views(
+    samples: Sequence[Prepared], draws: Sequence[Draw], maps: Tensor, patch: Sequence[int], seed: int
+) -> tuple[Tensor, Tensor]:
+    """Patches `[B, C, D, H, W]` of standardised volumes, and masks `[B, D, H, W]`, int64.
+
+    All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly and masks by the
+    nearest pixel. Beyond the border comes the border's value; slices beyond the ends of a volume are ignored in the mask.
+    """
+    places = [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
+    cut = [_slices(sample, place.slice, patch[0]) for sample, place in zip(samples, places, strict=True)]
+    image = augment.relative_to(torch.stack([image for image, _ in cut]), torch.stack([sample.level for sample in samples]))
+    size = image.shape[-1]
+    grid = F.affine_grid(_at(maps, places, patch, size), [len(cut), 1, *patch[1:]], align_corners=False)
+    warped = F.grid_sample(image.flatten(1, 2), grid, "bilinear", "border", align_corners=False)
+    moved = F.grid_sample(torch.stack([mask for _, mask in cut]), grid, "nearest", "border", align_corners=False)
+    return warped.unflatten(1, image.shape[1:3]), moved.long()
+
+
+def _place(sample: Prepared, draw: Draw, patch: Sequence[int], seed: int) -> Place:
+    """Even over the volume, or, in half of the draws of a labelled volume, around a voxel of a class drawn evenly from its classes.
+
+    The patch stays within the slices; in depth it stays within the volume or, when it is the deeper one, around it.
+    """
+    rng = generator("patch", seed, draw.epoch, draw.id)
+    low, high = np.sort([np.zeros(3, int), np.subtract(sample.image.shape[1:], patch)], axis=0)
+    first = rng.integers(low, high + 1)
+    around = rng.random() < FOREGROUND
+    if around and sample.mask is not None and (classes := _foreground(sample.mask)):
+        voxels = np.argwhere(sample.mask == classes[rng.integers(len(classes))])
+        first = np.clip(voxels[rng.integers(len(voxels))] - np.array(patch) // 2, low, high)
+    return Place(*first.tolist())
+
+
+def _foreground(mask: np.ndarray) -> list[int]:
+    return [k for k in np.flatnonzero(np.bincount(mask.ravel())).tolist() if k not in (0, IGNORE)]
+
+
+def _slices(sample: Prepared, first: int, depth: int) -> tuple[Tensor, Tensor]:
+    """`depth` slices `[C, D, S, S]` and their masks `[D, S, S]`, float32; beyond the ends the last slice again, ignored."""
+    wanted = np.arange(first, first + depth)
+    inside = np.clip(wanted, 0, sample.image.shape[1] - 1)
+    mask = np.full((depth, *sample.image.shape[2:]), IGNORE, np.float32)
+    if sample.mask is not None:
+        mask[wanted == inside] = sample.mask[inside[wanted == inside]]
+    return torch.from_numpy(sample.image[:, inside]).float(), torch.from_numpy(mask)
+
+
+def _at(maps: Tensor, places: Sequence[Place], patch: Sequence[int], size: int) -> Tensor:
+    """In-plane maps from a patch's coordinates in -1..1 to those of whole slices `[B, 2, 3]`."""
+    shrunk = maps[:, :, :2] * torch.tensor([patch[2] / size, patch[1] / size])
+    centres = torch.tensor([[place.column + patch[2] / 2, place.row + patch[1] / 2] for place in places]) * 2 / size - 1
+    return torch.cat([shrunk, centres[:, :, None]], dim=2)
