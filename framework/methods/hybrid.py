@@ -7,15 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from framework.corpus.loader import Stream
-from framework.corpus.schema import IGNORE
+from framework.corpus.schema import IGNORE, WEAK_COMMANDS, WEAK_KINDS
 from framework.methods.losses import planar
 from framework.training.collective import differentiable_total
 
 STRONG = Stream("labelled", frozenset({"mask"}), hint="give the corpus masks, or raise corpus.budget.share")
 WEAK = Stream(
     "weak",
-    frozenset({"box", "polygon", "scribble", "noisy", "pseudo"}),
-    hint="name a layer of weak masks in corpus.layers (`scantseg corpus weaken` makes one), and leave corpus.budget.share under 1",
+    frozenset({*WEAK_KINDS, "pseudo"}),
+    hint=f"name a layer of weak masks in corpus.layers (make one with {WEAK_COMMANDS}), and leave corpus.budget.share under 1",
 )
 STREAMS = (STRONG, WEAK)
 
