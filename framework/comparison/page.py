@@ -21,14 +21,14 @@ def comparison_entry(artefact: Artefact) -> Entry:
     """A comparison's table, forest plot, curves, pictures and configurations, from its artefact alone."""
     found = artefact.store.read_json("table.json")
     recipes = list(found["curves"])
-    colours = {name: i % COLOURS for i, name in enumerate(recipes)}
+    styles = {name: {"colour": i % COLOURS, "dashed": i // COLOURS % 2 == 1} for i, name in enumerate(recipes)}
     return found | {
         "recipes": recipes,
-        "colours": colours,
+        "styles": styles,
         "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(found["classes"], start=1)],
         "best": max(found["rows"], key=lambda row: row["dice"]["mean"]["mean"]),
         "costs": costs(found),
-        "forest": forest_of(found, colours),
+        "forest": forest_of(found, styles),
         "chart": curves_of(found),
         "pictures": pictures_of(artefact.store),
         "configurations": {name: artefact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
@@ -46,11 +46,11 @@ def target_text(row: Entry) -> str | None:
     return None if row["target_seconds"] is None else time_to_target(row["target_seconds"])
 
 
-def forest_of(found: Entry, colours: dict[str, int]) -> Forest | None:
+def forest_of(found: Entry, styles: dict[str, Entry]) -> Forest | None:
     """The differences to the control; None when there is nothing but the control."""
     rows = [row for row in found["rows"] if row["difference"]]
     ends = [Interval(*(row["difference"][key] for key in ("mean", "low", "high"))) for row in rows]
-    names = [(row["recipe"], row["predictor"], colours[row["recipe"]]) for row in rows]
+    names = [(row["recipe"], row["predictor"], styles[row["recipe"]]["colour"]) for row in rows]
     return forest_plot([(*name, held) for name, held in zip(names, ends, strict=True)]) if rows else None
 
 

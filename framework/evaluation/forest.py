@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from framework.evaluation.charts import Scale, Tick, nice_ticks, tick_text
 from framework.evaluation.intervals import Interval
 
-WIDTH, LEFT, RIGHT = 760, 210, 200
+WIDTH, LEFT, RIGHT = 780, 230, 200
 """Pixels: the whole, the names, the numbers; the plot lies between the last two."""
 LINE, FOOT = 34, 46
 """Pixels: height of a line, and of the axis below."""
