@@ -21,7 +21,10 @@ SIZE = 32
 
 
 def build_volumes(folder: Path, patients: int = 12) -> str:
-    """A packed corpus with a layer of boxes: two volumes a patient, 3 to 8 slices of 32 pixels; the last two patients are for validation."""
+    """A packed corpus with a layer of boxes: two volumes a patient of 3 to 8 slices of 32 pixels.
+
+    The last two patients are for validation.
+    """
     rows = [row for i in range(patients) for row in _patient(i, "val" if i >= patients - 2 else "train")]
     source = Source("volumes", "volumes-1", len(rows), CLASSES, "ids", [], 1, lambda start: rows[start:])
     pack(source, Store.at(folder))
