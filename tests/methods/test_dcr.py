@@ -1,0 +1,177 @@
+"""The invariants of methods.md 5.10, the reductions to CPS and naive mixing, and wrong masks that must sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from framework.corpus.loader import StreamBatch
+from framework.corpus.schema import IGNORE
+from framework.methods import dcr as dcr_module
+from framework.methods.contract import Setting
+from framework.methods.cps import CPS, CPSConfig
+from framework.methods.dcr import DCR, DCRConfig
+from framework.methods.dii import IndicatorConfig, Indicators
+from framework.methods.hybrid import image_entropy, partial_entropy
+from framework.methods.influence import SCOPES
+from framework.methods.mixing import Mixing, MixingConfig
+from framework.networks.build import build_network
+from framework.networks.unet import UNetConfig
+from tests.contract.support import tiny_run, trained
+from tests.contract.volumes import build_volumes
+
+K = 3
+
+
+def setting() -> Setting:
+    def network(member: int) -> nn.Module:
+        torch.manual_seed(member)
+        return nn.Conv2d(1, K, 3, padding=1)
+
+    return Setting(K, 100, 0, network)
+
+
+def stream(*ids: str, claims: bool = True) -> StreamBatch:
+    torch.manual_seed(sum(map(ord, "".join(ids))))
+    mask = torch.randint(0, K, (len(ids), 8, 8))
+    return StreamBatch(list(ids), torch.randn(len(ids), 1, 8, 8), (), mask if claims else torch.full_like(mask, IGNORE))
+
+
+def loss_of(method: nn.Module, batch: dict[str, StreamBatch]) -> Tensor:
+    (update,) = method.train_step(batch, 0)  # type: ignore[operator]
+    return update.loss
+
+
+def unet(classes: int = K) -> nn.Module:
+    return build_network(UNetConfig(widths=[4, 8]), 1, classes, 0, 0).double().eval()
+
+
+@pytest.mark.parametrize("scope", list(SCOPES))
+def test_influences_are_inner_products_with_each_images_own_gradient(scope: str) -> None:
+    torch.manual_seed(0)
+    network, image, mask = unet(), torch.randn(4, 1, 17, 19).double(), torch.randint(0, K, (4, 17, 19))
+    mask[0, :5] = mask[1] = IGNORE
+    direction = torch.randn(SCOPES[scope].size(network)).double()
+    found = SCOPES[scope].influence(network, image, mask, direction)
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    parameters = list(network.parameters()) if scope == "all" else [layers[-1].weight]
+    for i in range(4):
+        loss = image_entropy(network(image[i : i + 1]), mask[i : i + 1]).sum()
+        gradient = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        assert found[i] == pytest.approx(float(torch.cat([g.flatten() for g in gradient]) @ direction), abs=1e-12)
+    assert found[1] == 0
+
+
+@pytest.mark.parametrize("scope", list(SCOPES))
+def test_the_strong_gradient_is_autograds(scope: str) -> None:
+    torch.manual_seed(0)
+    network, image, mask = unet(), torch.randn(3, 1, 16, 16).double(), torch.randint(0, K, (3, 16, 16))
+    parts = [SCOPES[scope].gradient(network, image[i : i + 1], mask[i : i + 1]) for i in range(3)]
+    assert torch.allclose(SCOPES[scope].gradient(network, image, mask), torch.stack(parts).sum(0))
+
+
+def indicators(network: nn.Module, ids: list[str], **changes: object) -> Indicators:
+    found = Indicators(IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100)  # type: ignore[arg-type]
+    found.prepare(ids, network)
+    return found.double()
+
+
+def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> None:
+    torch.manual_seed(0)
+    network, image = unet(classes=2), torch.randn(1, 1, 16, 16).double()
+    mask = (image[:, 0] > 0).long()
+    found = indicators(network, ["right", "wrong", "silent"])
+    masks = torch.cat([mask, 1 - mask, torch.full_like(mask, IGNORE)])
+
+    def read(name: str) -> Iterator[StreamBatch]:
+        if name == "labelled":
+            yield StreamBatch(["s"], image, (), mask)
+        else:
+            yield StreamBatch(["right", "wrong", "silent"], image.expand(3, -1, -1, -1), (), masks)
+
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = torch.random.get_rng_state()
+    found.update(0, network.train(), read)
+    assert found.of(["right"]) > 0.5 > found.of(["wrong"]) and found.of(["silent"]) == 0.5
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert network.training and torch.equal(torch.random.get_rng_state(), state)
+    for step in range(1, 40):
+        found.update(step, network, read)
+    assert found.of(["right"]) == 1 and found.of(["wrong"]) == 0 and not found.value.requires_grad
+
+
+def test_updates_come_at_their_start_and_interval_only() -> None:
+    """The paper's printed algorithm lost the "not" in front of its interval, and public code skips one worker (7.3)."""
+    network = unet()
+    found = indicators(network, ["w"])
+    found.config = IndicatorConfig(start=4, interval=3)
+    seen = []
+    for step in range(12):
+        before = float(found.updates)
+        found.update(step, network, lambda name: iter([_double(stream("w"))]))
+        if found.updates > before:
+            seen.append(step + 1)
+    assert seen == [4, 7, 10]
+
+
+def _double(part: StreamBatch) -> StreamBatch:
+    return StreamBatch(part.ids, part.image.double(), (), part.mask)
+
+
+def test_without_weak_masks_and_mixing_dcr_is_cps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dcr_module, "boxes", lambda ids, shape, *rest: torch.ones(len(ids), *shape, dtype=torch.bool))
+    strong, weak = stream("a", "b"), stream("c", "d", claims=False)
+    dcr = DCR(DCRConfig(name="dcr", weight=0.5), setting())
+    cps = CPS(CPSConfig(name="cps", weight=0.5, ramp=0.0), setting())
+    assert torch.allclose(loss_of(dcr, {"labelled": strong, "weak": weak}), loss_of(cps, {"labelled": strong, "unlabelled": weak}))
+
+
+def test_without_co_regularisation_one_network_of_dcr_is_naive_mixing_and_no_trust_is_strong_only() -> None:
+    batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
+    dcr = DCR(DCRConfig(name="dcr", weight=0.0, indicators=IndicatorConfig()), setting())
+    dcr.prepare({"weak": ["c", "d"]})
+    dcr.networks["pair"].second.load_state_dict(dcr.first.state_dict())  # type: ignore[union-attr]
+    mixing = Mixing(MixingConfig(name="mixing"), setting())
+    assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(mixing, batch))
+    assert dcr.indicators is not None
+    dcr.indicators.value.zero_()
+    without = Mixing(MixingConfig(name="mixing", weight=0.0), setting())
+    assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(without, batch))
+
+
+def test_partial_entropy_counts_claimed_pixels_only() -> None:
+    torch.manual_seed(0)
+    logits, mask = torch.randn(2, K, 4, 4), torch.full((2, 4, 4), IGNORE)
+    mask[0, 0, 0], mask[1, 1, 1] = 1, 2
+    expected = -(logits.log_softmax(1)[0, 1, 0, 0] + logits.log_softmax(1)[1, 2, 1, 1]) / 2
+    assert torch.allclose(partial_entropy(logits, mask), expected)
+    assert partial_entropy(logits, torch.full_like(mask, IGNORE)) == 0
+
+
+def test_ten_swapped_masks_are_among_the_least_trusted(tmp_path: Path, write_layer) -> None:  # type: ignore[no-untyped-def]
+    from framework.corpus.reader import Corpus
+
+    url = build_volumes(tmp_path / "corpus", patients=20)
+    corpus = Corpus.open(url)
+    names = corpus.ids("train")
+    masks = {name: corpus.read(name).mask for name in names}
+    planted = sorted(names)[:: len(names) // 10][:10]
+    swapped = dict(zip(planted, [masks[name] for name in planted[1:] + planted[:1]], strict=True))
+    layer = write_layer(tmp_path / "layer", url, {**masks, **swapped}, "noisy")
+    changes = {
+        "corpus": {"layers": [layer], "size": 32, "budget": {"share": 0.2}},
+        "network": {"widths": [8, 16]},
+        "method": {"indicators": {"start": 40, "interval": 20}},
+        "train": {"steps": 160, "batch": 8},
+    }
+    method = trained(tiny_run(url, "dcr-dii", tmp_path, changes)).method
+    table = method.tables()["indicators"]
+    weight = dict(zip(table["id"], table["weight"], strict=True))
+    weak = [name for name in planted if name in weight]
+    lowest = sorted(weight, key=weight.__getitem__)[: len(weak)]
+    assert len(weak) >= 6
+    assert len(set(weak) & set(lowest)) >= 0.8 * len(weak), sorted(weight.values())

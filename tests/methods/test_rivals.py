@@ -1,0 +1,147 @@
+"""Mean Teacher, UA-MT, FixMatch and UniMatch: what they share, and the traps of public code (methods.md 7.3)."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from framework.corpus.loader import StreamBatch
+from framework.corpus.schema import IGNORE
+from framework.methods.contract import Setting
+from framework.methods.fixmatch import FixMatch, FixMatchConfig
+from framework.methods.losses import soft_dice_loss
+from framework.methods.noise import boxes, noisy, paste
+from framework.methods.teacher import Teacher
+from framework.methods.ua_mt import UAMT, UAMTConfig, entropy_cut
+from framework.methods.unimatch import Perturbed
+from framework.methods.weak_to_strong import Mixed, Target, target
+from framework.networks.build import build_network
+from framework.networks.unet import UNetConfig
+
+K, IDS = 3, ["a", "b", "c"]
+
+
+def setting() -> Setting:
+    return Setting(K, 100, 0, lambda member: build_network(UNetConfig(widths=[4, 8]), 1, K, 0, member))
+
+
+def stream(ids: list[str], views: int = 0, label: int | None = None) -> StreamBatch:
+    generator = torch.Generator().manual_seed(len(ids[0]))
+    images = [torch.randn(len(ids), 1, 16, 16, generator=generator) for _ in range(views + 1)]
+    mask = torch.randint(0, K, (len(ids), 16, 16), generator=generator)
+    return StreamBatch(ids, images[0], tuple(images[1:]), mask if label is None else torch.full_like(mask, label))
+
+
+def test_a_teacher_averages_statistics_too_and_changes_only_by_following() -> None:
+    student = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    teacher = Teacher(_Tuple(student), 0.5).train()
+    assert not any(p.requires_grad for p in teacher.parameters())
+    student(torch.randn(4, 1, 8, 8) + 3)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    teacher(torch.randn(4, 1, 8, 8))
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    teacher.follow(_Tuple(student), 7)
+    expected = (before["network.inner.1.running_mean"] + student[1].running_mean) / 2
+    assert torch.allclose(teacher.state_dict()["network.inner.1.running_mean"], expected)
+
+
+def test_the_first_teacher_is_the_student_and_dropout_stays_on_only_in_training() -> None:
+    student = _Tuple(nn.Sequential(nn.Conv2d(1, 2, 1), nn.Dropout(0.5)))
+    teacher = Teacher(student, 0.99)
+    with torch.no_grad():
+        student.inner[0].weight.add_(1)
+    teacher.follow(student, 0)
+    assert torch.equal(teacher.network.inner[0].weight, student.inner[0].weight)  # type: ignore[union-attr]
+    image = torch.randn(1, 1, 8, 8)
+    assert not torch.equal(teacher.train()(image), teacher(image))
+    assert torch.equal(teacher.eval()(image), teacher(image))
+
+
+def test_noise_of_an_image_depends_on_its_name_and_is_cut() -> None:
+    image = torch.zeros(3, 1, 8, 8)
+    together, alone = noisy(image, IDS, 0.1, 0, 5), noisy(image[:1], ["b"], 0.1, 0, 5)
+    assert torch.equal(together[1], alone[0])
+    assert not torch.equal(together, noisy(image, IDS, 0.1, 0, 6))
+    assert together.abs().max() <= 0.2 and together.std() > 0.05
+
+
+@given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 4), st.integers(0, 99))
+def test_boxes_lie_inside_and_together_cover_about_their_share(height: int, width: int, count: int, seed: int) -> None:
+    box = boxes(["a"], (height, width), (0.25, 0.5), count, 1.0, seed)[0]
+    assert box.shape == (height, width)
+    assert 0 < box.float().mean() <= 0.5 + (height + width) * count / (height * width)  # each side rounds to whole pixels
+
+
+def test_boxes_of_no_probability_are_empty_and_pasting_follows_them() -> None:
+    assert not boxes(IDS, (8, 8), (0.1, 0.4), 1, 0.0, 0).any()
+    box = boxes(IDS, (8, 8), (0.1, 0.4), 1, 1.0, 0)
+    mixed = paste(torch.zeros(3, 2, 8, 8), torch.ones(3, 2, 8, 8), box)
+    assert torch.equal(mixed, box[:, None].expand(3, 2, 8, 8).float())
+
+
+def test_a_mixed_view_takes_label_and_confidence_from_the_same_image_as_its_pixel() -> None:
+    box = boxes(IDS, (8, 8), (0.1, 0.4), 1, 1.0, 0)
+    own, partner = Target(torch.zeros_like(box).long(), torch.zeros(box.shape)), Target(box * 0 + 2, torch.ones(box.shape))
+    found = Mixed(torch.zeros(3, 1, 8, 8), box).target(own, partner)
+    assert torch.equal(found.label, 2 * box) and torch.equal(found.confidence, box.float())
+
+
+def test_unsure_pixels_teach_nothing_and_not_the_background() -> None:
+    """SSL4MIS multiplies them by 0 before the argmax, which relabels them as background."""
+    method = FixMatch(FixMatchConfig(name="fixmatch", threshold=1.0), setting())
+    batch = {"labelled": stream(IDS), "unlabelled": stream(["dd", "ee"], 1, IGNORE), "partner": stream(["fff", "ggg"], 1, IGNORE)}
+    (update,) = method.train_step(batch, 0)
+    assert update.metrics["loss_unsupervised"] == 0 and update.metrics["kept"] == 0
+
+
+def test_pixels_that_are_left_out_do_not_change_soft_dice() -> None:
+    torch.manual_seed(0)
+    logits, mask = torch.randn(2, K, 8, 8), torch.randint(0, K, (2, 8, 8))
+    mask[:, :4] = IGNORE
+    other = logits.clone()
+    other[:, :, :4] += 5 * torch.randn(2, K, 4, 8)
+    assert torch.equal(soft_dice_loss(logits, mask), soft_dice_loss(other, mask))
+    sure = 50 * torch.nn.functional.one_hot(mask[:, 4:], K).movedim(-1, 1).float()
+    assert soft_dice_loss(sure, mask[:, 4:]) < 1e-3
+
+
+def test_the_entropy_cut_rises_from_three_quarters_to_all_of_ln_2() -> None:
+    assert entropy_cut(0, 100) == pytest.approx((0.75 + 0.25 * math.exp(-5)) * math.log(2))
+    assert entropy_cut(100, 100) == pytest.approx(math.log(2))
+
+
+def test_entropy_is_that_of_the_mean_of_the_passes() -> None:
+    method = UAMT(UAMTConfig(name="ua_mt", passes=1, noise=0.0), setting())
+    unlabelled = stream(["dd", "ee"])
+    p = method.teacher(unlabelled.image)
+    assert torch.allclose(method.entropy(unlabelled, 0), -(p * p.log()).sum(1), atol=1e-5)
+
+
+def test_perturbed_features_leave_the_weak_view_alone_and_are_drawn_by_image() -> None:
+    network = Perturbed(setting().network(0), 0.5).eval()
+    image, seeds = torch.randn(4, 1, 16, 16), torch.tensor([3, 4])
+    weak, perturbed, strong = network(image, image[:1], seeds)
+    (plain,) = network(image)
+    assert torch.allclose(weak, plain, atol=1e-5) and torch.allclose(strong, plain[:1], atol=1e-5)
+    assert perturbed.shape == (2, K, 16, 16) and not torch.allclose(perturbed, plain[2:], atol=1e-3)
+    alone = network(image[[0, 3]], image[:1], seeds[1:])[1]
+    assert torch.allclose(alone[0], perturbed[1], atol=1e-5)
+
+
+def test_a_target_has_no_graph() -> None:
+    found = target(torch.randn(1, K, 4, 4, requires_grad=True))
+    assert not found.confidence.requires_grad and (found.confidence >= 1 / K).all()
+
+
+class _Tuple(nn.Module):
+    def __init__(self, inner: nn.Sequential) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (self.inner(image),)
