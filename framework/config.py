@@ -79,6 +79,10 @@ class RunConfig(BaseModel):
             raise ValueError(f"network '{self.network.name}' takes images, corpus.patch makes volumes; set network.name to monai")
         if self.network.name == "monai" and not self.corpus.patch:
             raise ValueError("network 'monai' takes volumes; set corpus.patch to slices, rows and columns, such as [8, 96, 96]")
+        if self.corpus.patch and self.method.name == "unimatch":
+            raise ValueError(
+                "method 'unimatch' perturbs features, which MONAI's networks do not hand out; use fixmatch for volumes"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:

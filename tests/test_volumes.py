@@ -88,6 +88,7 @@ def test_pseudo_labelling_refuses_a_model_of_volumes(model: Store, corpus: str) 
     ("changes", "message"),
     [
         ({"network": {"name": "unet"}}, "network 'unet' takes images, corpus.patch makes volumes; set network.name to monai"),
+        ({"method": {"name": "unimatch"}}, "method 'unimatch' perturbs features, .* use fixmatch for volumes"),
         ({"corpus": {"patch": None}}, "network 'monai' takes volumes; set corpus.patch"),
         (
             {"corpus": {"patch": [4, 64, 24]}},
