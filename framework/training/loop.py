@@ -95,7 +95,7 @@ class Trainer:
             norm = self.strategy.step(update.group, lr)
             require_finite(norm, batch, self.step)
             metrics |= {"loss": update.loss.detach(), "gradient_norm": norm.detach(), **update.metrics}
-        self.method.after_step(self.step, self._read)
+        self.method.after_step(self.step, self.read)
         if self.ema is not None:
             self.ema.update(self.step)
         return metrics
@@ -119,7 +119,7 @@ class Trainer:
         with self.ema.swapped_in():
             return {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
 
-    def _read(self, stream: str) -> Iterator[StreamBatch]:
+    def read(self, stream: str) -> Iterator[StreamBatch]:
         """This rank's share of a stream's images as they are, on the run's device."""
         return (part.to(self.device, parameter_type(self.run.train.precision)) for part in self.loader.plain(stream))
 

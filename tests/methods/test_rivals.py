@@ -51,12 +51,12 @@ def test_a_teacher_averages_statistics_too_and_changes_only_by_following() -> No
 
 
 def test_the_first_teacher_is_the_student_and_dropout_stays_on_only_in_training() -> None:
-    student = _Tuple(nn.Sequential(nn.Conv2d(1, 2, 1), nn.Dropout(0.5)))
+    layer = nn.Conv2d(1, 2, 1)
+    student = _Tuple(nn.Sequential(layer, nn.Dropout(0.5)))
     teacher = Teacher(student, 0.99)
-    with torch.no_grad():
-        student.inner[0].weight.add_(1)
+    nn.init.ones_(layer.weight)
     teacher.follow(student, 0)
-    assert torch.equal(teacher.network.inner[0].weight, student.inner[0].weight)  # type: ignore[union-attr]
+    assert torch.equal(teacher.network.inner[0].weight, layer.weight)  # type: ignore[union-attr]
     image = torch.randn(1, 1, 8, 8)
     assert not torch.equal(teacher.train()(image), teacher(image))
     assert torch.equal(teacher.eval()(image), teacher(image))
