@@ -14,6 +14,7 @@ import framework
 from framework.comparison.page import comparison_entry
 from framework.evaluation.charts import SMALL, Series, coloured, line_chart
 from framework.evaluation.forest import signed
+from framework.evaluation.indicators import indicator_entry
 from framework.evaluation.intervals import METHOD
 from framework.evaluation.lineage import lineage_picture
 from framework.evaluation.pictures import colour_of, data_address
@@ -59,6 +60,7 @@ def render(artefacts: Sequence[Artefact], title: str) -> str:
         results=results,
         overview=[row for result in results for row in overview_rows(result)],
         pseudo=[entry for artefact in [*layers, *evaluations] for entry in pseudo_entries(artefact)],
+        indicators=[entry for model in models if (entry := indicator_entry(model, logs[model.key]))],
         marginals=[marginal_entry(model, logs[model.key]) for model in models if statistics_of(logs[model.key])],
         method=METHOD,
         version=framework.__version__,

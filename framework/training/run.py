@@ -17,6 +17,7 @@ from framework.storage import Store
 from framework.training.collective import rank
 from framework.training.loop import Listener, Trainer, fit
 from framework.training.memory import keep_freed_memory, peak_memory_mb
+from framework.training.tables import write_tables
 
 
 def model_store(run: RunConfig) -> Store:
@@ -80,18 +81,8 @@ def _write_model(trainer: Trainer, seconds: float) -> None:
     store.write_json("model.json", {"classes": info.classes, "channels": info.channels, "corpus": info.name})
     labelled = sorted(name for name in trainer.data.train if trainer.data.kinds[name] == "mask")
     store.write_json("labelled.json", labelled)
-    for name, columns in trainer.method.tables().items():
-        _write_table(trainer, store / name, columns)
+    write_tables(trainer, recipe(trainer.run))
     finish(store, recipe(trainer.run), _counts(trainer, labelled), seconds)
-
-
-def _write_table(trainer: Trainer, store: Store, columns: dict[str, list]) -> None:
-    """What a method found about single images, as a layer of the corpus without masks."""
-    import pyarrow as pa
-
-    store.write_table("rows-00000.parquet", pa.table(columns))
-    made = recipe(trainer.run)
-    finish(store, Recipe("layer", made.inputs, {**made.settings, "table": store.name}), {"rows": len(columns["id"])}, 0.0)
 
 
 def _counts(trainer: Trainer, labelled: list[str]) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""What a method found about single images, written beside its model: a table, and pictures of the least trusted ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from framework.corpus.training_set import Prepared
+from framework.pipeline.artefact import Recipe, finish
+
+if TYPE_CHECKING:
+    from framework.training.loop import Trainer
+
+SHOWN = 6
+"""Pictures of the images with the smallest weights."""
+
+
+def write_tables(trainer: Trainer, model: Recipe) -> None:
+    """Each table of the method as a layer without masks, `id` and `weight`, in a folder of the model's."""
+    import pyarrow as pa
+
+    for name, columns in trainer.method.tables().items():
+        store = trainer.store / name
+        store.write_table("rows-00000.parquet", pa.table(columns))
+        weights = dict(zip(columns["id"], columns["weight"], strict=True))
+        listed = []
+        for place, image in enumerate(sorted(weights, key=weights.__getitem__)[:SHOWN]):
+            store.write_bytes(f"least-{place}.png", _picture(trainer.data.get(image)))
+            listed.append({"case": image, "weight": weights[image], "file": f"least-{place}.png"})
+        store.write_json("pictures.json", listed)
+        finish(store, Recipe("layer", model.inputs, {**model.settings, "table": name}), {"rows": len(weights)}, 0.0)
+
+
+def _picture(sample: Prepared) -> bytes:
+    """The image and its weak mask at training size; of a volume the slice with most foreground."""
+    from framework.evaluation.pictures import panels
+
+    assert sample.mask is not None, "only images with a weak mask have a weight"
+    image, mask = sample.image, sample.mask
+    if mask.ndim == 3:
+        fullest = int(((mask > 0) & (mask < 255)).sum((1, 2)).argmax())
+        image, mask = image[:, fullest], mask[fullest]
+    return panels(np.moveaxis(image, 0, -1).astype(np.uint8 if image.dtype == np.uint8 else np.uint16), mask)
