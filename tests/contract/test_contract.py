@@ -91,8 +91,17 @@ def test_same_seed_same_losses_other_seed_others(method: str, tiny_corpus: str, 
     assert losses(runs[0]) == losses(runs[1]) != losses(runs[2])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])
-@pytest.mark.parametrize(("size", "label"), [((32, 32), 0), ((32, 32), 255), ((32, 32), 2), ((33, 47), None)])
+@pytest.mark.parametrize(
+    ("precision", "size", "label"),
+    [
+        ("bf16", (32, 32), 0),
+        ("bf16", (32, 32), 255),
+        ("bf16", (32, 32), 2),
+        ("bf16", (33, 47), None),
+        ("fp32", (32, 32), 255),
+        ("fp64", (33, 47), None),
+    ],
+)
 def test_finite_on_empty_ignored_single_class_and_odd_images(
     method: str, precision: str, size: tuple[int, int], label: int | None, tiny_corpus: str, tmp_path: Path
 ) -> None:
