@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from framework.training.loop import TrainingError, require_finite
-from tests.contract.support import CASES, LONG, tiny_run, trained
+from tests.contract.support import CASES, long, tiny_run, trained
 
 
 def main(folder: Path, corpus: str) -> None:
@@ -21,7 +21,7 @@ def main(folder: Path, corpus: str) -> None:
         trainer = trained(tiny_run(corpus, method, folder / "two"))
         state = dict(trainer.method.state_dict())
         torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)
-        trained(tiny_run(corpus, method, folder / "two-long", LONG))
+        trained(tiny_run(corpus, method, folder / "two-long", long(method)))
     (folder / f"finite-{dist.get_rank()}").write_text(_non_finite_ids())
     # Out without the interpreter's teardown: beside gloo's threads it aborts now and then, when all collectives are long done.
     sys.stderr.flush()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.support import CASES, LONG, losses, tiny_run, trained
+from tests.contract.support import CASES, long, losses, tiny_run, trained
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +38,11 @@ def test_two_ranks_have_the_losses_of_one(method: str, folder: Path, tiny_corpus
 
 
 @pytest.mark.parametrize("method", CASES)
-def test_two_ranks_equal_one_for_fifty_steps_in_double(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
-    one = tiny_run(tiny_corpus, method, tmp_path, LONG)
+def test_two_ranks_equal_one_for_many_steps_in_double(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
+    one = tiny_run(tiny_corpus, method, tmp_path, long(method))
     trained(one)
-    two = losses(tiny_run(tiny_corpus, method, folder / "two-long", LONG))
-    assert len(two) == 50
+    two = losses(tiny_run(tiny_corpus, method, folder / "two-long", long(method)))
+    assert len(two) == long(method)["train"]["steps"]
     assert losses(one) == pytest.approx(two, rel=1e-9)
 
 
