@@ -24,4 +24,4 @@ bench: $(READY)
 	$(BIN)/python -m tests.bench.overhead
 
 clean:
-	rm -rf $(VENV) runs corpora
+	rm -rf $(VENV) runs corpora comparisons
