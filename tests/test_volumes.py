@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from framework.comparison.pictures import write_pictures
+from framework.comparison.table import Member
 from framework.config import RunConfig
 from framework.corpus.reader import Corpus
 from framework.errors import ConfigError
 from framework.evaluation.evaluate import evaluate
+from framework.evaluation.pictures import panels
 from framework.inference.predictor import Predictor
 from framework.inference.pseudolabel import pseudo_label
 from framework.inference.settings import PseudoLabelConfig
@@ -21,7 +24,7 @@ from framework.training.loop import Trainer
 from framework.training.precision import safe_precision
 from framework.training.run import train
 from framework.training.validation import Validator
-from tests.contract.support import tiny_run
+from tests.contract.support import CASES, METHODS, losses, tiny_run, trained
 from tests.contract.volumes import build_volumes
 
 CHANGES = {"train": {"steps": 60, "validate_every": 60}, "optimiser": {"lr": 0.01}, "network": {"widths": [8, 16]}}
@@ -55,6 +58,26 @@ def test_slices_are_predicted_in_their_volume(model: Store, corpus: str) -> None
     assert [mask.shape for mask in whole] == [(32, 32)] * len(images)
     (alone,) = predictor.segment(images[:1]).values()
     assert not np.array_equal(whole[0], alone[0])
+
+
+def test_a_comparison_shows_a_slice_as_it_is_predicted_in_its_volume(model: Store, corpus: str, tmp_path: Path) -> None:
+    evaluate(model, f"{corpus}-3d", Store.at(tmp_path / "val"), "val")
+    folder = Store.at(tmp_path / "comparison")
+    write_pictures(folder, [Member("3d", 0, model, Store.at(tmp_path / "val"))], "3d", f"{corpus}-3d")
+    opened, predictor = Corpus.open(f"{corpus}-3d"), Predictor(model)
+    for shown in folder.read_json("pictures.json")["cases"]:
+        names = opened.volumes("val")[shown["case"]]
+        (masks,) = predictor.segment([opened.image(name) for name in names]).values()
+        sample = opened.read(shown["image"])
+        assert sample.mask is not None
+        expected = panels(sample.image, sample.mask, masks[names.index(shown["image"])])
+        assert folder.read_bytes(shown["file"]) == expected
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if f"{method}-3d" not in CASES and method != "unimatch"])
+def test_methods_outside_the_contract_suite_take_steps_on_volumes(method: str, corpus: str, tmp_path: Path) -> None:
+    found = losses(trained(tiny_run(corpus, f"{method}-3d", tmp_path, {"train": {"steps": 5}})).run)
+    assert len(found) == 5 and np.isfinite(found).all()
 
 
 def test_validation_while_training_is_the_dice_of_whole_volumes(corpus: str, tmp_path: Path) -> None:

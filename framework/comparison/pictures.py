@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from framework.comparison.table import Member
 from framework.corpus.reader import Corpus, Sample
+from framework.evaluation.evaluate import predicted_mask
 from framework.evaluation.pictures import panels
 from framework.inference.predictor import Predictor
 from framework.storage import Store
@@ -26,12 +27,13 @@ def write_pictures(folder: Store, members: Sequence[Member], control: str, corpu
     chosen = choose(dice[control])
     corpus = Corpus.open(corpus_url)
     shown = {rank: fullest(corpus, case) for rank, case in chosen.items()}
-    images = [sample.image for sample in shown.values()]
-    predicted = [next(iter(Predictor(member.model).segment(images).values())) for member in firsts]
+    predictors = [Predictor(member.model) for member in firsts]
     listed = []
-    for i, (rank, sample) in enumerate(shown.items()):
+    for rank, sample in shown.items():
         assert sample.mask is not None
-        folder.write_bytes(f"{rank}.png", panels(sample.image, sample.mask, *(masks[i] for masks in predicted)))
+        folder.write_bytes(
+            f"{rank}.png", panels(sample.image, sample.mask, *(predicted_mask(corpus, p, sample) for p in predictors))
+        )
         case = chosen[rank]
         scores = {name: held[case] for name, held in dice.items()}
         listed.append({"rank": rank, "case": case, "image": sample.id, "file": f"{rank}.png", "dice": scores})

@@ -78,9 +78,9 @@ def relative_to(images: Tensor, level: Tensor) -> Tensor:
     return (images - level[:, 0]) / level[:, 1].clamp_min(1e-6)
 
 
-def pad_masks(masks: Sequence[np.ndarray | None], size: int) -> Tensor:
-    """Stack masks `[B, H, W]`; a missing one is ignored everywhere."""
-    blank = np.full((size, size), IGNORE, np.uint8)
+def pad_masks(masks: Sequence[np.ndarray | None], shape: Sequence[int]) -> Tensor:
+    """Stack masks of a shape, `[B, H, W]` or `[B, D, H, W]` uint8; a missing one is ignored everywhere."""
+    blank = np.full(shape, IGNORE, np.uint8)
     return torch.from_numpy(np.stack([blank if mask is None else mask for mask in masks]))
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from framework.corpus import augment
 from framework.corpus.order import Draw, Order, shard
 from framework.corpus.patches import patch_views
-from framework.corpus.schema import IGNORE
 from framework.corpus.training_set import Prepared, TrainingSet, require
 from framework.networks.layout import layout
 
@@ -99,7 +98,7 @@ class Loader:
         batch = 1 if self.data.config.patch else 32
         for start in range(0, len(mine), batch):
             names = list(mine[start : start + batch])
-            image, mask = _stacked([self.data.get(name) for name in names])
+            image, mask = stacked([self.data.get(name) for name in names])
             yield StreamBatch(names, image, (), mask.long())
 
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
@@ -140,17 +139,19 @@ class Loader:
         config, maps = self.data.config, augment.geometry(draws, self.views, self.seed)
         if config.patch:
             return patch_views(samples, draws, maps, config.patch, self.seed)
-        image, mask = augment.weak_view(*_stacked(samples), maps)
-        assert mask is not None
-        return image, mask
+        image, mask = stacked(samples)
+        if all(sample.mask is None for sample in samples):  # nothing to move along
+            return augment.weak_view(image, None, maps)[0], mask.long()
+        image, moved = augment.weak_view(image, mask, maps)
+        assert moved is not None
+        return image, moved
 
 
-def _stacked(samples: list[Prepared]) -> tuple[Tensor, Tensor]:
+def stacked(samples: list[Prepared]) -> tuple[Tensor, Tensor]:
     """Standardised images or volumes of one size, and their masks, uint8; a missing one is ignored everywhere."""
-    raw = torch.stack([torch.from_numpy(sample.image.copy()) for sample in samples]).float()
-    masks = [np.full(s.image.shape[1:], IGNORE, np.uint8) if s.mask is None else s.mask for s in samples]
+    raw = torch.from_numpy(np.stack([sample.image for sample in samples])).float()
     image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
-    return image, torch.from_numpy(np.stack(masks))
+    return image, augment.pad_masks([sample.mask for sample in samples], raw.shape[2:])
 
 
 def _put(ready: queue.Queue[Batch | BaseException], item: Batch | BaseException, ended: threading.Event) -> None:

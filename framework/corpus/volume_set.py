@@ -39,4 +39,4 @@ class VolumeSet(TrainingSet):
         image = np.stack([s.image for s in slices], axis=1)
         level = levels(torch.from_numpy(image)[None].float())[0]
         labelled = any(mask is not None for mask in masks)
-        return Prepared(image, pad_masks(masks, self.config.size).numpy() if labelled else None, level)
+        return Prepared(image, pad_masks(masks, image.shape[2:]).numpy() if labelled else None, level)

@@ -142,14 +142,14 @@ def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: lis
     for rank, entries in chosen.items():
         for i, (dice, case, name) in enumerate(entries):
             file, sample = f"{rank}-{i}.png", corpus.read(name)
-            predicted = _predicted(corpus, predictor, sample)
+            predicted = predicted_mask(corpus, predictor, sample)
             assert sample.mask is not None
             out.write_bytes(file, panels(sample.image, sample.mask, predicted))
             listed.append({"case": case, "rank": rank, "dice": dice, "file": file})
     out.write_json("pictures.json", listed)
 
 
-def _predicted(corpus: Corpus, predictor: Predictor, sample: Sample) -> np.ndarray:
+def predicted_mask(corpus: Corpus, predictor: Predictor, sample: Sample) -> np.ndarray:
     """The first predictor's mask of one image, with its whole volume where the model takes volumes."""
     names, images = [sample.id], [sample.image]
     if predictor.run.corpus.patch:

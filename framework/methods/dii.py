@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from framework.corpus.schema import IGNORE
 from framework.methods.contract import Read
 from framework.methods.influence import SCOPES
 from framework.training.collective import total
@@ -91,7 +92,7 @@ class Indicators(nn.Module):
         for part in read("weak"):
             places = [self.places[name] for name in part.ids]
             found[0, places] = self.scope.influence(network, part.image, part.mask, self.gradient)
-            found[1, places] = (part.mask < 255).flatten(1).any(1).to(found.dtype)
+            found[1, places] = (part.mask != IGNORE).flatten(1).any(1).to(found.dtype)
         influence, seen = total(found)
         return influence, seen > 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
 from torch import Tensor
 
 from framework.corpus.loader import Batch, Stream
@@ -16,20 +16,13 @@ from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import pixel_entropy, planar, supervised_loss
 from framework.methods.pair import mixed_images
 from framework.methods.supervised import Single
-from framework.methods.weak_to_strong import mixed_views, partner_target, streams, target
+from framework.methods.weak_to_strong import WeakToStrongConfig, mixed_views, partner_target, streams, target
 
 
-class FixMatchConfig(BaseModel):
+class FixMatchConfig(WeakToStrongConfig):
     """One strong view with CutMix."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Literal["fixmatch"]
-    weight: float = Field(default=1.0, ge=0)
-    """Of the unsupervised loss."""
-    threshold: float = Field(default=0.95, ge=0, le=1)
-    """A pixel of the weak view teaches from this confidence on."""
-    cutmix: float = Field(default=0.5, ge=0, le=1)
-    """Probability of a CutMix box."""
 
 
 class FixMatch(Method):
@@ -51,12 +44,14 @@ class FixMatch(Method):
         taught = mixed.target(target(weak[len(mask) :]), partner)
         keep = taught.confidence >= self.config.threshold
         unsupervised = pixel_entropy(strong, taught.label, keep)
+        weight = self.config.weight_at(step, self.setting.steps)
         metrics = {
             "loss_supervised": supervised.detach(),
             "loss_unsupervised": unsupervised.detach(),
+            "weight": torch.tensor(weight),
             "kept": keep.float().mean(),
         }
-        yield Update("network", supervised + self.config.weight * unsupervised, metrics)
+        yield Update("network", supervised + weight * unsupervised, metrics)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         (logits,) = self.networks["network"](image)

@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch, Stream, StreamBatch
 from framework.methods.contract import Method, Read, Setting, Update
 from framework.methods.losses import gaussian_ramp, planar, supervised_loss
 from framework.methods.noise import noisy
@@ -18,11 +18,10 @@ from framework.methods.supervised import Single
 from framework.methods.teacher import Teacher
 
 
-class MeanTeacherConfig(BaseModel):
+class TeacherConfig(BaseModel):
     """The consistency of a student with the average of its own past."""
 
     model_config = ConfigDict(extra="forbid")
-    name: Literal["mean_teacher"]
     weight: float = Field(default=0.1, ge=0)
     """Of the consistency, after the ramp."""
     ramp: float = Field(default=0.3, ge=0, le=1)
@@ -33,12 +32,18 @@ class MeanTeacherConfig(BaseModel):
     """Deviation of the noise on the teacher's input; images have deviation 1."""
 
 
+class MeanTeacherConfig(TeacherConfig):
+    """Nothing but that."""
+
+    name: Literal["mean_teacher"]
+
+
 class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
     streams: ClassVar[tuple[Stream, ...]] = STREAMS
 
-    def __init__(self, config: MeanTeacherConfig, setting: Setting) -> None:
+    def __init__(self, config: TeacherConfig, setting: Setting) -> None:
         super().__init__()
         self.config, self.setting = config, setting
         self.networks["network"] = Single(setting.network(0))
@@ -46,17 +51,24 @@ class MeanTeacher(Method):
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         (logits,) = self.call("network", mixed_images(batch))
-        mask, unlabelled = batch["labelled"].mask, batch["unlabelled"]
+        mask = batch["labelled"].mask
         supervised = supervised_loss(logits[: len(mask)], mask)
-        target = self.teacher(noisy(unlabelled.image, unlabelled.ids, self.config.noise, self.setting.seed, step))
-        unsupervised = (planar(logits[len(mask) :]).softmax(1) - target).square().mean()
+        unsupervised, metrics = self.consistency(planar(logits[len(mask) :]).softmax(1), batch["unlabelled"], step)
         weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
-        metrics = {
+        metrics |= {
             "loss_supervised": supervised.detach(),
             "loss_unsupervised": unsupervised.detach(),
             "weight": torch.tensor(weight),
         }
         yield Update("network", supervised + weight * unsupervised, metrics)
+
+    def consistency(self, student: Tensor, unlabelled: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """How far the student's probabilities `[B, K, H, W]` are from the teacher's, squared, and metrics of it."""
+        return (student - self.taught(unlabelled, step, 0)).square().mean(), {}
+
+    def taught(self, unlabelled: StreamBatch, step: int, number: int) -> Tensor:
+        """The teacher's probabilities `[B, K, H, W]`, with noise number 0, 1, … of this step on its input."""
+        return self.teacher(noisy(unlabelled.image, unlabelled.ids, self.config.noise, self.setting.seed, step, number))
 
     def after_step(self, step: int, read: Read) -> None:
         self.teacher.follow(self.networks["network"], step)

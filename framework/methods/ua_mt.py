@@ -3,84 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch, Stream, StreamBatch
-from framework.methods.contract import Method, Read, Setting, Update
-from framework.methods.losses import gaussian_ramp, planar, supervised_loss
-from framework.methods.noise import noisy
-from framework.methods.pair import STREAMS, mixed_images
-from framework.methods.supervised import Single
-from framework.methods.teacher import Teacher
+from framework.corpus.loader import StreamBatch
+from framework.methods.contract import Setting
+from framework.methods.losses import gaussian_ramp
+from framework.methods.mean_teacher import MeanTeacher, TeacherConfig
 from framework.training.collective import differentiable_total
 
 
-class UAMTConfig(BaseModel):
+class UAMTConfig(TeacherConfig):
     """Mean Teacher with a cut of the teacher's entropy."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Literal["ua_mt"]
-    weight: float = Field(default=0.1, ge=0)
-    """Of the consistency, after the ramp."""
-    ramp: float = Field(default=0.3, ge=0, le=1)
-    """Share of the run over which the weight rises (Gaussian)."""
-    decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the teacher's average."""
-    noise: float = Field(default=0.1, ge=0)
-    """Deviation of the noise on the teacher's input; images have deviation 1."""
     passes: int = Field(default=8, ge=1)
     """Noisy passes (with dropout, where the network has any) whose mean tells how sure the teacher is."""
 
 
-class UAMT(Method):
-    """One network that trains, and its teacher."""
-
-    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+class UAMT(MeanTeacher):
+    """Mean Teacher whose consistency leaves out the pixels that its teacher is unsure of."""
 
     def __init__(self, config: UAMTConfig, setting: Setting) -> None:
-        super().__init__()
-        self.config, self.setting = config, setting
-        self.networks["network"] = Single(setting.network(0))
-        self.teacher = Teacher(self.networks["network"], config.decay)
+        super().__init__(config, setting)
+        self.passes = config.passes
 
-    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        (logits,) = self.call("network", mixed_images(batch))
-        mask, unlabelled = batch["labelled"].mask, batch["unlabelled"]
-        supervised = supervised_loss(logits[: len(mask)], mask)
+    def consistency(self, student: Tensor, unlabelled: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         keep = self.entropy(unlabelled, step) < entropy_cut(step, self.setting.steps)
-        apart = (planar(logits[len(mask) :]).softmax(1) - self._target(unlabelled, step, 0)).square().sum(1)
+        apart = (student - self.taught(unlabelled, step, 0)).square().sum(1)
         kept = keep.to(apart.dtype)
         sums = differentiable_total(torch.stack([(apart * kept).sum(), kept.sum()]))
-        unsupervised = sums[0] / (2 * sums[1]).clamp_min(1)
-        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
-        metrics = {
-            "loss_supervised": supervised.detach(),
-            "loss_unsupervised": unsupervised.detach(),
-            "weight": torch.tensor(weight),
-            "kept": kept.mean(),
-        }
-        yield Update("network", supervised + weight * unsupervised, metrics)
+        return sums[0] / (2 * sums[1]).clamp_min(1), {"kept": kept.mean()}
 
     def entropy(self, unlabelled: StreamBatch, step: int) -> Tensor:
         """Of the mean prediction of the noisy passes, `[B, H, W]`, in 0 to ln K."""
-        mean = torch.stack([self._target(unlabelled, step, i) for i in range(1, self.config.passes + 1)]).mean(0)
+        mean = torch.stack([self.taught(unlabelled, step, i) for i in range(1, self.passes + 1)]).mean(0)
         return -(mean * mean.clamp_min(1e-6).log()).sum(1)
-
-    def _target(self, unlabelled: StreamBatch, step: int, number: int) -> Tensor:
-        return self.teacher(noisy(unlabelled.image, unlabelled.ids, self.config.noise, self.setting.seed, step, number))
-
-    def after_step(self, step: int, read: Read) -> None:
-        self.teacher.follow(self.networks["network"], step)
-
-    def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """The student, as SSL4MIS tests it, and the teacher."""
-        (logits,) = self.networks["network"](image)
-        return {"network 1": planar(logits).softmax(1), "teacher": self.teacher(image)}
 
 
 def entropy_cut(step: int, steps: int) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from framework.corpus.loader import Batch, Stream
@@ -15,20 +15,13 @@ from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar, soft_dice_loss, supervised_loss
 from framework.methods.pair import mixed_images
-from framework.methods.weak_to_strong import Target, mixed_views, partner_target, streams, target
+from framework.methods.weak_to_strong import Target, WeakToStrongConfig, mixed_views, partner_target, streams, target
 
 
-class UniMatchConfig(BaseModel):
+class UniMatchConfig(WeakToStrongConfig):
     """Its weights are 0.25 and 0.25 for the strong views and 0.5 for the features, beside 1 for the labelled images."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Literal["unimatch"]
-    weight: float = Field(default=1.0, ge=0)
-    """Of the unsupervised terms together."""
-    threshold: float = Field(default=0.95, ge=0, le=1)
-    """A pixel of the weak view teaches from this confidence on."""
-    cutmix: float = Field(default=0.5, ge=0, le=1)
-    """Probability of a CutMix box."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of the channels of every encoder level that the perturbed view loses."""
 
@@ -53,12 +46,14 @@ class UniMatch(Method):
         own = target(weak[len(mask) :])
         mixed = [self._loss(z, view.target(own, partner)) for z, view in zip(strong.chunk(2), views, strict=True)]
         unsupervised = 0.25 * (mixed[0] + mixed[1]) + 0.5 * self._loss(perturbed, own)
+        weight = self.config.weight_at(step, self.setting.steps)
         metrics = {
             "loss_supervised": supervised.detach(),
             "loss_unsupervised": unsupervised.detach(),
+            "weight": torch.tensor(weight),
             "kept": (own.confidence >= self.config.threshold).float().mean(),
         }
-        yield Update("network", supervised + self.config.weight * unsupervised, metrics)
+        yield Update("network", supervised + weight * unsupervised, metrics)
 
     def _loss(self, logits: Tensor, taught: Target) -> Tensor:
         """Soft Dice of the sure pixels, as the authors' code for ACDC has it."""

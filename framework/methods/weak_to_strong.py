@@ -6,16 +6,35 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from framework.corpus.loader import Batch, Stream
-from framework.methods.losses import planar
+from framework.methods.losses import gaussian_ramp, planar
 from framework.methods.noise import boxes, paste
 from framework.methods.pair import UNLABELLED
 from framework.methods.supervised import LABELLED
 
 AREA = (0.02, 0.4)
 """Share of the image that a box covers (UniMatch's code)."""
+
+
+class WeakToStrongConfig(BaseModel):
+    """The papers' own weights and thresholds; neither has a ramp."""
+
+    model_config = ConfigDict(extra="forbid")
+    weight: float = Field(default=1.0, ge=0)
+    """Of the unsupervised terms together, after the ramp."""
+    ramp: float = Field(default=0.0, ge=0, le=1)
+    """Share of the run over which the weight rises (Gaussian): in short runs early labels are mostly background."""
+    threshold: float = Field(default=0.95, ge=0, le=1)
+    """A pixel of the weak view teaches from this confidence on."""
+    cutmix: float = Field(default=0.5, ge=0, le=1)
+    """Probability of a CutMix box."""
+
+    def weight_at(self, step: int, steps: int) -> float:
+        """The weight in a step of a run."""
+        return self.weight * gaussian_ramp(step, self.ramp * steps)
 
 
 class Target(NamedTuple):

@@ -92,7 +92,7 @@ def _build(config: Network, channels: int, classes: int) -> nn.Module:
 def _strides(config: Network) -> tuple[int, ...]:
     if isinstance(config, MonaiConfig):
         return volume_stride(config)
-    stride = 2 ** len(config.widths) if isinstance(config, UNetConfig) else 32
+    stride = config.stride * 2 ** (len(config.widths) - 1) if isinstance(config, UNetConfig) else 32
     return stride, stride
 
 

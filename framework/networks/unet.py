@@ -1,4 +1,4 @@
-"""A small residual U-Net for work on processors: its first level is at half resolution, where a step costs a quarter."""
+"""A small residual U-Net for work on processors: by default its first level is at half resolution, where a step costs a quarter."""
 
 from __future__ import annotations
 
@@ -19,28 +19,26 @@ class UNetConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: Literal["unet"] = "unet"
     widths: list[int] = Field(default=[16, 32, 64, 128, 128], min_length=2)
-    """Channels of each level; every level halves the resolution, the first included."""
+    """Channels of each level; every level halves the resolution of the one before."""
+    stride: Literal[1, 2] = 2
+    """Of the first level; at 1 it works at the image's own resolution, as the classic U-Net does."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Of whole channels, at the lowest level."""
 
 
 class UNet(nn.Module):
-    """Maps `[B, C, H, W]` to logits `[B, K, H, W]`; H and W are multiples of 2 ** levels (see `build.Padded`)."""
+    """Maps `[B, C, H, W]` to logits `[B, K, H, W]`; H and W are multiples of its largest stride (see `build.Padded`)."""
 
     def __init__(self, config: UNetConfig, channels: int, classes: int) -> None:
         super().__init__()
         widths = config.widths
-        self.down = nn.ModuleList(Block(a, b, stride=2) for a, b in zip([channels, *widths], widths, strict=False))
+        strides = [config.stride] + [2] * (len(widths) - 1)
+        self.down = nn.ModuleList(Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True))
         self.dropout = nn.Dropout2d(config.dropout)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in rising)
         self.merge = nn.ModuleList(Block(2 * b, b) for _, b in rising)
-        self.head = nn.Sequential(
-            nn.ConvTranspose2d(widths[0], widths[0], 2, stride=2, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(widths[0], classes, 3, padding=1),
-        )
+        self.head = nn.Sequential(*_enlarging(widths[0], config.stride), nn.Conv2d(widths[0], classes, 3, padding=1))
 
     def forward(self, image: Tensor, perturb: Perturb = list) -> Tensor:
         levels = [image]
@@ -51,6 +49,13 @@ class UNet(nn.Module):
         for up, merge in zip(self.up, self.merge, strict=True):
             low = merge(torch.cat([up(low), levels.pop()], dim=1))
         return self.head(low)
+
+
+def _enlarging(width: int, stride: int) -> list[nn.Module]:
+    """From the first level back to the image's resolution."""
+    if stride == 1:
+        return []
+    return [nn.ConvTranspose2d(width, width, stride, stride, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
 
 
 class Block(nn.Module):

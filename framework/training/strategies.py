@@ -68,8 +68,8 @@ class TorchStrategy:
 
     def wrap(self, method: Method, config: OptimiserConfig) -> None:
         self._clip = config.clip
+        lay_out(method)
         for group, module in method.networks.items():
-            lay_out(module)
             self._modules[group] = module
             self.optimisers[group] = build_optimiser(module.parameters(), config)
             if world_size() > 1:

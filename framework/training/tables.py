@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from framework.corpus.schema import IGNORE
 from framework.corpus.training_set import Prepared
 from framework.pipeline.artefact import Recipe, finish
 
@@ -39,6 +40,6 @@ def _picture(sample: Prepared) -> bytes:
     assert sample.mask is not None, "only images with a weak mask have a weight"
     image, mask = sample.image, sample.mask
     if mask.ndim == 3:
-        fullest = int(((mask > 0) & (mask < 255)).sum((1, 2)).argmax())
+        fullest = int(((mask > 0) & (mask != IGNORE)).sum((1, 2)).argmax())
         image, mask = image[:, fullest], mask[fullest]
     return panels(np.moveaxis(image, 0, -1).astype(np.uint8 if image.dtype == np.uint8 else np.uint16), mask)

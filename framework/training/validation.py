@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from framework.corpus import augment
+from framework.corpus.loader import stacked
 from framework.corpus.schema import IGNORE
 from framework.corpus.training_set import TrainingSet
 from framework.inference.windows import predict_whole
@@ -54,10 +54,8 @@ class Validator:
 
     def _add(self, trainer: Trainer, part: slice, sums: Tensor) -> None:
         samples = [self.data.get(name) for name in self.ids[part]]
-        image = torch.stack([torch.from_numpy(s.image.copy()) for s in samples]).float()
-        mask = augment.pad_masks([s.mask for s in samples], self.data.config.size).to(self.device)
-        levels = torch.stack([s.level for s in samples])
-        image = augment.relative_to(image, levels).to(self.device, self.type, memory_format=layout(image.dim()))
+        image, mask = stacked(samples)
+        image, mask = image.to(self.device, self.type, memory_format=layout(image.dim())), mask.to(self.device)
         probabilities = predict(trainer, image)
         labels = hard_labels(probabilities)
         cases = self.cases[part].to(self.device)

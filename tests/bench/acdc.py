@@ -53,7 +53,7 @@ def _one(method: str, seed: int, corpus: str, options: argparse.Namespace) -> di
     name = f"{method}-{seed}"
     model = Path(options.out) / name
     settings = [f"name={name}", f"out={options.out}", f"seed={seed}", f"corpus.path={corpus}", "compute.workers=0"]
-    _scantseg("train", f"configs/acdc-{method}.yaml", *settings)
+    _scantseg("train", f"configs/acdc/{method}.yaml", *settings)
     _scantseg("evaluate", str(model), corpus, "--split", options.split)
     score = Store.at(f"{model}-{options.split}").read_json("summary.json")
     return {"scores": score["predictors"], "minutes": Store.at(str(model)).read_json("artefact.json")["seconds"] / 60}

@@ -105,6 +105,6 @@ def test_standardised_images_have_zero_mean_and_unit_deviation() -> None:
 
 
 def test_a_missing_mask_is_ignored_everywhere() -> None:
-    masks = pad_masks([np.ones((8, 8), np.uint8), None], 8)
+    masks = pad_masks([np.ones((8, 8), np.uint8), None], (8, 8))
     assert (masks[0] == 1).all()
     assert (masks[1] == IGNORE).all()

@@ -327,7 +327,7 @@ def test_a_folder_or_kind_that_cannot_be_a_layer(corpus: Corpus, drawn: Path, tm
 def test_real_scribbles_of_acdc(tmp_path: Path, write_rows) -> None:  # type: ignore[no-untyped-def]
     original = published("acdc")
     if not (original / "scribbles").exists():
-        pytest.skip("no scribbles there")
+        pytest.skip(f"{original} has no scribbles/: an older copy of the published set")
     names = sorted(path.stem for path in (original / "scribbles").iterdir())[:20]
     for kind in ("images", "masks"):
         (tmp_path / "acdc" / kind).mkdir(parents=True)

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from framework.corpus.loader import StreamBatch
 from framework.methods.coda import CoDA, CoDAConfig, Distributions
-from framework.methods.contract import Setting
 from framework.methods.cps import CPS, CPSConfig
+from tests.methods.support import convolutions
 
 K = 4
-
-
-def setting() -> Setting:
-    def network(member: int) -> nn.Module:
-        torch.manual_seed(member)
-        return nn.Conv2d(1, K, 3, padding=1)
-
-    return Setting(K, 100, 0, network)
 
 
 def batch(seed: int = 0) -> dict[str, StreamBatch]:
@@ -105,7 +97,7 @@ def test_saturated_confidences_still_pass() -> None:
 
 def test_both_ideas_off_is_cps_exactly() -> None:
     off = CoDAConfig(name="coda", alignment="off", expectation="off", warmup=0)
-    coda, cps = CoDA(off, setting()), CPS(CPSConfig(name="cps"), setting())
+    coda, cps = CoDA(off, convolutions(K)), CPS(CPSConfig(name="cps"), convolutions(K))
     for step in (0, 10, 60):
         first, second = next(coda.train_step(batch(step), step)), next(cps.train_step(batch(step), step))
         assert torch.equal(first.loss, second.loss)
@@ -123,20 +115,20 @@ def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation
     config = CoDAConfig(name="coda", alignment=alignment, expectation=expectation)  # type: ignore[arg-type]
     logits = [torch.randn(6, K, 8, 8), torch.randn(6, K, 8, 8)]
     mask = torch.randint(0, K, (3, 8, 8))
-    one, two = CoDA(config, setting()), CoDA(config, setting())
+    one, two = CoDA(config, convolutions(K)), CoDA(config, convolutions(K))
     first, second = one.teach(logits, mask), two.teach(logits[::-1], mask)
     assert torch.equal(first[0].labels, second[1].labels)
     assert first[0].keep is second[1].keep is None or torch.equal(first[0].keep, second[1].keep)  # type: ignore[arg-type]
 
 
 def test_warm_up_teaches_nothing_but_gathers_statistics() -> None:
-    method = CoDA(CoDAConfig(name="coda", warmup=5, ramp=0.0), setting())
+    method = CoDA(CoDAConfig(name="coda", warmup=5, ramp=0.0), convolutions(K))
     metrics = next(method.train_step(batch(), 4)).metrics
     assert metrics["weight"] == 0 and method.statistics()["expected_1"].max() > 0
     assert next(method.train_step(batch(), 5)).metrics["weight"] == pytest.approx(0.5)
 
 
 def test_the_state_is_the_networks_and_the_averages_in_float32() -> None:
-    state = CoDA(CoDAConfig(name="coda"), setting()).state_dict()
+    state = CoDA(CoDAConfig(name="coda"), convolutions(K)).state_dict()
     averages = {name: value for name, value in state.items() if name.startswith("distributions.")}
     assert len(averages) == 10 and all(value.dtype == torch.float32 for value in averages.values())

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from framework.corpus.loader import StreamBatch
 from framework.corpus.schema import IGNORE
 from framework.methods import dcr as dcr_module
-from framework.methods.contract import Setting
 from framework.methods.cps import CPS, CPSConfig
 from framework.methods.dcr import DCR, DCRConfig
 from framework.methods.dii import IndicatorConfig, Indicators
@@ -23,16 +22,9 @@ from framework.networks.build import build_network
 from framework.networks.unet import UNetConfig
 from tests.contract.support import tiny_run, trained
 from tests.contract.volumes import build_volumes
+from tests.methods.support import convolutions
 
 K = 3
-
-
-def setting() -> Setting:
-    def network(member: int) -> nn.Module:
-        torch.manual_seed(member)
-        return nn.Conv2d(1, K, 3, padding=1)
-
-    return Setting(K, 100, 0, network)
 
 
 def stream(*ids: str, claims: bool = True) -> StreamBatch:
@@ -125,21 +117,21 @@ def _double(part: StreamBatch) -> StreamBatch:
 def test_without_weak_masks_and_mixing_dcr_is_cps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dcr_module, "boxes", lambda ids, shape, *rest: torch.ones(len(ids), *shape, dtype=torch.bool))
     strong, weak = stream("a", "b"), stream("c", "d", claims=False)
-    dcr = DCR(DCRConfig(name="dcr", weight=0.5), setting())
-    cps = CPS(CPSConfig(name="cps", weight=0.5, ramp=0.0), setting())
+    dcr = DCR(DCRConfig(name="dcr", weight=0.5), convolutions(K))
+    cps = CPS(CPSConfig(name="cps", weight=0.5, ramp=0.0), convolutions(K))
     assert torch.allclose(loss_of(dcr, {"labelled": strong, "weak": weak}), loss_of(cps, {"labelled": strong, "unlabelled": weak}))
 
 
 def test_without_co_regularisation_one_network_of_dcr_is_naive_mixing_and_no_trust_is_strong_only() -> None:
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
-    dcr = DCR(DCRConfig(name="dcr", weight=0.0, indicators=IndicatorConfig()), setting())
+    dcr = DCR(DCRConfig(name="dcr", weight=0.0, indicators=IndicatorConfig()), convolutions(K))
     dcr.prepare({"weak": ["c", "d"]})
     dcr.networks["pair"].second.load_state_dict(dcr.first.state_dict())  # type: ignore[union-attr]
-    mixing = Mixing(MixingConfig(name="mixing"), setting())
+    mixing = Mixing(MixingConfig(name="mixing"), convolutions(K))
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(mixing, batch))
     assert dcr.indicators is not None
     dcr.indicators.value.zero_()
-    without = Mixing(MixingConfig(name="mixing", weight=0.0), setting())
+    without = Mixing(MixingConfig(name="mixing", weight=0.0), convolutions(K))
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(without, batch))
 
 

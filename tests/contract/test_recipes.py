@@ -1,0 +1,58 @@
+"""Every description in configs/ is whole, and the papers' own variants build and take a step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework.comparison.description import load_comparison
+from framework.config import load_yaml, merge, parse
+from tests.contract.support import VOLUMES, losses, trained
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FOLDERS = ("acdc", "busi", "phantom")
+
+
+def recipes(*folders: str) -> list[Path]:
+    """Descriptions of whole runs: those with a name."""
+    return [path for folder in folders for path in sorted((CONFIGS / folder).glob("*.yaml")) if "name" in load_yaml(path)]
+
+
+def spoken(path: Path) -> str:
+    return f"{path.parent.name}-{path.stem}"
+
+
+def test_every_method_has_a_recipe_for_every_corpus_and_one_as_in_its_paper() -> None:
+    methods = {path.stem for path in (CONFIGS / "method").glob("*.yaml")}
+    for folder in FOLDERS:
+        assert methods <= {path.stem.removeprefix("boxes-") for path in recipes(folder)}
+    assert methods <= {path.stem for path in recipes("paper")}
+
+
+@pytest.mark.parametrize("path", recipes(*FOLDERS, "paper"), ids=spoken)
+def test_a_recipe_is_whole_and_bears_its_place_as_its_name(path: Path) -> None:
+    assert parse(load_yaml(path)).name == spoken(path)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "compare").glob("*.yaml")), ids=spoken)
+def test_a_comparison_finds_its_recipes(path: Path) -> None:
+    found = load_comparison(path)
+    assert found.config.control in found.recipes
+
+
+@pytest.mark.parametrize("path", recipes("paper"), ids=spoken)
+def test_a_papers_own_variant_takes_a_step(path: Path, tiny_corpus: str, tmp_path: Path) -> None:
+    value = load_yaml(path)
+    small: dict[str, Any] = {"path": tiny_corpus, "size": 32, "budget": {"share": 0.5, "stratify": None}}
+    if value["corpus"].get("layers"):
+        small |= {"layers": ["box"]}
+    if value["corpus"].get("patch"):
+        small |= {"path": tiny_corpus + VOLUMES, "patch": [16, 32, 32]}
+    tiny = {"out": str(tmp_path), "corpus": small, "train": {"steps": 1, "batch": 2}, "compute": {"workers": 0}}
+    if value["network"]["name"] == "smp":
+        tiny["network"] = {"pretrained": False}
+    run = parse(merge(value, tiny))
+    trained(run)
+    assert len(losses(run)) == 1
