@@ -19,8 +19,8 @@ import torch
 
 STEPS, SKIPPED = 40, 10
 NETWORKS = {
-    "full": {"stride": 1, "widths": [16, 32, 64, 128, 160]},
-    "half": {"stride": 2, "widths": [16, 32, 64, 128, 160]},
+    "full": {"stride": 1, "widths": [16, 32, 64, 128, 200]},
+    "half": {"stride": 2, "widths": [16, 32, 64, 128, 200]},
 }
 PEER_SECONDS = 1.14
 
