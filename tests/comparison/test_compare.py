@@ -91,6 +91,15 @@ def test_the_same_command_again_makes_only_what_is_missing(described: Path, said
     assert fewer.read_json("table.json")["seeds"] == [0]
 
 
+def test_a_comparison_may_lie_in_a_bucket(described: Path, said: list[str], s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "train_apart", train)
+    made = compare(load_comparison(described, [f"out={s3}/comparison", "seeds=[0]"]), lambda line: None)
+    local = Store.at(described.parent / "out/tiny-val").read_json("table.json")
+    for row, held in zip(made.read_json("table.json")["rows"], local["rows"], strict=True):
+        assert row["dice_by_seed"][0] == pytest.approx(held["dice_by_seed"][0])
+    assert Store.at(f"{s3}/comparison").read_text("tiny.html").startswith("<!DOCTYPE html>")
+
+
 def test_another_recipe_under_the_same_name_is_refused(described: Path, said: list[str]) -> None:
     with pytest.raises(CheckpointError, match="supervised-0: holds a finished model of another configuration"):
         compare(load_comparison(described, ["set.train.steps=7"]), lambda line: None)

@@ -50,6 +50,13 @@ def test_a_teacher_averages_statistics_too_and_changes_only_by_following() -> No
     assert torch.allclose(teacher.state_dict()["network.inner.1.running_mean"], expected)
 
 
+def test_weak_to_strong_losses_rise_over_their_ramp_and_have_none_by_default() -> None:
+    assert FixMatchConfig(name="fixmatch", weight=0.5).weight_at(0, 100) == 0.5
+    slow = FixMatchConfig(name="fixmatch", weight=0.5, ramp=0.4)
+    weights = [slow.weight_at(step, 100) for step in (0, 20, 39, 40, 99)]
+    assert weights == sorted(weights) and weights[0] < 0.01 and weights[-2:] == [0.5, 0.5]
+
+
 def test_the_first_teacher_is_the_student_and_dropout_stays_on_only_in_training() -> None:
     layer = nn.Conv2d(1, 2, 1)
     student = _Tuple(nn.Sequential(layer, nn.Dropout(0.5)))

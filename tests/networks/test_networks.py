@@ -10,7 +10,11 @@ from framework.networks.monai import MonaiConfig
 from framework.networks.norm import GlobalBatchNorm
 from framework.networks.unet import UNetConfig
 
-CONFIGS = [UNetConfig(widths=[4, 8, 8]), SmpConfig(name="smp", decoder="unetplusplus", encoder="resnet18")]
+CONFIGS = [
+    UNetConfig(widths=[4, 8, 8]),
+    UNetConfig(widths=[4, 8, 8], stride=1),
+    SmpConfig(name="smp", decoder="unetplusplus", encoder="resnet18"),
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
