@@ -58,11 +58,14 @@ def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> 
     changes: dict[str, Any] = {"train": {"steps": 150}, "augment": still, "optimiser": {"lr": 0.01, "schedule": "constant"}}
     trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes | {"network": {"widths": [8, 16]}}))
     batch = trainer.loader.at(0)
-    seen = []
-    for _ in range(100):
-        seen.append(float(trainer.train_step(batch)["loss_supervised"]))
+
+    def loss() -> float:
+        found = float(trainer.train_step(batch)["loss_supervised"])
         trainer.step += 1
-    assert min(seen[-20:]) < 0.5 * seen[0]
+        return found
+
+    first = loss()
+    assert any(loss() < 0.4 * first for _ in range(100))
 
 
 def test_interrupted_equals_uninterrupted_bit_for_bit(method: str, tiny_corpus: str, tmp_path: Path) -> None:
