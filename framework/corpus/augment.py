@@ -38,12 +38,10 @@ def geometry(draws: Sequence[Draw], config: AugmentConfig, seed: int) -> Tensor:
     return torch.from_numpy(np.stack([_affine(draw, config, seed) for draw in draws]))
 
 
-def weak_view(images: Tensor, masks: Tensor | None, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+def weak_view(images: Tensor, masks: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Warp images `[B, C, H, W]` bilinearly and masks `[B, H, W]` by the nearest pixel; the border's value fills what comes in."""
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     warped = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
-    if masks is None:
-        return warped, None
     moved = F.grid_sample(masks[:, None].float(), grid, "nearest", "border", align_corners=False)
     return warped, moved[:, 0].long()
 

@@ -139,12 +139,7 @@ class Loader:
         config, maps = self.data.config, augment.geometry(draws, self.views, self.seed)
         if config.patch:
             return patch_views(samples, draws, maps, config.patch, self.seed)
-        image, mask = stacked(samples)
-        if all(sample.mask is None for sample in samples):  # nothing to move along
-            return augment.weak_view(image, None, maps)[0], mask.long()
-        image, moved = augment.weak_view(image, mask, maps)
-        assert moved is not None
-        return image, moved
+        return augment.weak_view(*stacked(samples), maps)
 
 
 def stacked(samples: list[Prepared]) -> tuple[Tensor, Tensor]:

@@ -64,7 +64,6 @@ class TorchStrategy:
         self.precision: Precision = precision
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self._modules: dict[str, nn.Module] = {}
-        self._parameters: dict[str, list[nn.Parameter]] = {}
         self._clip = 0.0
 
     def wrap(self, method: Method, config: OptimiserConfig) -> None:
@@ -72,7 +71,6 @@ class TorchStrategy:
         lay_out(method)
         for group, module in method.networks.items():
             self._modules[group] = module
-            self._parameters[group] = list(module.parameters())
             self.optimisers[group] = build_optimiser(module.parameters(), config)
             if world_size() > 1:
                 # Buffers need no broadcast: normalisation statistics are global and so equal already.
@@ -90,7 +88,8 @@ class TorchStrategy:
         optimiser = self.optimisers[group]
         for settings in optimiser.param_groups:
             settings["lr"] = lr
-        norm = nn.utils.clip_grad_norm_(self._parameters[group], self._clip, foreach=True)
+        trained = [parameter for settings in optimiser.param_groups for parameter in settings["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self._clip, foreach=True)
         if torch.isfinite(norm):
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)

@@ -135,7 +135,7 @@ def _print_result(folder: str) -> None:
     ratios = sorted(a / b for a, b in zip(ours, around, strict=False))
     waited = sum(r["wait"] for r in steps) / sum(r["seconds"] for r in steps)
     low, middle, high = statistics.quantiles(ratios, n=4)
-    margin = round(0.98 * len(ratios) ** 0.5)
+    margin = round(0.98 * len(ratios) ** 0.5)  # places beside the middle, by the binomial distribution
     least, most = (100 * (ratios[len(ratios) // 2 + side * margin] - 1) for side in (-1, 1))
     typical = [1e3 * statistics.median(turns) for turns in (ours, bare)]
     print(f"median step: ours {typical[0]:.1f} ms under Ray Train, bare loop {typical[1]:.1f} ms")
