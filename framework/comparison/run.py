@@ -38,7 +38,7 @@ def compare(comparison: Comparison, say: Say = print) -> Store:
     folder = write_comparison(comparison, members)
     say("")
     say(folder.read_text("table.md"))
-    say(f"report: {write_report([folder], f'{comparison.root.url}/{config.name}.html')}")
+    say(f"report: {write_report([folder], f'{comparison.folder.url}.html')}")
     return folder
 
 

@@ -20,6 +20,9 @@ from framework.corpus.schema import IGNORE
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours of a pixel (row, column), clockwise from the one above."""
 
+SIDES = (0, 4, 2, 6)
+"""Places in `RING` of the neighbours above, below, right and left."""
+
 ALL_EIGHT = np.ones((3, 3), bool)
 
 
@@ -52,7 +55,7 @@ class Polygon(BaseModel):
 
 
 class Scribble(BaseModel):
-    """Strokes along the middle of each class, background included; nothing is claimed elsewhere."""
+    """Strokes along each class, near its middle, background included; nothing is claimed elsewhere."""
 
     model_config = ConfigDict(extra="forbid")
     kind: Literal["scribble"] = "scribble"
@@ -96,7 +99,7 @@ def _claimed(inside: np.ndarray, simulator: Simulator, rng: np.random.Generator)
         case Polygon():
             return polygons(inside, simulator.points, rng)
         case Scribble():
-            return strokes(inside, simulator.width)
+            return strokes(inside, simulator.width, rng)
         case Erode():
             return erode(inside, _draw(simulator.radius, rng))
         case Dilate():
@@ -149,10 +152,21 @@ def contour(component: np.ndarray) -> np.ndarray:
         row, column = row + RING[heading][0], column + RING[heading][1]
 
 
-def strokes(inside: np.ndarray, width: int) -> np.ndarray:
-    """The skeleton, drawn `width` pixels wide and nowhere outside; every component keeps a connected stroke."""
-    drawn = ndimage.binary_dilation(thin(inside, ridges(inside)), np.ones((width, width), bool))
+def strokes(inside: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A skeleton a little off the middle, drawn `width` pixels wide and nowhere outside; every component keeps a connected one."""
+    around = lopsided(inside, rng)
+    drawn = ndimage.binary_dilation(thin(around, ridges(around)), np.ones((width, width), bool))
     return np.asarray(drawn) & inside
+
+
+def lopsided(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Peeled from one random side by up to half of the largest depth; connected parts stay connected and none vanishes."""
+    padded = np.pad(inside, 1).astype(np.uint8)
+    removable = _removable(int(rng.choice(SIDES)))
+    for _ in range(_draw((0, int(_depth(inside).max()) // 2), rng)):
+        code = sum(np.roll(padded, (-row, -column), (0, 1)) << bit for bit, (row, column) in enumerate(RING))
+        padded &= ~removable[code]
+    return padded[1:-1, 1:-1].astype(bool)
 
 
 def ridges(inside: np.ndarray) -> np.ndarray:
@@ -160,12 +174,17 @@ def ridges(inside: np.ndarray) -> np.ndarray:
 
     Shallower crests come from every unevenness of the border, and nobody would draw them.
     """
-    depth = np.asarray(ndimage.distance_transform_cdt(np.pad(inside, 1), "taxicab"))[1:-1, 1:-1]
+    depth = _depth(inside)
     numbered = _numbered(inside)
     deepest = np.zeros(numbered.max() + 1, depth.dtype)
     np.maximum.at(deepest, numbered, depth)
     crest = depth == ndimage.maximum_filter(depth, footprint=ndimage.generate_binary_structure(2, 1))
     return inside & crest & (2 * depth >= deepest[numbered])
+
+
+def _depth(inside: np.ndarray) -> np.ndarray:
+    """City-block distance to the outside, in pixels; beyond the picture's frame is outside."""
+    return np.asarray(ndimage.distance_transform_cdt(np.pad(inside, 1), "taxicab"))[1:-1, 1:-1]
 
 
 def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -180,7 +199,7 @@ def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
     watched = np.flatnonzero(padded > np.asarray(ndimage.binary_erosion(padded, ALL_EIGHT)))
     while watched.size:
         peeled = []
-        for side in (0, 4, 2, 6):
+        for side in SIDES:
             neighbours = (pixels[watched[:, None] + ring] << np.arange(8, dtype=np.uint8)).sum(1)
             removable = _removable(side)[neighbours] & free[watched]
             pixels[watched[removable]] = 0

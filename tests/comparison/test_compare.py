@@ -68,7 +68,7 @@ def test_every_recipe_and_seed_is_trained_scored_and_tabled(described: Path, sai
 
 
 def test_the_page_is_made_from_the_artefact_alone(described: Path, said: list[str], tmp_path: Path) -> None:
-    page = (described.parent / "out/tiny.html").read_text()
+    page = (described.parent / "out/tiny-val.html").read_text()
     shutil.copytree(described.parent / "out/tiny-val", tmp_path / "tiny-val")
     write_report([Store.at(tmp_path / "tiny-val")], tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == page
@@ -97,7 +97,7 @@ def test_a_comparison_may_lie_in_a_bucket(described: Path, said: list[str], s3: 
     local = Store.at(described.parent / "out/tiny-val").read_json("table.json")
     for row, held in zip(made.read_json("table.json")["rows"], local["rows"], strict=True):
         assert row["dice_by_seed"][0] == pytest.approx(held["dice_by_seed"][0])
-    assert Store.at(f"{s3}/comparison").read_text("tiny.html").startswith("<!DOCTYPE html>")
+    assert Store.at(f"{s3}/comparison").read_text("tiny-val.html").startswith("<!DOCTYPE html>")
 
 
 def test_another_recipe_under_the_same_name_is_refused(described: Path, said: list[str]) -> None:
