@@ -214,6 +214,25 @@ def _pack(source, target, shard_mb: float, error_budget: float) -> None:  # type
 
 
 def _print_scores(summary: dict) -> None:
+    if "predictors" in summary:
+        _print_masks(summary)
+    if "targets" in summary:
+        _print_answers(summary)
+
+
+def _print_answers(summary: dict) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("target", "images", "AUC", "accuracy", "balanced", "kappa", title=f"{summary['split']} [95 % interval]")
+    for name, found in summary["targets"].items():
+        held = (found[key] for key in ("auc", "accuracy", "balanced_accuracy", "kappa"))
+        cells = (f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" if m else "one class only" for m in held)
+        table.add_row(name, str(found["images"]), *cells)
+    Console().print(table)
+
+
+def _print_masks(summary: dict) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from framework.config_faults import explain, models_of
 from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
-from framework.errors import ConfigError, nearest
+from framework.errors import ConfigError
 from framework.methods.build import MethodConfig
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
@@ -72,6 +73,20 @@ class RunConfig(BaseModel):
     """What `scantseg run` builds the corpus from."""
     stages: list[Stage] = Field(default_factory=default_stages)
     """What `scantseg run` makes, in order."""
+
+    @model_validator(mode="after")
+    def _network_fits_method(self) -> RunConfig:
+        method, network = self.method.name, self.network.name
+        classifies = method == "classifier"
+        if classifies and network != "encoder":
+            raise ValueError(
+                f"method 'classifier' reads features, which network '{network}' does not give; set network.name to encoder"
+            )
+        if network == "encoder" and not classifies:
+            raise ValueError(f"network 'encoder' makes no masks, as method '{method}' must; set network.name to unet or smp")
+        if self.corpus.patch and classifies:
+            raise ValueError("method 'classifier' takes images, corpus.patch makes volumes; leave corpus.patch out")
+        return self
 
     @model_validator(mode="after")
     def _of_one_dimension(self) -> RunConfig:
@@ -164,7 +179,7 @@ def parse(value: dict[str, Any], model: Any = RunConfig, where: str = "configura
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_explain(fault, model) for fault in error.errors()[:3])) from None
+        raise ConfigError(f"{where}: " + "; ".join(explain(fault, model) for fault in error.errors()[:3])) from None
 
 
 def load_run(path: str | Path, assignments: Sequence[str] = ()) -> RunConfig:
@@ -176,65 +191,8 @@ def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator
     """All dotted keys of a description, those of every method and network included."""
     for name, info in model.model_fields.items():
         yield prefix + name
-        for nested in _models(info.annotation):
+        for nested in models_of(info.annotation):
             yield from known_keys(nested, f"{prefix}{name}.")
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
-
-
-def _explain(fault: Any, model: Any) -> str:
-    """One fault that pydantic found, for somebody who sees keys and not classes."""
-    dotted, beside = _locate(fault["loc"], model)
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key '{dotted}'{nearest(str(fault['loc'][-1]), beside)}"
-    if fault["type"] == "missing":
-        return f"key '{dotted}' is missing"
-    if fault["type"].startswith("union_tag"):
-        return _explain_choice(dotted, **fault["ctx"])
-    message = fault["msg"].removeprefix("Value error, ").split(" or instance of ")[0]
-    message = message[0].lower() + message[1:]
-    return f"key '{dotted}' is {_brief(fault['input'])}: {message}" if dotted else message
-
-
-def _explain_choice(dotted: str, discriminator: str, tag: str | None = None, expected_tags: str = "") -> str:
-    """The key that chooses one of several descriptions, such as `method.name`, is missing or wrong."""
-    key = f"{dotted}.{discriminator}".replace("'", "").removesuffix("()").lstrip(".")
-    if tag is None:
-        return f"key '{key}' is missing"
-    known = [name.strip("'") for name in expected_tags.split(", ")]
-    return f"key '{key}' is '{tag}'{nearest(tag, known)}"
-
-
-def _locate(parts: Sequence[str | int], model: Any) -> tuple[str, list[str]]:
-    """A place in a description as a reader writes it, such as `stages[1].name`, and the keys that are known there.
-
-    Pydantic's places also hold the name of the description that was chosen from several, which is not a key.
-    """
-    dotted, models, known = "", _models(model), []
-    for i, part in enumerate(parts):
-        fields = {name: info for found in models for name, info in found.model_fields.items()}
-        if isinstance(part, int):
-            dotted += f"[{part}]"
-        elif part in fields or i == len(parts) - 1:
-            dotted += f".{part}"
-            known = list(fields)
-            models = _models(fields[part].annotation) if part in fields else []
-        else:
-            models = [found for found in models if _is_called(found, part)]
-    return dotted.lstrip("."), known
-
-
-def _is_called(model: type[BaseModel], tag: str) -> bool:
-    return any(tag in getattr(info.annotation, "__args__", ()) for info in model.model_fields.values())
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -105,7 +105,10 @@ def _described(config: ComparisonConfig, name: str, path: Path) -> RunConfig:
         merge(value, {"corpus": {"path": config.corpus}})
     if config.source is not None:
         value["source"] = config.source
-    return parse(value, RunConfig, f"{path}: recipe '{name}'")
+    run: RunConfig = parse(value, RunConfig, f"{path}: recipe '{name}'")
+    if run.method.name == "classifier":
+        raise ConfigError(f"{path}: recipe '{name}' is a classifier, which makes no masks to compare; use `scantseg evaluate`")
+    return run
 
 
 def _require_one_corpus(recipes: dict[str, RunConfig], where: str) -> None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from framework.corpus import augment
-from framework.corpus.order import Draw, Order, shard
+from framework.corpus.order import BalancedOrder, Draw, Order, shard
 from framework.corpus.patches import patch_views
+from framework.corpus.targets import UNKNOWN, Target
 from framework.corpus.training_set import Prepared, TrainingSet, require
 from framework.networks.layout import layout
 
@@ -31,6 +32,12 @@ class Stream:
     """How many strong views are made as well."""
     hint: str = ""
     """What the reader of an error should do when the corpus has no such image."""
+    target: Target | None = None
+    """Images whose class is known alone, and as many of each class as of the others; None: of any label."""
+
+
+NO_LABELS = torch.empty(0, 0, dtype=torch.int64)
+"""Of images that are made up."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class StreamBatch:
     """Strong views of the weak one."""
     mask: Tensor
     """`[B, H, W]` (of volumes `[B, D, H, W]`) int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
+    labels: Tensor = NO_LABELS
+    """Image-level labels `[B, L]` int64, in the order of the corpus's labels; -1 = unknown."""
 
     def to(self, device: torch.device, images: torch.dtype) -> StreamBatch:
         """The same on a device, with images of a type and in the layout that convolutions are fastest on."""
@@ -52,7 +61,8 @@ class StreamBatch:
             return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
 
         strong = tuple(move(view) for view in self.strong)
-        return StreamBatch(self.ids, move(self.image), strong, self.mask.to(device, non_blocking=True))
+        mask, labels = (known.to(device, non_blocking=True) for known in (self.mask, self.labels))
+        return StreamBatch(self.ids, move(self.image), strong, mask, labels)
 
 
 Batch = Mapping[str, StreamBatch]
@@ -76,9 +86,7 @@ class Loader:
         self.data, self.views, self.seed = data, views, seed
         self.rank, self.world = rank, world
         self.streams = {stream.name: stream for stream in streams}
-        self.orders = {
-            s.name: Order(tuple(require(data.ids(s.accepts), method, s.name, s.hint)), batch, seed, s.name) for s in streams
-        }
+        self.orders = {stream.name: _order(data, stream, method, batch, seed) for stream in streams}
 
     def steps_per_epoch(self, stream: str) -> int:
         """Steps in which every image of the stream is seen once."""
@@ -99,7 +107,7 @@ class Loader:
         for start in range(0, len(mine), batch):
             names = list(mine[start : start + batch])
             image, mask = stacked([self.data.get(name) for name in names])
-            yield StreamBatch(names, image, (), mask.long())
+            yield StreamBatch(names, image, (), mask.long(), self.data.labels(names))
 
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
@@ -133,13 +141,29 @@ class Loader:
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
         strong = tuple(augment.strong_view(image, draws, self.views, self.seed, view) for view in range(stream.strong))
-        return StreamBatch([draw.id for draw in draws], image, strong, mask)
+        names = [draw.id for draw in draws]
+        return StreamBatch(names, image, strong, mask, self.data.labels(names))
 
     def _weak_views(self, samples: list[Prepared], draws: list[Draw]) -> tuple[Tensor, Tensor]:
         config, maps = self.data.config, augment.geometry(draws, self.views, self.seed)
         if config.patch:
             return patch_views(samples, draws, maps, config.patch, self.seed)
         return augment.weak_view(*stacked(samples), maps)
+
+
+def _order(data: TrainingSet, stream: Stream, method: str, batch: int, seed: int) -> Order | BalancedOrder:
+    """The order of a stream's images; raises `CorpusError` when there is none, or none of a class."""
+    ids = require(data.ids(stream.accepts), method, stream.name, stream.hint)
+    if stream.target is None:
+        return Order(tuple(ids), batch, seed, stream.name)
+    members: list[list[str]] = [[] for _ in stream.target.classes]
+    for name, number in zip(ids, data.classes(ids, stream.target), strict=True):
+        if number != UNKNOWN:
+            members[number].append(name)
+    for held, found in zip(stream.target.classes, members, strict=True):
+        hint = f"give labels.csv more values, or take class '{held}' out of method.targets.{stream.target.name}"
+        require(found, method, f"'{held}'", hint)
+    return BalancedOrder(tuple(map(tuple, members)), batch, seed, stream.name)
 
 
 def stacked(samples: list[Prepared]) -> tuple[Tensor, Tensor]:

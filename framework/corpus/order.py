@@ -33,6 +33,31 @@ class Order:
         return [Draw(self.ids[_permutation(self.seed, self.stream, p // n, n)[p % n]], p // n) for p in places]
 
 
+@dataclass(frozen=True)
+class BalancedOrder:
+    """The endless sequence of a stream whose classes take turns: each has its own permutations, one after the other."""
+
+    classes: tuple[tuple[str, ...], ...]
+    """The ids of each class, none empty."""
+    batch: int
+    seed: int
+    stream: str
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(name for members in self.classes for name in members)
+
+    def at(self, step: int) -> list[Draw]:
+        """The global batch of a step: over any run of as many places as there are classes, each class comes once."""
+        return [self._draw(place) for place in range(step * self.batch, (step + 1) * self.batch)]
+
+    def _draw(self, place: int) -> Draw:
+        turn, number = divmod(place, len(self.classes))
+        members = self.classes[number]
+        epoch, position = divmod(turn, len(members))
+        return Draw(members[_permutation(self.seed, f"{self.stream} {number}", epoch, len(members))[position]], epoch)
+
+
 def shard(draws: list[Draw], rank: int, world: int) -> list[Draw]:
     """The slice of a global batch that a rank takes; the slices of all ranks, interleaved, are the batch."""
     assert len(draws) % world == 0, "the global batch is a multiple of the workers (checked with the configuration)"
@@ -49,6 +74,6 @@ def generator(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key(*parts)))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _permutation(seed: int, stream: str, epoch: int, n: int) -> np.ndarray:
     return generator("order", seed, stream, epoch).permutation(n)

@@ -96,3 +96,17 @@ class CorpusInfo(BaseModel):
         if name not in names:
             raise CorpusError(f"corpus '{self.name}' has no image label '{name}'; it has: {', '.join(names) or 'none'}")
         return names.index(name)
+
+
+class ModelInfo(BaseModel):
+    """What `model.json` holds: the corpus that a model was made for, as far as its networks depend on it."""
+
+    model_config = ConfigDict(extra="forbid")
+    corpus: str
+    classes: list[str]
+    channels: Literal[1, 3]
+    labels: list[LabelInfo] = []
+
+    @classmethod
+    def of(cls, info: CorpusInfo) -> ModelInfo:
+        return cls(corpus=info.name, classes=info.classes, channels=info.channels, labels=info.labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from framework.corpus.augment import levels
 from framework.corpus.budget import BudgetConfig, labelled_ids
 from framework.corpus.layers import Layer
 from framework.corpus.reader import Corpus
+from framework.corpus.targets import Target
 from framework.errors import CorpusError
 
 NO_MASK = "none"
@@ -81,6 +83,15 @@ class TrainingSet:
     def ids(self, accepts: frozenset[str]) -> list[str]:
         """Training ids whose label is of an accepted kind, in stored order."""
         return [name for name in self.train if self.kinds[name] in accepts]
+
+    def labels(self, names: Sequence[str]) -> Tensor:
+        """Image-level labels `[B, L]` int64 of some images; -1 = unknown."""
+        found = [self.corpus.value(name, "labels") for name in names]
+        return torch.tensor(found, dtype=torch.int64).view(len(names), len(self.corpus.info.labels))
+
+    def classes(self, names: Sequence[str], target: Target) -> list[int]:
+        """The class of each image under a target."""
+        return target.of(self.labels(names)).tolist()
 
     def get(self, name: str) -> Prepared:
         with self._lock:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from framework.corpus.augment import levels, pad_masks
 from framework.corpus.schema import MASK_KINDS
@@ -27,6 +30,11 @@ class VolumeSet(TrainingSet):
     def ids(self, accepts: frozenset[str]) -> list[str]:
         """Training volumes whose label is of an accepted kind, in stored order."""
         return [volume for volume, kind in self.volume_kinds.items() if kind in accepts]
+
+    def labels(self, names: Sequence[str]) -> Tensor:
+        """Image-level labels `[B, L]` of volumes: the largest value among the slices, which is the graver grade."""
+        found = [super(VolumeSet, self).labels(self.volumes[name]).amax(0) for name in names]
+        return torch.stack(found)
 
     def _kind(self, slices: list[str]) -> str:
         found = {self.kinds[name] for name in slices}

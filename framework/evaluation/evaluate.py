@@ -13,6 +13,7 @@ import numpy as np
 
 from framework.corpus.reader import Corpus, Sample
 from framework.errors import CorpusError
+from framework.evaluation.answers import score_answers
 from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.evaluation.pictures import panels
 from framework.inference.predictor import Predictor
@@ -44,7 +45,7 @@ class Case:
 
 
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
-    """Score a model on a split; writes the evaluation artefact to `out` and gives its summary.
+    """Score a model's masks, its answers about whole images, or both; writes the evaluation artefact to `out`, gives its summary.
 
     2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
     has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own; a model
@@ -62,16 +63,25 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     started = time.perf_counter()
     predictor = Predictor(model)
     predictor.require_fits(corpus.info)
+    images = len(corpus.ids(split))
+    summary: dict[str, Any] = {"split": split, "cases": images}
+    if predictor.method.segments:
+        summary |= _score_masks(corpus, predictor, split, out)
+    if predictor.method.targets:
+        summary["targets"] = score_answers(corpus, predictor, split, out)
+    out.write_json("summary.json", summary)
+    finish(out, recipe, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
+    return summary
+
+
+def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
     rows, shown = _score_all(corpus, predictor, _labelled(corpus, split))
     stacked = any(corpus.value(name, "volume") for name in corpus.ids(split))
     millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
     table = write_cases(out, rows)
-    unit = "mm" if millimetres else "px"
-    summary = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
-    out.write_json("summary.json", summary)
     _write_pictures(out, corpus, predictor, shown)
-    finish(out, recipe, {"cases": summary["cases"], "images": len(corpus.ids(split))}, time.perf_counter() - started)
-    return summary
+    unit = "mm" if millimetres else "px"
+    return summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
 
 
 def _labelled(corpus: Corpus, split: str) -> list[str]:

@@ -20,7 +20,7 @@ CROSSED = f"95 % percentile interval, bootstrap over groups (patients) and over 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the ends of its 95 % interval."""
+    """A mean, or another statistic, and the ends of its 95 % interval."""
 
     mean: float
     low: float
@@ -53,6 +53,13 @@ def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -
     low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     mean = sums.mean(axis=0).sum(axis=0) / count.sum()
     return [Interval(*map(float, ends)) for ends in zip(mean, low, high, strict=True)]
+
+
+def resamples(groups: Sequence[str], seed: int = 0) -> NDArray[np.float64]:
+    """How often each case is in each resample of the groups, `[RESAMPLES, cases]`."""
+    members = np.unique(np.asarray(groups), return_inverse=True)[1]
+    drawn = _draws(np.random.default_rng(seed), int(members.max()) + 1)
+    return drawn[:, members].astype(np.float64)
 
 
 def _draws(rng: np.random.Generator, size: int) -> NDArray[np.int64]:

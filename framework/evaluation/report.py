@@ -12,6 +12,7 @@ import jinja2
 
 import framework
 from framework.comparison.page import comparison_entry
+from framework.evaluation.answers_page import answer_entry
 from framework.evaluation.charts import SMALL, Series, coloured, line_chart
 from framework.evaluation.forest import signed
 from framework.evaluation.indicators import indicator_entry
@@ -45,19 +46,21 @@ def render(artefacts: Sequence[Artefact], title: str) -> str:
     """The page about `artefacts`, which has inputs before what was made from them."""
     models, layers, evaluations = ([a for a in artefacts if a.kind == kind] for kind in ("model", "layer", "evaluation"))
     logs = {model.key: metric_log.read(model.store) for model in models}
-    results = [evaluation_entry(evaluation) for evaluation in evaluations]
+    results = [evaluation_entry(evaluation) for evaluation in evaluations if evaluation.store.exists("cases.parquet")]
+    answers = [entry for evaluation in evaluations if (entry := answer_entry(evaluation))]
     comparisons = [comparison_entry(artefact) for artefact in artefacts if artefact.kind == "comparison"]
     template = environment().get_template("report.html.j2")
     return template.render(
         title=title,
         comparisons=comparisons,
         detailed=len(comparisons) < len(artefacts),
-        models=[model_entry(model, results) for model in models],
+        models=[model_entry(model, results, answers) for model in models],
         artefacts=artefacts,
         picture=lineage_picture(artefacts, {a.key: note(a) for a in artefacts}),
         curves=curves(models, logs),
         without_log=[model.name for model in models if not logs[model.key]],
         results=results,
+        answers=answers,
         overview=[row for result in results for row in overview_rows(result)],
         pseudo=[entry for artefact in [*layers, *evaluations] for entry in pseudo_entries(artefact)],
         indicators=[entry for model in models if (entry := indicator_entry(model, logs[model.key]))],
@@ -107,7 +110,7 @@ def note(artefact: Artefact) -> str:
     return several(counts["cases"], "case") if artefact.kind in ("evaluation", "comparison") else ""
 
 
-def model_entry(model: Artefact, results: Sequence[Entry]) -> Entry:
+def model_entry(model: Artefact, results: Sequence[Entry], answers: Sequence[Entry]) -> Entry:
     """A model's label budget, its configuration, and the results of the evaluations made of it."""
     corpus = model.parent("corpus")
     return {
@@ -118,16 +121,21 @@ def model_entry(model: Artefact, results: Sequence[Entry]) -> Entry:
         "seconds": model.record["seconds"],
         "pseudo": model.counts.get("pseudo_images", 0),
         "results": [result for result in results if result["model_key"] == model.key],
+        "answers": [answer for answer in answers if answer["model_key"] == model.key],
         "config": model.store.read_text("config.yaml") if model.store.exists("config.yaml") else None,
     }
 
 
 def curves(models: Sequence[Artefact], logs: dict[str, list[Entry]]) -> list[Any]:
-    """Loss and validation Dice of all models, each chart only when there is something in it."""
+    """Loss and validation scores of all models, each chart only when there is something in it."""
     names = unique_names(models)
     loss = coloured((names[m.key], points(logs[m.key], "loss")) for m in models)
-    dice = coloured((names[m.key], validation_points(logs[m.key])) for m in models)
-    charts = [("Training loss", loss, (0.0,)), ("Validation Dice, mean over classes", dice, ())]
+    dice, area = (coloured((names[m.key], validation_points(logs[m.key], kind)) for m in models) for kind in ("Dice", "AUC"))
+    charts = [
+        ("Training loss", loss, (0.0,)),
+        ("Validation Dice, mean over classes", dice, ()),
+        ("Validation AUC, mean over targets", area, ()),
+    ]
     return [line_chart(title, series, include=include) for title, series, include in charts if series]
 
 
@@ -141,8 +149,9 @@ def points(log: Sequence[Entry], key: str) -> list[tuple[float, float]]:
     return [(record["step"], record[key]) for record in log if key in record]
 
 
-def validation_points(log: Sequence[Entry]) -> list[tuple[float, float]]:
-    return [(record["step"], record["validation"]["mean"]) for record in log if "validation" in record]
+def validation_points(log: Sequence[Entry], kind: str) -> list[tuple[float, float]]:
+    found = [(record["step"], record["validation"]) for record in log if "validation" in record]
+    return [(step, scores["mean"]) for step, scores in found if metric_log.measure(scores) == kind]
 
 
 def statistics_of(log: Sequence[Entry]) -> list[tuple[float, Entry]]:

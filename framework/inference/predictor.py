@@ -12,7 +12,7 @@ import yaml
 
 from framework.config import RunConfig, parse
 from framework.corpus import augment
-from framework.corpus.schema import CorpusInfo
+from framework.corpus.schema import CorpusInfo, ModelInfo
 from framework.corpus.training_set import resize_image
 from framework.errors import CheckpointError, CorpusError
 from framework.inference.windows import predict_whole
@@ -30,11 +30,9 @@ class Predictor:
     def __init__(self, store: Store, device: torch.device | None = None) -> None:
         """Raises `CorpusError` when no finished model is there, `CheckpointError` when its weights are damaged."""
         self.run = run_of(store)
-        about = store.read_json("model.json")
-        self.classes: list[str] = about["classes"]
-        self.channels: int = about["channels"]
+        self.known = ModelInfo.model_validate(store.read_json("model.json"))
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.method = new_method(self.run, self.channels, len(self.classes))
+        self.method = new_method(self.run, self.known)
         try:
             self.method.load_state_dict(read_tensors(store, "model.safetensors"))
         except RuntimeError as error:
@@ -46,18 +44,29 @@ class Predictor:
         return resize_image(image, self.run.corpus.size)
 
     @torch.no_grad()
+    def answers(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
+        """Probabilities `[B, C]`, float32 on the processor, by target, of prepared pictures `[B, C, S, S]`."""
+        with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=False)):
+            found = self.method.classify(self._standardised(prepared))
+        return {name: p.float().cpu() for name, p in found.items()}
+
+    @torch.no_grad()
     def probabilities(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
         """Probabilities `[B, K, S, S]`, float32 on the processor, by predictor, of prepared pictures `[B, C, S, S]`.
 
         A model of volumes takes the pictures for the slices of one volume, in order.
         """
         patch = self.run.corpus.patch
-        image = torch.from_numpy(prepared).to(self.device).float()
-        image = augment.standardise(image.movedim(0, 1)[None] if patch else image)
-        image = image.to(memory_format=layout(image.dim()))
+        image = self._standardised(prepared)
         with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))):
             found = predict_whole(self.method, image, patch)
         return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in found.items()}
+
+    def _standardised(self, prepared: np.ndarray) -> torch.Tensor:
+        """Pictures `[B, C, S, S]` as the network takes them; for a model of volumes `[1, C, B, S, S]`."""
+        image = torch.from_numpy(prepared).to(self.device).float()
+        image = augment.standardise(image.movedim(0, 1)[None] if self.run.corpus.patch else image)
+        return image.to(memory_format=layout(image.dim()))
 
     def segment(self, images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
         """Class ids `[H, W]` uint8 at each picture's own size, by predictor; of one volume's slices when the model is 3D."""
@@ -70,8 +79,10 @@ class Predictor:
         }
 
     def require_fits(self, info: CorpusInfo) -> None:
-        """Raise `CorpusError` when a corpus has other classes or channels than the model was trained on."""
-        for what, mine, other in (("classes", self.classes, info.classes), ("channels", self.channels, info.channels)):
+        """Raise `CorpusError` when a corpus has other classes, channels or labels than the model was trained on."""
+        needed = [*(["classes"] if self.method.segments else []), "channels", *(["labels"] if self.method.targets else [])]
+        for what in needed:
+            mine, other = getattr(self.known, what), getattr(info, what)
             if mine != other:
                 raise CorpusError(f"the model knows {what} {mine}, corpus '{info.name}' has {other}; use a model of its kind")
 

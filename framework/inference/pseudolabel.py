@@ -152,7 +152,10 @@ def pseudo_label(
 def _require_model_of_images(model: Store) -> None:
     from framework.inference.predictor import run_of
 
-    if run_of(model).corpus.patch:
+    run = run_of(model)
+    if run.method.name == "classifier":
+        raise ConfigError(f"{model.url}: a classifier, which makes no masks; use the model of a segmentation method")
+    if run.corpus.patch:
         raise ConfigError(
             f"{model.url}: a model of volumes; pseudo-labelling works image by image: use a model trained without corpus.patch"
         )

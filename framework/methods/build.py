@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from framework.methods.classifier import Classifier, ClassifierConfig
 from framework.methods.coda import CoDA, CoDAConfig
 from framework.methods.contract import Method, Setting
 from framework.methods.cps import CPS, CPSConfig
@@ -18,7 +19,7 @@ from framework.methods.ua_mt import UAMT, UAMTConfig
 from framework.methods.unimatch import UniMatch, UniMatchConfig
 
 SemiConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
-AnyConfig = SemiConfig | MixingConfig | DCRConfig
+AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig
 MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
 METHODS: dict[type, type] = {
@@ -31,6 +32,7 @@ METHODS: dict[type, type] = {
     UniMatchConfig: UniMatch,
     MixingConfig: Mixing,
     DCRConfig: DCR,
+    ClassifierConfig: Classifier,
 }
 
 

@@ -8,13 +8,13 @@ reconstructed after AdaMatch, as methods.md 4.3 says; its letters (a) to (f) mar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import gaussian_ramp, hard_labels, planar
@@ -135,7 +135,7 @@ class Distributions(nn.Module):
 class CoDA(Method):
     """Two networks, one optimiser, and the averages of each network as buffers."""
 
-    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+    streams = STREAMS
 
     def __init__(self, config: CoDAConfig, setting: Setting) -> None:
         super().__init__()

@@ -10,6 +10,8 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from framework.corpus.loader import Batch, Stream, StreamBatch
+from framework.corpus.schema import LabelInfo
+from framework.corpus.targets import Target
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Setting:
     """Of the run: random parts of a step are drawn by (seed, step, id)."""
     network: Callable[[int], nn.Module]
     """Builds network 0, 1, … of the run's architecture, each with its own initialisation."""
+    labels: Sequence[LabelInfo] = ()
+    """The corpus's image-level labels."""
 
 
 Read = Callable[[str], Iterator[StreamBatch]]
@@ -40,13 +44,18 @@ class Update(NamedTuple):
 
 
 class Method(nn.Module, ABC):
-    """Base of all methods. A subclass fills `networks` and writes `train_step` and `predict`.
+    """Base of all methods. A subclass fills `networks`, and writes `train_step` and `predict`, `classify` or both.
 
     `networks` maps the name of an optimiser group to the module that it trains: state and checkpoints are read there.
     `live` holds the same modules as the strategy wrapped them (DDP, DeepSpeed): a training step calls these.
     """
 
-    streams: ClassVar[tuple[Stream, ...]]
+    streams: tuple[Stream, ...]
+    """What a batch holds; of the class, or of a single method where its settings matter."""
+    segments: ClassVar[bool] = True
+    """Whether it makes masks."""
+    targets: tuple[Target, ...] = ()
+    """Which questions about whole images it answers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,9 +69,13 @@ class Method(nn.Module, ABC):
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         """Yield the updates of one step; between two yields the loop has made the first."""
 
-    @abstractmethod
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Probabilities `[B, K, H, W]` by predictor; the first is the one to use when nobody chooses."""
+        raise NotImplementedError
+
+    def classify(self, image: Tensor) -> dict[str, Tensor]:
+        """Probabilities `[B, C]` by target."""
+        return {}
 
     def after_step(self, step: int, read: Read) -> None:
         """Work after the updates of a step, such as moving an average; called on all ranks."""

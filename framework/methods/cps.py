@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import gaussian_ramp, hard_labels, planar
 from framework.methods.pair import STREAMS, Pair, cross_teaching, mixed_images, predict_pair, supervised_pair
@@ -29,7 +29,7 @@ class CPSConfig(BaseModel):
 class CPS(Method):
     """Two networks, one optimiser."""
 
-    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+    streams = STREAMS
 
     def __init__(self, config: CPSConfig, setting: Setting) -> None:
         super().__init__()

@@ -6,13 +6,13 @@ Two networks teach each other on mixed images; weak masks, and the lessons on im
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Read, Setting, Update
 from framework.methods.dii import IndicatorConfig, Indicators
 from framework.methods.hybrid import STREAMS, partial_entropy, per_pixel
@@ -40,7 +40,7 @@ class DCRConfig(BaseModel):
 class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
 
-    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+    streams = STREAMS
 
     def __init__(self, config: DCRConfig, setting: Setting) -> None:
         super().__init__()

@@ -6,12 +6,12 @@ SSL4MIS's version relabels unsure pixels as background (methods.md 7.3); here th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import pixel_entropy, planar, supervised_loss
 from framework.methods.pair import mixed_images
@@ -28,7 +28,7 @@ class FixMatchConfig(WeakToStrongConfig):
 class FixMatch(Method):
     """One network."""
 
-    streams: ClassVar[tuple[Stream, ...]] = streams(views=1)
+    streams = streams(views=1)
 
     def __init__(self, config: FixMatchConfig, setting: Setting) -> None:
         super().__init__()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch, Stream, StreamBatch
+from framework.corpus.loader import Batch, StreamBatch
 from framework.methods.contract import Method, Read, Setting, Update
 from framework.methods.losses import gaussian_ramp, planar, supervised_loss
 from framework.methods.noise import noisy
@@ -41,7 +41,7 @@ class MeanTeacherConfig(TeacherConfig):
 class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
-    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+    streams = STREAMS
 
     def __init__(self, config: TeacherConfig, setting: Setting) -> None:
         super().__init__()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.hybrid import STREAMS, partial_entropy
 from framework.methods.losses import planar, supervised_loss
@@ -28,7 +28,7 @@ class MixingConfig(BaseModel):
 class Mixing(Method):
     """One network."""
 
-    streams: ClassVar[tuple[Stream, ...]] = STREAMS
+    streams = STREAMS
 
     def __init__(self, config: MixingConfig, setting: Setting) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class SupervisedConfig(BaseModel):
 class Supervised(Method):
     """One network."""
 
-    streams: ClassVar[tuple[Stream, ...]] = (LABELLED,)
+    streams = (LABELLED,)
 
     def __init__(self, config: SupervisedConfig, setting: Setting) -> None:
         super().__init__()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch
 from framework.corpus.order import key
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
@@ -29,7 +29,7 @@ class UniMatchConfig(WeakToStrongConfig):
 class UniMatch(Method):
     """One network."""
 
-    streams: ClassVar[tuple[Stream, ...]] = streams(views=2)
+    streams = streams(views=2)
 
     def __init__(self, config: UniMatchConfig, setting: Setting) -> None:
         super().__init__()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag
 from torch import Tensor, nn
 
-from framework.corpus.order import key
 from framework.errors import ConfigError, nearest
+from framework.networks.encoder import Encoder, EncoderConfig, build_encoder
 from framework.networks.monai import MonaiConfig, build_monai, volume_stride
 from framework.networks.norm import GlobalBatchNorm
+from framework.networks.padding import enlarged
+from framework.networks.seeded import seeded
 from framework.networks.unet import Perturb, UNet, UNetConfig
 
 
@@ -32,9 +32,12 @@ def name(value: Any) -> str:
     return value.get("name", "unet") if isinstance(value, dict) else value.name
 
 
-Network = UNetConfig | SmpConfig | MonaiConfig
+Network = UNetConfig | SmpConfig | MonaiConfig | EncoderConfig
 NetworkConfig = Annotated[
-    Annotated[UNetConfig, Tag("unet")] | Annotated[SmpConfig, Tag("smp")] | Annotated[MonaiConfig, Tag("monai")],
+    Annotated[UNetConfig, Tag("unet")]
+    | Annotated[SmpConfig, Tag("smp")]
+    | Annotated[MonaiConfig, Tag("monai")]
+    | Annotated[EncoderConfig, Tag("encoder")],
     Discriminator(name),
 ]
 
@@ -42,12 +45,13 @@ NetworkConfig = Annotated[
 def build_network(config: Network, channels: int, classes: int, seed: int, member: int) -> nn.Module:
     """Build member 0, 1, … of a run: the same on all ranks, each member with an initialisation of its own.
 
+    An `Encoder` gives a pyramid of features instead of logits.
+
     Raises `ConfigError` for names that smp does not know and weights that cannot be had.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key("network", seed, member) % 2**63)
-        network = _build(config, channels, classes)
-    return Padded(GlobalBatchNorm.replace_in(network), _strides(config))
+    with seeded("network", seed, member):
+        network = GlobalBatchNorm.replace_in(_build(config, channels, classes))
+    return network if isinstance(network, Encoder) else Padded(network, _strides(config))
 
 
 class Padded(nn.Module):
@@ -59,12 +63,9 @@ class Padded(nn.Module):
 
     def forward(self, image: Tensor, perturb: Perturb | None = None) -> Tensor:
         """Logits of the image's size; `perturb` may change the encoder's features before they are decoded."""
-        shape = image.shape[2:]
-        short = [-size % stride for size, stride in zip(shape, self.strides, strict=True)]
-        pad = [n for missing in reversed(short) for n in (0, missing)]
-        whole = F.pad(image, pad, mode="replicate") if any(pad) else image
+        whole = enlarged(image, self.strides)
         logits = self.network(whole) if perturb is None else self.network(whole, perturb)
-        return logits[(..., *(slice(size) for size in shape))]
+        return logits[(..., *(slice(size) for size in image.shape[2:]))]
 
 
 class Smp(nn.Module):
@@ -86,6 +87,8 @@ class Smp(nn.Module):
 def _build(config: Network, channels: int, classes: int) -> nn.Module:
     if isinstance(config, UNetConfig):
         return UNet(config, channels, classes)
+    if isinstance(config, EncoderConfig):
+        return build_encoder(config, channels)
     return build_monai(config, channels, classes) if isinstance(config, MonaiConfig) else _smp(config, channels, classes)
 
 

@@ -84,9 +84,10 @@ def _train(run: RunConfig, stage: TrainStage, root: Store, say: Say) -> None:
 
     store = train(stage_run(run, stage, root))
     counts: dict[str, Any] = store.read_json("artefact.json")["counts"]
+    measure, key = ("AUC", "best_validation_auc") if "best_validation_auc" in counts else ("Dice", "best_validation_dice")
     say(
         f"  {counts['labelled_images']} labelled of {counts['train_images']} training images, "
-        f"best validation Dice {counts['best_validation_dice'] or 0:.3f}"
+        f"best validation {measure} {counts[key] or 0:.3f}"
     )
 
 
@@ -102,7 +103,10 @@ def _evaluate(run: RunConfig, stage: EvaluateStage, root: Store, say: Say) -> No
     from framework.evaluation.evaluate import evaluate
 
     summary = evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)
-    for name, scores in summary["predictors"].items():
+    for name, found in summary.get("targets", {}).items():
+        area = found["auc"]
+        say(f"  {name}: " + (f"AUC {area['mean']:.3f} [{area['low']:.3f}, {area['high']:.3f}]" if area else "one class only"))
+    for name, scores in summary.get("predictors", {}).items():
         dice = scores["mean"]["dice"]
         interval = f"[{dice['low']:.3f}, {dice['high']:.3f}]"
         say(f"  {name}: mean Dice {dice['mean']:.3f} {interval} over {summary['cases']} cases of {stage.split}")

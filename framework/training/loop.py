@@ -14,6 +14,7 @@ from torch import Tensor
 from framework.config import RunConfig
 from framework.corpus.loader import Batch, Loader, StreamBatch
 from framework.corpus.order import key
+from framework.corpus.schema import ModelInfo
 from framework.corpus.training_set import TrainingSet
 from framework.corpus.volume_set import VolumeSet
 from framework.errors import ConfigError, TrainingError
@@ -29,6 +30,7 @@ from framework.training.optimise import rate
 from framework.training.precision import parameter_type, safe_precision
 from framework.training.strategies import Strategy, build_strategy
 from framework.training.validation import Validator
+from framework.training.validation_answers import AnswerValidator
 
 LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
@@ -58,7 +60,7 @@ class Trainer:
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
         data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus)
-        method = new_method(run, data.corpus.info.channels, len(data.corpus.info.classes))
+        method = new_method(run, ModelInfo.of(data.corpus.info))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         method.prepare({name: order.ids for name, order in loader.orders.items()})
         method.to(device, parameter_type(run.train.precision))
@@ -135,13 +137,14 @@ def seed_device(device: torch.device, seed: int) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def new_method(run: RunConfig, channels: int, classes: int) -> Method:
+def new_method(run: RunConfig, known: ModelInfo) -> Method:
     """The run's method, freshly initialised, on the processor."""
+    classes = len(known.classes)
 
     def network(member: int) -> torch.nn.Module:
-        return build_network(run.network, channels, classes, run.seed, member)
+        return build_network(run.network, known.channels, classes, run.seed, member)
 
-    return build_method(run.method, Setting(classes, run.train.steps, run.seed, network))
+    return build_method(run.method, Setting(classes, run.train.steps, run.seed, network, known.labels))
 
 
 def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
     """Train to the end from wherever the run is; `listener` hears of every validation, on every rank."""
     config = trainer.run.train
     log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
-    validator = Validator(trainer.data, config.batch, trainer.device, parameter_type(config.precision))
+    validators = build_validators(trainer)
     pending: list[tuple[int, dict[str, Tensor | float]]] = []
     end = time.perf_counter()
     with contextlib.closing(trainer.loader.run(trainer.step, config.steps)) as batches:
@@ -186,19 +189,35 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
             metrics |= {"lr": lr, "images": float(config.batch * len(batch)), "seconds": now - end, "wait": waited}
             pending.append((trainer.step, metrics))
             end = now
-            _periodic(trainer, log, validator, pending, listener)
+            _periodic(trainer, log, validators, pending, listener)
     if log is not None:
         log.close()
 
 
-def _periodic(trainer: Trainer, log: MetricLog | None, validator: Validator, pending: list[Any], listener: Listener) -> None:
+def build_validators(trainer: Trainer) -> list[Validator | AnswerValidator]:
+    """What measures the run on its validation images: its masks, its answers, or both; none without such images."""
+    found: list[Validator | AnswerValidator] = []
+    if trainer.method.segments:
+        found.append(Validator(trainer.data, trainer.run.train.batch, trainer.device, parameter_type(trainer.run.train.precision)))
+    if trainer.method.targets:
+        found.append(AnswerValidator(trainer))
+    return [validator for validator in found if validator.ids]
+
+
+def _periodic(
+    trainer: Trainer,
+    log: MetricLog | None,
+    validators: list[Validator | AnswerValidator],
+    pending: list[Any],
+    listener: Listener,
+) -> None:
     """Log, validate and save where their intervals end; at the last step all three."""
     config, step = trainer.run.train, trainer.step
     last = step == config.steps
     if step % LOG_EVERY == 0 or last or step % config.validate_every == 0 or step % config.checkpoint_every == 0:
         _flush(trainer, log, pending)
     if step % config.validate_every == 0 or last:
-        _validate(trainer, log, validator, listener)
+        _validate(trainer, log, validators, listener)
     if step % config.checkpoint_every == 0 or last:
         trainer.save()
 
@@ -220,10 +239,13 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
     pending.clear()
 
 
-def _validate(trainer: Trainer, log: MetricLog | None, validator: Validator, listener: Listener) -> None:
-    if not validator.ids:
+def _validate(trainer: Trainer, log: MetricLog | None, validators: list[Validator | AnswerValidator], listener: Listener) -> None:
+    """Measure, log, and keep the best weights; a method that makes masks is judged by their Dice, others by their AUC."""
+    if not validators:
         return
-    scores = validator.score(trainer)
+    scores: dict[str, Any] = {}
+    for validator in validators:
+        scores = validator.score(trainer) | scores
     better = scores["mean"] > trainer.best
     if better:
         trainer.best = scores["mean"]

@@ -59,6 +59,11 @@ def read(store: Store) -> list[dict[str, Any]]:
     return records
 
 
+def measure(scores: dict[str, Any]) -> str:
+    """What the mean of a validation is a mean of."""
+    return "Dice" if "dice" in scores else "AUC"
+
+
 def _board(store: Store, step: int) -> Any:
     """TensorBoard writes local folders; for a bucket the metric log alone is kept."""
     if not store.is_local:

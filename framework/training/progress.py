@@ -56,6 +56,6 @@ def follow(store: Store, name: str, steps: int) -> Iterator[None]:
 def _note(seen: list[dict], records: list[dict]) -> str:
     recent = seen[-50:]
     per_second = sum(r.get("images", 0) for r in recent) / max(1e-9, sum(r["seconds"] for r in recent))
-    scores = [r["validation"]["mean"] for r in records if "validation" in r]
-    dice = f", val Dice {scores[-1]:.3f}" if scores else ""
-    return f"loss {seen[-1]['loss']:.3f}, {per_second:.0f} img/s{dice}"
+    scores = [r["validation"] for r in records if "validation" in r]
+    score = f", val {metric_log.measure(scores[-1])} {scores[-1]['mean']:.3f}" if scores else ""
+    return f"loss {seen[-1]['loss']:.3f}, {per_second:.0f} img/s{score}"

@@ -10,7 +10,7 @@ import torch
 
 from framework.config import RunConfig
 from framework.corpus.layers import layer_store
-from framework.corpus.schema import CorpusInfo
+from framework.corpus.schema import CorpusInfo, ModelInfo
 from framework.corpus.training_set import NO_MASK
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
@@ -78,11 +78,18 @@ def _write_model(trainer: Trainer, seconds: float) -> None:
     else:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.weights().items()}
         store.write_bytes("model.safetensors", save(tensors))
-    store.write_json("model.json", {"classes": info.classes, "channels": info.channels, "corpus": info.name})
-    labelled = sorted(name for name in trainer.data.train if trainer.data.kinds[name] == "mask")
+    store.write_json("model.json", ModelInfo.of(info).model_dump())
+    labelled = labelled_ids(trainer)
     store.write_json("labelled.json", labelled)
     write_tables(trainer, recipe(trainer.run))
     finish(store, recipe(trainer.run), _counts(trainer, labelled), seconds)
+
+
+def labelled_ids(trainer: Trainer) -> list[str]:
+    """Training images that were learnt from by their mask, or, where no masks are made, by their image-level label."""
+    if not trainer.method.segments:
+        return sorted(trainer.loader.orders["labelled"].ids)
+    return sorted(name for name in trainer.data.train if trainer.data.kinds[name] == "mask")
 
 
 def _counts(trainer: Trainer, labelled: list[str]) -> dict[str, Any]:
@@ -99,5 +106,5 @@ def _counts(trainer: Trainer, labelled: list[str]) -> dict[str, Any]:
         "steps": run.train.steps,
         "workers": max(1, run.compute.workers),
         "peak_memory_mb": round(peak_memory_mb(), 1),
-        "best_validation_dice": trainer.best if trainer.best >= 0 else None,
+        f"best_validation_{'dice' if trainer.method.segments else 'auc'}": trainer.best if trainer.best >= 0 else None,
     }

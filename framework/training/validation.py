@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,8 +67,14 @@ class Validator:
 
 
 def predict(trainer: Trainer, image: Tensor) -> Tensor:
-    """The first predictor's probabilities `[B, K, H, W]` (of a volume `[1, K, D, H, W]`), with averaged weights where the run
-    keeps them."""
+    """The first predictor's probabilities `[B, K, H, W]` (of a volume `[1, K, D, H, W]`)."""
+    with as_finished(trainer):
+        return next(iter(predict_whole(trainer.method, image, trainer.run.corpus.patch).values()))
+
+
+@contextlib.contextmanager
+def as_finished(trainer: Trainer) -> Iterator[None]:
+    """Predict in the block as the finished model would: with averaged weights where the run keeps them."""
     averaged = contextlib.nullcontext() if trainer.ema is None else trainer.ema.swapped_in()
     with trainer.strategy.autocast(), averaged:
-        return next(iter(predict_whole(trainer.method, image, trainer.run.corpus.patch).values()))
+        yield

@@ -28,6 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "dcr": {"name": "dcr"},
     "dcr-dii": {"name": "dcr", "indicators": {"initial": 0.5, "start": 2, "interval": 4}},
     "dcr-dii-all": {"name": "dcr", "indicators": {"initial": 0.5, "start": 2, "interval": 4, "scope": "all", "momentum": 0.5}},
+    "classifier": {"name": "classifier", "dropblock": {"share": 0.2, "block": 3}},
     "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
     "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
@@ -35,6 +36,9 @@ METHODS: dict[str, dict[str, Any]] = {
 
 WEAK = ("mixing", "dcr", "dcr-dii", "dcr-dii-all")
 """Those that read a layer of weak masks."""
+
+CLASSIFIERS = ("classifier",)
+"""Those that make no masks."""
 
 VOLUMES = "-3d"
 """Ending of a method's name for the same method on volumes."""
@@ -64,7 +68,7 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         "name": method,
         "out": str(out),
         "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}, "layers": ["box"] if base in WEAK else []},
-        "network": {"widths": [4, 8]},
+        "network": {"name": "encoder", "widths": [4, 4, 8, 8]} if base in CLASSIFIERS else {"widths": [4, 8]},
         "method": METHODS[base],
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},

@@ -12,7 +12,7 @@ from torch import Tensor
 from framework.corpus.loader import Batch, StreamBatch
 from framework.training.checkpoint import latest
 from framework.training.loop import Trainer
-from tests.contract.support import CASES, VOLUMES, build, losses, tiny_run, trained
+from tests.contract.support import CASES, CLASSIFIERS, VOLUMES, build, losses, tiny_run, trained
 
 pytestmark = pytest.mark.parametrize("method", CASES)
 
@@ -40,7 +40,8 @@ def random_batch(trainer: Trainer, size: tuple[int, ...], label: int | None = No
     for name in trainer.loader.streams:
         mask = torch.randint(0, classes, (2, *size), generator=generator) if label is None else torch.full((2, *size), label)
         views = tuple(torch.randn(2, channels, *size, generator=generator) for _ in range(1 + trainer.loader.streams[name].strong))
-        batch[name] = StreamBatch(list(trainer.loader.orders[name].ids[:2]), views[0], views[1:], mask)
+        labels = torch.stack([torch.randint(-1, len(held.values), (2,), generator=generator) for held in info.labels], dim=1)
+        batch[name] = StreamBatch(list(trainer.loader.orders[name].ids[:2]), views[0], views[1:], mask, labels)
     return batch
 
 
@@ -56,7 +57,9 @@ def test_every_network_gets_a_gradient(method: str, tiny_corpus: str, tmp_path: 
 def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     still = {"flip": False, "quarter_turns": False}
     changes: dict[str, Any] = {"train": {"steps": 150}, "augment": still, "optimiser": {"lr": 0.01, "schedule": "constant"}}
-    trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes | {"network": {"widths": [8, 16]}}))
+    if method not in CLASSIFIERS:
+        changes |= {"network": {"widths": [8, 16]}}
+    trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes))
     batch = trainer.loader.at(0)
 
     def loss() -> float:
@@ -116,11 +119,17 @@ def test_finite_on_empty_ignored_single_class_and_odd_images(
     assert all(torch.isfinite(p).all() for p in trainer.method.state_dict().values())
 
 
-def test_predicts_probabilities_of_the_image_size(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+def test_predicts_probabilities_of_the_image_size_or_of_each_answer(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     trainer = build(tiny_run(tiny_corpus, method, tmp_path))
     trainer.method.eval()
     info, size = trainer.data.corpus.info, shape_of(method, (33, 47))
-    found = trainer.method.predict(torch.randn(2, info.channels, *size))
-    for probability in found.values():
+    image = torch.randn(2, info.channels, *size)
+    masks = trainer.method.predict(image) if trainer.method.segments else {}
+    answers = trainer.method.classify(image)
+    assert set(answers) == {target.name for target in trainer.method.targets} and (masks or answers)
+    for probability in masks.values():
         assert probability.shape == (2, len(info.classes), *size)
-        assert torch.allclose(probability.sum(1), torch.ones(2, *size), atol=1e-5)
+    for target in trainer.method.targets:
+        assert answers[target.name].shape == (2, len(target.classes))
+    for probability in (*masks.values(), *answers.values()):
+        assert torch.allclose(probability.sum(1), torch.ones(2, *probability.shape[2:]), atol=1e-5)

@@ -6,7 +6,7 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework.corpus.order import Draw, Order, generator, key, shard
+from framework.corpus.order import BalancedOrder, Draw, Order, generator, key, shard
 
 orders = st.builds(
     lambda count, batch, seed, stream: Order(tuple(f"id{i}" for i in range(count)), batch, seed, stream),
@@ -57,3 +57,18 @@ def test_the_order_is_the_same_on_every_machine() -> None:
 def test_every_place_of_an_epoch_is_as_likely_for_every_id() -> None:
     first = Counter(Order(tuple("abcd"), 1, seed, "labelled").at(0)[0].id for seed in range(4000))
     assert all(abs(count - 1000) < 130 for count in first.values())
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.integers(1, 7), st.integers(0, 99))
+def test_classes_of_any_size_take_turns_and_each_is_drawn_evenly(sizes: list[int], batch: int, seed: int) -> None:
+    classes = tuple(tuple(f"{k}-{i}" for i in range(size)) for k, size in enumerate(sizes))
+    order = BalancedOrder(classes, batch, seed, "labelled")
+    steps = len(sizes) * max(sizes) * 2
+    draws = list(chain.from_iterable(order.at(step) for step in range(steps)))
+    for start in range(len(draws) - len(sizes)):
+        assert {draw.id[0] for draw in draws[start : start + len(sizes)]} == {str(k) for k in range(len(sizes))}
+    for members in classes:
+        mine = [draw for draw in draws if draw.id in members]
+        for epoch in range(len(mine) // len(members)):
+            part = mine[epoch * len(members) : (epoch + 1) * len(members)]
+            assert sorted(draw.id for draw in part) == sorted(members) and {draw.epoch for draw in part} == {epoch}

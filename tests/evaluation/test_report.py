@@ -146,7 +146,7 @@ def test_missing_pieces_are_sentences(run, tmp_path):
     bare = artefact(tmp_path, "layer", "seeds", "s", {"corpus": CORPUS}, {"rows": 3, "quarantined": 0})
     text = words(page_of([bare], tmp_path / "r.html"))
     assert "There is no model among the sources." in text
-    assert "There is no evaluation among the sources, so there are no results" in text
+    assert "There is no evaluation of masks among the sources, so there are no results" in text
     for name in ("metrics.jsonl", "config.yaml"):
         (Path(run.url) / "round-2" / name).unlink()
     page = page_of([run / "round-2"], tmp_path / "r.html")

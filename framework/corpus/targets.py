@@ -1,0 +1,67 @@
+"""What an image-level label says about an image: its values, grouped into the classes that a network tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from framework.corpus.schema import LabelInfo
+from framework.errors import ConfigError, nearest
+
+UNKNOWN = -1
+"""Class of an image whose label is not known, or of a value that no class takes in."""
+
+
+class TargetConfig(BaseModel):
+    """One question about an image, answered by a label of the corpus."""
+
+    model_config = ConfigDict(extra="forbid")
+    label: str
+    """Name of the image-level label."""
+    classes: dict[str, list[str]] | None = None
+    """Name of each class, in order, and the label's values that it takes in; None: every value is a class of its own."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A question, resolved for one corpus."""
+
+    name: str
+    column: int
+    """Place of its label among those of the corpus."""
+    classes: tuple[str, ...]
+    class_of: tuple[int, ...]
+    """Class of each value of the label; `UNKNOWN` where none takes it in."""
+
+    def of(self, labels: Tensor) -> Tensor:
+        """Classes `[B]` of the labels `[B, L]` of images."""
+        values = labels[:, self.column]
+        table = torch.tensor([*self.class_of, UNKNOWN], device=labels.device)
+        return table[values]  # an unknown value, -1, takes the last entry
+
+
+def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo]) -> Target:
+    """The target that a description stands for; raises `ConfigError` for a label or value that the corpus does not have."""
+    known = [label.name for label in labels]
+    if config.label not in known:
+        has = nearest(config.label, known) if known else "; it has none"
+        raise ConfigError(f"method.targets.{name}.label: the corpus has no image label '{config.label}'{has}")
+    column = known.index(config.label)
+    values = labels[column].values
+    classes = config.classes or {value: [value] for value in values}
+    where = f"method.targets.{name}.classes"
+    if len(classes) < 2:
+        raise ConfigError(f"{where}: {len(classes)} class; there is nothing to tell apart with fewer than two")
+    place = dict.fromkeys(values, UNKNOWN)
+    for number, (held, members) in enumerate(classes.items()):
+        for value in members:
+            if value not in place:
+                raise ConfigError(f"{where}.{held}: label '{config.label}' has no value '{value}'{nearest(value, values)}")
+            if place[value] != UNKNOWN:
+                raise ConfigError(f"{where}: value '{value}' is in two classes; it can be in one")
+            place[value] = number
+    return Target(name, column, tuple(classes), tuple(place.values()))

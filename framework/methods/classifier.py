@@ -1,0 +1,112 @@
+"""A classifier of whole images: what image-level labels teach by themselves, and the first stage of weak supervision.
+
+Regularised by DropBlock after its last two levels, and drawn from classes in turn, as in Viniavskyi et al. 2020 (methods.md 2.2).
+Every target is a softmax over its classes; for two classes that is the paper's sigmoid, of the difference of the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from framework.corpus.loader import Batch, Stream
+from framework.corpus.schema import MASK_KINDS
+from framework.corpus.targets import UNKNOWN, TargetConfig, resolve
+from framework.corpus.training_set import NO_MASK
+from framework.errors import ConfigError
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.noise import generators
+from framework.networks.dropblock import DropBlock, DropBlockConfig
+from framework.networks.encoder import Encoder
+from framework.networks.seeded import seeded
+from framework.training.collective import differentiable_total
+
+ANY = frozenset({*MASK_KINDS, NO_MASK})
+
+
+class ClassifierConfig(BaseModel):
+    """Which questions, and how it is regularised."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["classifier"]
+    targets: dict[str, TargetConfig] = {}
+    """Questions by name; none: one for each image-level label of the corpus."""
+    dropblock: DropBlockConfig | None = None
+
+
+class Classifier(Method):
+    """One network with a softmax for each target; images are drawn from the classes of the first target in turn."""
+
+    segments = False
+
+    def __init__(self, config: ClassifierConfig, setting: Setting) -> None:
+        super().__init__()
+        self.setting = setting
+        described = config.targets or {label.name: TargetConfig(label=label.name) for label in setting.labels}
+        if not described:
+            raise ConfigError("method 'classifier' needs image-level labels and the corpus has none; add a column to labels.csv")
+        self.targets = tuple(resolve(name, target, setting.labels) for name, target in described.items())
+        encoder = setting.network(0)
+        assert isinstance(encoder, Encoder)
+        with seeded("heads", setting.seed):
+            self.networks["network"] = Classified(encoder, [len(t.classes) for t in self.targets], config.dropblock)
+        hint = f"every training image lacks label '{setting.labels[self.targets[0].column].name}' in labels.csv"
+        self.streams = (Stream("labelled", ANY, target=self.targets[0], hint=hint),)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        images = batch["labelled"]
+        self.network.draw(generators(images.ids, images.image.device, "dropblock", self.setting.seed, step))
+        logits = self.call("network", images.image)
+        losses = [known_entropy(z, target.of(images.labels)) for z, target in zip(logits, self.targets, strict=True)]
+        loss = torch.stack(losses).mean()
+        yield Update("network", loss, {"loss_supervised": loss.detach()})
+
+    @property
+    def network(self) -> Classified:
+        """The network itself, not as a strategy wrapped it."""
+        network = self.networks["network"]
+        assert isinstance(network, Classified)
+        return network
+
+    def classify(self, image: Tensor) -> dict[str, Tensor]:
+        found = self.network(image)
+        return {target.name: z.float().softmax(1) for target, z in zip(self.targets, found, strict=True)}
+
+
+class Classified(nn.Module):
+    """An encoder, the mean of its last level, and a linear layer for each target."""
+
+    def __init__(self, encoder: Encoder, counts: list[int], dropblock: DropBlockConfig | None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.ModuleList(nn.Linear(encoder.widths[-1], count) for count in counts)
+        self.dropblock = DropBlock(dropblock) if dropblock else None
+        if self.dropblock is not None:
+            encoder.after_levels(2, self.dropblock)
+
+    def draw(self, generators: list[torch.Generator]) -> None:
+        """What the next batch is regularised by: a generator for each of its images."""
+        if self.dropblock is not None:
+            self.dropblock.generators = generators
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Logits `[B, C]` of each target."""
+        return self.decide(self.encoder(image)[-1])
+
+    def decide(self, features: Tensor) -> tuple[Tensor, ...]:
+        """The logits that features of the last level `[B, D, h, w]` lead to."""
+        mean = features.mean((2, 3))
+        return tuple(head(mean) for head in self.heads)
+
+
+def known_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross-entropy over the images of the global batch whose class `[B]` is known."""
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    entropy = F.cross_entropy(precise, truth, ignore_index=UNKNOWN, reduction="sum")
+    sums = differentiable_total(torch.stack([entropy, (truth != UNKNOWN).sum().to(entropy.dtype)]))
+    return sums[0] / sums[1].clamp_min(1)

@@ -1,0 +1,106 @@
+"""Encoders: an image to a pyramid of features, for classifiers and for segmenters that are prompted by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from framework.errors import ConfigError, nearest
+from framework.networks.padding import enlarged
+from framework.networks.unet import Block
+
+LEVELS = 4
+"""Of a pyramid; timm's finer ones are left out."""
+
+
+class EncoderConfig(BaseModel):
+    """`small` is that of the small U-Net, for work on processors; all others are timm's names, such as resnet50."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["encoder"]
+    encoder: str = "small"
+    widths: list[int] = Field(default=[16, 32, 64, 128], min_length=LEVELS, max_length=LEVELS)
+    """Channels of each level of `small`."""
+    output_stride: Literal[8, 16, 32] | None = None
+    """The lowest resolution; levels that would go below keep it. None: as the encoder is, 16 for `small`."""
+    pretrained: bool = False
+    """Start from ImageNet weights, downloaded when they are not in the cache."""
+
+
+class Encoder(nn.Module):
+    """Maps `[B, C, H, W]` to four levels `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
+
+    def __init__(self, stages: nn.Module, widths: list[int], names: list[str]) -> None:
+        super().__init__()
+        self.stages, self.widths, self._names = stages, widths, names
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [_planes(level, width) for level, width in zip(self.stages(image)[-LEVELS:], self.widths, strict=True)]
+
+    def after_levels(self, count: int, change: Callable[[Tensor], Tensor]) -> None:
+        """Let a function change what the last `count` levels give, before the next one sees it."""
+        for name, width in list(zip(self._names, self.widths, strict=True))[-count:]:
+            self.stages.get_submodule(name).register_forward_hook(_changing(change, width))
+
+
+class Small(nn.Module):
+    """Residual blocks, each at half the resolution of the one before until `output_stride` is reached."""
+
+    def __init__(self, widths: list[int], channels: int, output_stride: int) -> None:
+        super().__init__()
+        strides = [2 if 2 ** (level + 1) <= output_stride else 1 for level in range(len(widths))]
+        self.stride = math.prod(strides)
+        self.blocks = nn.ModuleList(Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        levels = [enlarged(image, (self.stride, self.stride))]
+        for block in self.blocks:
+            levels.append(block(levels[-1]))
+        return levels[1:]
+
+
+def build_encoder(config: EncoderConfig, channels: int) -> Encoder:
+    """Raises `ConfigError` for names that timm does not know, and weights that cannot be had."""
+    if config.encoder == "small":
+        stages = Small(config.widths, channels, config.output_stride or 16)
+        return Encoder(stages, config.widths, [f"blocks.{level}" for level in range(LEVELS)])
+    stages = _timm(config, channels)
+    info: Any = stages.feature_info
+    known = dict(stages.named_modules())
+    names = [name if name in known else name.replace(".", "_") for name in info.module_name()[-LEVELS:]]
+    return Encoder(stages, info.channels()[-LEVELS:], names)
+
+
+def _timm(config: EncoderConfig, channels: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(config.encoder):
+        close = nearest(config.encoder, timm.list_models())
+        raise ConfigError(f"network.encoder: timm has no model '{config.encoder}'{close}; 'small' needs no timm")
+    stride: dict[str, Any] = {} if config.output_stride is None else {"output_stride": config.output_stride}
+    try:
+        return timm.create_model(config.encoder, config.pretrained, in_chans=channels, features_only=True, **stride)
+    except OSError as error:
+        raise ConfigError(
+            f"network.pretrained: the weights of '{config.encoder}' cannot be downloaded ({str(error).splitlines()[0][:120]}); "
+            "put them in the cache of huggingface_hub, or set network.pretrained=false"
+        ) from None
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ConfigError(f"network.encoder: '{config.encoder}' gives no pyramid: {str(error).splitlines()[0][:120]}") from None
+
+
+def _changing(change: Callable[[Tensor], Tensor], width: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    def hook(module: nn.Module, given: Any, level: Tensor) -> Tensor:
+        changed = change(_planes(level, width))
+        return changed if level.shape[1] == width else changed.movedim(1, -1)
+
+    return hook
+
+
+def _planes(level: Tensor, width: int) -> Tensor:
+    """`[B, C, h, w]` also of transformers, whose channels come last."""
+    return level if level.shape[1] == width else level.movedim(-1, 1)

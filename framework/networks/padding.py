@@ -1,0 +1,15 @@
+"""Images of any size for networks whose levels halve the resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def enlarged(image: Tensor, strides: Sequence[int]) -> Tensor:
+    """Images or volumes `[B, C, …]` whose sides are multiples of the strides: the border's value continues at their ends."""
+    short = [-size % stride for size, stride in zip(image.shape[2:], strides, strict=True)]
+    pad = [n for missing in reversed(short) for n in (0, missing)]
+    return F.pad(image, pad, mode="replicate") if any(pad) else image

@@ -1,0 +1,18 @@
+"""Initialisation that depends on its seed alone, and leaves the process's own random numbers as they were."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from framework.corpus.order import key
+
+
+@contextlib.contextmanager
+def seeded(*parts: object) -> Iterator[None]:
+    """Layers that are built in the block are the same for the same parts, on all ranks."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(*parts) % 2**63)
+        yield
