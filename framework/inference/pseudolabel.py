@@ -1,69 +1,29 @@
-"""Pseudo-label a corpus with Ray Data: decode, infer, encode as separate operators, so that each has its own processors.
-
-Every block ends as one Parquet part, written whole under a name made of its ids. A restart reads which ids are there and leaves
-them out; a row that cannot be read becomes a part of the quarantine with its reason.
-"""
+"""Pseudo-label a corpus: a segmentation model labels the training images that it had no mask for, streamed by Ray Data."""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from framework.corpus.decode import decode_image, encode_mask
-from framework.corpus.layer_parts import QUARANTINE_ROW, claim, close_quarantine, finished_ids, over_budget, write_part
+from framework.corpus.decode import encode_mask
+from framework.corpus.layer_parts import Advance, claim
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE
-from framework.errors import ConfigError, CorpusError, RowError
+from framework.errors import ConfigError, CorpusError
 from framework.evaluation.quality import measure_layer
+from framework.inference.map_job import MapJob, run_job
 from framework.inference.settings import PseudoLabelConfig
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
-TASK_CPUS = 0.25
-"""Of a decode or encode task: they share the processors with the networks, and a small cluster must not lock up."""
-
-
-@dataclass(frozen=True)
-class Decode:
-    """Operator 1: bytes to pictures at the network's size. Rows that are not wanted fall out here."""
-
-    wanted: Any
-    """Object reference to a frozenset of ids."""
-    channels: Any
-    size: int
-
-    def __call__(self, batch: Any) -> Any:
-        import ray
-
-        from framework.corpus.training_set import resize_image
-
-        wanted = ray.get(self.wanted)
-        rows: list[dict[str, Any]] = []
-        for name, data in zip(batch["id"], batch["image"], strict=True):
-            if name not in wanted:
-                continue
-            try:
-                image = decode_image(bytes(data), self.channels)
-                pixels, reason, shape = resize_image(image, self.size).astype(np.float32), "", image.shape[:2]
-            except RowError as error:
-                pixels, reason, shape = np.zeros((self.channels, self.size, self.size), np.float32), str(error), (1, 1)
-            rows.append({"id": name, "pixels": pixels, "reason": reason, "shape": shape})
-        return {
-            "id": np.array([row["id"] for row in rows], object),
-            "pixels": np.array([row["pixels"] for row in rows], np.float32).reshape(-1, self.channels, self.size, self.size),
-            "reason": np.array([row["reason"] for row in rows], object),
-            "shape": np.array([row["shape"] for row in rows], np.int32).reshape(-1, 2),
-        }
-
 
 class Infer:
-    """Operator 2, an actor: pictures to probabilities."""
+    """The actor: pictures to probabilities of the first predictor."""
 
     def __init__(self, model_url: str) -> None:
         from framework.inference.predictor import Predictor, use_threads
@@ -72,28 +32,18 @@ class Infer:
         self.predictor = Predictor(Store(model_url))
 
     def __call__(self, batch: Any) -> Any:
-        found = self.predictor.probabilities(batch["pixels"])
-        probability = next(iter(found.values())).numpy()
-        return {"id": batch["id"], "probability": probability, "reason": batch["reason"], "shape": batch["shape"]}
+        found = self.predictor.probabilities(batch.pop("pixels"))
+        return batch | {"probability": next(iter(found.values())).numpy()}
 
 
 @dataclass(frozen=True)
-class Encode:
-    """Operator 3: probabilities to masks at each picture's own size, written as one part; gives counts."""
+class PseudoRow:
+    """Probabilities to a mask at the picture's own size."""
 
-    out: Store
     confidence: float
 
-    def __call__(self, batch: Any) -> Any:
-        good, bad = [], []
-        for i, name in enumerate(batch["id"]):
-            if batch["reason"][i]:
-                bad.append({"id": name, "reason": batch["reason"][i]})
-            else:
-                good.append({"id": name, **pseudo_mask(batch["probability"][i], batch["shape"][i], self.confidence)})
-        write_part(self.out, "rows", good, LAYER_ROW)
-        write_part(self.out, "quarantined", bad, QUARANTINE_ROW)
-        return {"good": np.array([len(good)]), "bad": np.array([len(bad)])}
+    def __call__(self, batch: Any, i: int) -> dict[str, Any]:
+        return pseudo_mask(batch["probability"][i], batch["shape"][i], self.confidence)
 
 
 def pseudo_mask(probability: np.ndarray, shape: Iterable[int], confidence: float) -> dict[str, Any]:
@@ -121,13 +71,15 @@ def pseudo_label(
     corpus_url: str,
     layer: str,
     config: PseudoLabelConfig,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Advance = lambda done, total: None,
 ) -> Store:
     """Make the layer, or finish it, or recognise it; labels the training images that the model had no mask for.
 
     `advance` hears how many rows of how many are done. Raises `ConfigError` for a model of volumes, `CorpusError` when nothing is
     unlabelled or when more rows are unreadable than the error budget allows (what is done stays, the same command continues).
     """
+    from framework.inference.predictor import Predictor
+
     corpus = Corpus.open(corpus_url)
     out = layer_store(corpus.store, layer)
     _require_model_of_images(model)
@@ -141,11 +93,11 @@ def pseudo_label(
     wanted = [name for name in corpus.ids("train") if name not in labelled]
     if not wanted:
         raise CorpusError(f"corpus '{corpus.info.name}': every training image had its mask in training; nothing to pseudo-label")
-    done = finished_ids(out)
-    advance(len(done), len(wanted))
-    if len(done) < len(wanted):
-        _run(model, corpus, frozenset(wanted) - done, out, config, lambda new: advance(len(done) + new, len(wanted)))
-    _finish(out, recipe, corpus, len(wanted), config.error_budget, time.perf_counter() - started)
+    predictor = Predictor(model)
+    predictor.require_fits(corpus.info)
+    job = MapJob(predictor.run.corpus.size, Infer, (model.url,), PseudoRow(config.confidence), LAYER_ROW)
+    bad = run_job(job, corpus, wanted, out, config, advance)
+    _finish(out, recipe, corpus, bad, time.perf_counter() - started)
     return out
 
 
@@ -161,55 +113,8 @@ def _require_model_of_images(model: Store) -> None:
         )
 
 
-def _run(
-    model: Store, corpus: Corpus, wanted: frozenset[str], out: Store, config: PseudoLabelConfig, advance: Callable[[int], None]
-) -> None:
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
-
-    from framework.inference.predictor import Predictor
-    from framework.training.ray_driver import start_ray
-
-    predictor = Predictor(model)
-    predictor.require_fits(corpus.info)
-    start_ray()
-    DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    _require_processors(config)
-    paths = [corpus.store.path(name) for name in corpus.info.shards]
-    decode = Decode(ray.put(wanted), corpus.info.channels, predictor.run.corpus.size)
-    stream = (
-        ray.data.read_parquet(paths, columns=["id", "image"], filesystem=corpus.store.filesystem, num_cpus=TASK_CPUS)
-        .map_batches(decode, batch_size=config.batch, num_cpus=TASK_CPUS)
-        .map_batches(
-            Infer,
-            fn_constructor_args=(model.url,),
-            batch_size=config.batch,
-            compute=ActorPoolStrategy(size=config.actors),
-            num_cpus=1 - TASK_CPUS,
-            num_gpus=1 if config.gpu else 0,
-        )
-        .map_batches(Encode(out, config.confidence), batch_size=config.batch, num_cpus=TASK_CPUS)
-    )
-    good = bad = 0
-    batch: Any
-    for batch in stream.iter_batches(batch_size=None):
-        good, bad = good + int(batch["good"].sum()), bad + int(batch["bad"].sum())
-        advance(good + bad)
-        if bad > config.error_budget * len(wanted) + 1:
-            raise over_budget(out, len(wanted), config.error_budget)
-
-
-def _require_processors(config: PseudoLabelConfig) -> None:
-    from framework.config import ComputeConfig
-    from framework.training.ray_driver import require_resources
-
-    require_resources(ComputeConfig(workers=config.actors, gpu=config.gpu))
-
-
-def _finish(out: Store, recipe: Recipe, corpus: Corpus, wanted: int, budget: float, seconds: float) -> None:
-    """Gather the quarantine, check the budget, and record what the layer holds."""
-    bad = close_quarantine(out, wanted, budget)
+def _finish(out: Store, recipe: Recipe, corpus: Corpus, bad: int, seconds: float) -> None:
+    """Record what the layer holds."""
     classes = len(corpus.info.classes)
     predicted, kept, rows = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
     for name in out.names():

@@ -1,19 +1,39 @@
-"""How a model labels what has no mask."""
+"""How a model maps a corpus to a layer."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class PseudoLabelConfig(BaseModel):
-    """Settings of the pseudo-label job; only `confidence` changes what it writes."""
+class MapConfig(BaseModel):
+    """Settings of every pass over a corpus; none of them changes what it writes."""
 
     model_config = ConfigDict(extra="forbid")
-    confidence: float = Field(default=0.5, ge=0, le=1)
-    """Pixels whose largest probability is lower claim nothing (255)."""
     actors: int = Field(default=1, ge=1)
     """Processes that hold the model."""
     batch: int = Field(default=32, ge=1)
     gpu: bool = False
     error_budget: float = Field(default=0.01, ge=0, le=1)
     """Share of unreadable rows over which the job gives up."""
+
+
+class PseudoLabelConfig(MapConfig):
+    """How masks are made for images that have none."""
+
+    confidence: float = Field(default=0.5, ge=0, le=1)
+    """Pixels whose largest probability is lower claim nothing (255)."""
+
+
+class CamConfig(MapConfig):
+    """How maps of evidence are made from a classifier."""
+
+    shows: dict[str, tuple[str, str]] = Field(min_length=1)
+    """For each class of the masks, a target of the classifier and the class of it that means it is there."""
+    kind: Literal["grad-cam++", "grad-cam", "cam"] = "grad-cam++"
+    scales: list[float] = Field(default=[1.0, 0.5, 0.75, 2.0], min_length=1)
+    """Sizes of the image, relative to the classifier's, whose maps are added."""
+    flip: bool = True
+    """Add the maps of the mirrored image."""
+    splits: list[Literal["train", "val", "test"]] = Field(default=["train"], min_length=1)
