@@ -74,6 +74,9 @@ def pseudolabel(
     typer.echo(f"layer: {out.url} ({counts['rows']} images, {counts['quarantined']} quarantined)")
 
 
+app.command("cam")(cli_layers.cam)
+
+
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder of a finished model.")],

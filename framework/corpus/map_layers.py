@@ -1,0 +1,74 @@
+"""Layers of soft maps: for an image and a class of the masks, how much speaks for the class at each place, in 0..1."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from framework.corpus.layers import layer_store
+from framework.corpus.reader import Corpus, ShardReader
+from framework.errors import CorpusError, nearest
+from framework.storage import Store
+
+MAP_ROW = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("classes", pa.list_(pa.int32()), nullable=False),  # class ids that have a map
+        pa.field("maps", pa.binary()),  # PNG of the maps below each other, 255 = 1; none for no class
+    ]
+)
+
+
+def encode_maps(maps: Mapping[int, np.ndarray]) -> dict[str, object]:
+    """The columns of one image's maps `[h, w]`, all of one size, by class id; values in 0..1 keep 1/255."""
+    if not maps:
+        return {"classes": [], "maps": None}
+    stacked = np.concatenate(list(maps.values()))
+    buffer = io.BytesIO()
+    Image.fromarray((stacked * 255).round().astype(np.uint8)).save(buffer, "PNG")
+    return {"classes": list(maps), "maps": buffer.getvalue()}
+
+
+class MapLayer:
+    """A finished layer of maps."""
+
+    def __init__(self, store: Store, corpus: Corpus) -> None:
+        if not store.exists("artefact.json"):
+            known = (corpus.store / "layers").names()
+            raise CorpusError(
+                f"maps '{store.name}' of corpus '{corpus.info.name}' are not there or not finished{nearest(store.name, known)}; "
+                "make them with `scantseg cam`"
+            )
+        self.store = store
+        self.artefact = store.read_json("artefact.json")
+        if self.artefact["kind"] != "maps":
+            raise CorpusError(f"{store.url}: holds a {self.artefact['kind']}, not maps; check the name")
+        made_for = self.artefact["inputs"]["corpus"]["hash"]
+        if made_for != corpus.info.version:
+            raise CorpusError(
+                f"maps '{store.name}' were made for corpus version {made_for}, not {corpus.info.version}; make them again"
+            )
+        files = [name for name in store.names() if name.startswith("rows-")]
+        self._reader = ShardReader(store, files, ["id", "classes"], ["classes", "maps"])
+
+    @classmethod
+    def open(cls, corpus: Corpus, name: str) -> MapLayer:
+        return cls(layer_store(corpus.store, name), corpus)
+
+    @property
+    def classes(self) -> dict[str, list[int]]:
+        """The class ids that have a map, by image id."""
+        index = self._reader.index
+        return dict(zip(index["id"].to_pylist(), index["classes"].to_pylist(), strict=True)) if index is not None else {}
+
+    def maps(self, name: str) -> dict[int, np.ndarray]:
+        """The maps `[h, w]` float32 in 0..1 of one image, by class id."""
+        row = self._reader.row(name)
+        if not row["classes"]:
+            return {}
+        stacked = np.asarray(Image.open(io.BytesIO(row["maps"])), np.float32) / 255
+        return dict(zip(row["classes"], np.split(stacked, len(row["classes"])), strict=True))

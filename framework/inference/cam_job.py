@@ -1,0 +1,141 @@
+"""Maps of evidence for a whole corpus: a classifier's class activation maps, streamed by Ray Data (methods.md 2.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from framework.corpus.layer_parts import Advance, claim
+from framework.corpus.layers import layer_store
+from framework.corpus.map_layers import MAP_ROW, encode_maps
+from framework.corpus.reader import Corpus
+from framework.corpus.targets import Target
+from framework.errors import ConfigError, CorpusError, nearest
+from framework.inference.map_job import MapJob, run_job
+from framework.inference.settings import CamConfig
+from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
+from framework.storage import Store
+
+STRIDE = 4
+"""Of the maps, in pixels of the classifier's input."""
+
+
+class Shown(NamedTuple):
+    """A class of the masks and the answer that means it is there: places among the classes, the targets and a target's classes."""
+
+    class_id: int
+    target: int
+    number: int
+
+
+class Explain:
+    """The actor: pictures to the maps of the classes that their image-level labels say are there."""
+
+    def __init__(self, model_url: str, corpus_url: str, shown: Sequence[Shown], config: CamConfig) -> None:
+        from framework.inference.predictor import Predictor, use_threads
+
+        use_threads(1)
+        self.predictor = Predictor(Store(model_url))
+        self.corpus, self.shown, self.config = Corpus.open(corpus_url), shown, config
+
+    def __call__(self, batch: Any) -> Any:
+        pixels, side = batch.pop("pixels"), -(-self.predictor.run.corpus.size // STRIDE)
+        held = [[self._holds(name, shown) for shown in self.shown] for name in batch["id"]]
+        there = np.array(held, bool).reshape(-1, len(self.shown))
+        maps = np.zeros((*there.shape, side, side), np.float32)
+        for column, shown in enumerate(self.shown):
+            mine = np.flatnonzero(there[:, column])
+            if mine.size:
+                maps[mine, column] = self.predictor.explain(pixels[mine], shown.target, shown.number, side, self.config)
+        return batch | {"there": there, "maps": maps}
+
+    def _holds(self, name: str, shown: Shown) -> bool:
+        return class_of(self.corpus, name, self.predictor.method.targets[shown.target]) == shown.number
+
+
+@dataclass(frozen=True)
+class MapsRow:
+    """The maps of the classes that are there, encoded."""
+
+    class_ids: list[int]
+
+    def __call__(self, batch: Any, i: int) -> dict[str, Any]:
+        rows = zip(self.class_ids, batch["maps"][i], batch["there"][i], strict=True)
+        return encode_maps({class_id: values for class_id, values, there in rows if there})
+
+
+def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, advance: Advance = lambda done, total: None) -> Store:
+    """Make the layer of maps, or finish it, or recognise it: of all images of the splits whose labels are known.
+
+    An image has a map for each class that its labels say is there, and none for the others. Raises `ConfigError` for a model that
+    is no classifier and for classes that it or the corpus does not know, `CorpusError` when no image has the labels.
+    """
+    from framework.inference.predictor import Predictor
+
+    corpus = Corpus.open(corpus_url)
+    out = layer_store(corpus.store, layer)
+    inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
+    settings = config.model_dump(mode="json", include={"shows", "kind", "scales", "flip", "splits"})
+    recipe = Recipe("maps", inputs, settings)
+    if is_finished(out, recipe):
+        return out
+    predictor = Predictor(model)
+    shown = resolve(config, corpus, predictor.method.targets, model)
+    predictor.require_fits(corpus.info)
+    claim(out, recipe)
+    started = time.perf_counter()
+    names = _known(corpus, config, [predictor.method.targets[s.target] for s in shown])
+    job = MapJob(
+        predictor.run.corpus.size,
+        Explain,
+        (model.url, corpus.store.url, shown, config),
+        MapsRow([s.class_id for s in shown]),
+        MAP_ROW,
+    )
+    bad = run_job(job, corpus, names, out, config, advance)
+    counts = {
+        corpus.info.classes[s.class_id]: sum(class_of(corpus, n, predictor.method.targets[s.target]) == s.number for n in names)
+        for s in shown
+    }
+    finish(out, recipe, {"rows": len(names) - bad, "quarantined": bad, "images_with": counts}, time.perf_counter() - started)
+    return out
+
+
+def resolve(config: CamConfig, corpus: Corpus, targets: Sequence[Target], model: Store) -> list[Shown]:
+    """What the names in `shows` stand for."""
+    if not targets:
+        raise ConfigError(
+            f"{model.url}: answers no questions about images, so there is nothing to explain; train method 'classifier'"
+        )
+    found = []
+    for class_name, (target_name, value) in config.shows.items():
+        where, known = f"shows.{class_name}", {target.name: i for i, target in enumerate(targets)}
+        if class_name not in corpus.info.classes[1:]:
+            raise ConfigError(f"{where}: the masks have no class '{class_name}'{nearest(class_name, corpus.info.classes[1:])}")
+        if target_name not in known:
+            raise ConfigError(f"{where}: the classifier has no target '{target_name}'{nearest(target_name, known)}")
+        target = targets[known[target_name]]
+        if value not in target.classes:
+            raise ConfigError(f"{where}: target '{target_name}' has no class '{value}'{nearest(value, target.classes)}")
+        found.append(Shown(corpus.info.classes.index(class_name), known[target_name], target.classes.index(value)))
+    return found
+
+
+def class_of(corpus: Corpus, name: str, target: Target) -> int:
+    """The class of one image under a target."""
+    value = corpus.value(name, "labels")[target.column]
+    return target.class_of[value] if value >= 0 else -1
+
+
+def _known(corpus: Corpus, config: CamConfig, targets: Sequence[Target]) -> list[str]:
+    names = [name for split in config.splits for name in corpus.ids(split)]
+    found = [name for name in names if all(class_of(corpus, name, target) >= 0 for target in targets)]
+    if not found:
+        raise CorpusError(
+            f"corpus '{corpus.info.name}': no image of {', '.join(config.splits)} has the labels that the maps are made by"
+        )
+    return found

@@ -1,0 +1,118 @@
+"""Class activation maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from framework.corpus.map_layers import encode_maps
+from framework.inference.cam import Kind, evidence, log_odds, summed_evidence
+from framework.methods.classifier import Classified
+from framework.networks.encoder import Encoder, EncoderConfig, build_encoder
+
+
+class Plain(torch.nn.Module):
+    """An image as the only level of a pyramid."""
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [image] * 4
+
+
+def plain(weights: list[list[float]]) -> Classified:
+    """A classifier whose features are the image's own channels."""
+    network = Classified(Encoder(Plain(), [len(weights[0])] * 4, []), [len(weights)], None)
+    head = network.heads[0]
+    assert isinstance(head, torch.nn.Linear)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor(weights))
+        head.bias.zero_()
+    return network.eval()
+
+
+def small() -> Classified:
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(name="encoder", widths=[4, 8, 8, 8], output_stride=8), 1)
+    return Classified(encoder, [2, 3], None).eval()
+
+
+def by_loops(features: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Grad-CAM++ of one image as methods.md 2.3 writes it."""
+    found = np.zeros(features.shape[1:])
+    for a, g in zip(features, slope, strict=True):
+        weight = 0.0
+        for u, v in np.ndindex(*a.shape):
+            below = 2 * g[u, v] ** 2 + sum(a[i, j] * g[i, j] ** 3 for i, j in np.ndindex(*a.shape))
+            weight += (g[u, v] ** 2 / below if below else 0.0) * max(g[u, v], 0.0)
+        found += weight * a
+    return np.maximum(found, 0)
+
+
+def test_grad_cam_plus_plus_is_its_formula() -> None:
+    torch.manual_seed(1)
+    image = torch.rand(1, 3, 4, 5)
+    network = plain([[0.3, -0.2, 0.5], [1.0, 0.4, -0.7]])
+    slope = torch.tensor([0.7, 0.6, -1.2]).view(3, 1, 1).expand(3, 4, 5) / 20
+    expected = by_loops(image[0].double().numpy(), slope.double().numpy())
+    assert evidence(network, image, 0, 1, "grad-cam++")[0].numpy() == pytest.approx(expected, rel=1e-4)
+
+
+def test_over_a_mean_and_a_linear_layer_grad_cam_is_the_plain_map() -> None:
+    network, image = small(), torch.randn(2, 1, 32, 32)
+    kinds: tuple[Kind, ...] = ("cam", "grad-cam")
+    plain_maps, by_gradient = (torch.stack([evidence(network, image, 1, k, kind) for k in range(3)]) for kind in kinds)
+    assert plain_maps.amax() > 0
+    assert torch.allclose(plain_maps / plain_maps.amax(), by_gradient / by_gradient.amax(), atol=1e-5)
+
+
+def test_the_level_of_the_score_does_not_matter() -> None:
+    """The authors' own form, with the gradient of exp(S) in the weights, fails this."""
+    network, image = small(), torch.randn(2, 1, 32, 32)
+    before = [summed_evidence(network, image, 0, k, "grad-cam++", [1.0], False, 8) for k in range(2)]
+    head = network.heads[0]
+    assert isinstance(head, torch.nn.Linear)
+    with torch.no_grad():
+        head.bias.add_(torch.tensor([0.0, 5.0]))
+    after = [summed_evidence(network, image, 0, k, "grad-cam++", [1.0], False, 8) for k in range(2)]
+    assert torch.allclose(torch.stack(before), torch.stack(after), atol=1e-5) and before[0].any()
+
+
+def test_the_evidence_lies_where_the_sign_is_and_counter_evidence_shows_nothing() -> None:
+    image = torch.zeros(1, 2, 32, 32)
+    image[0, 0, 4:12, 20:28] = 1  # speaks for class 1
+    image[0, 1, 20:28, 4:12] = 1  # against it
+    network = plain([[0.0, 1.0], [1.0, 0.0]])
+    found = summed_evidence(network, image, 0, 1, "grad-cam++", [1.0, 0.5, 2.0], True, 32)[0]
+    assert found.max() == pytest.approx(1, abs=1e-5)
+    assert found[6:10, 22:26].min() > 0.9
+    assert found[20:28, 4:12].max() < 0.05 and found[24:, 14:].max() < 0.05
+
+
+def test_a_mirrored_image_has_the_mirrored_map() -> None:
+    network, image = small(), torch.randn(1, 1, 32, 32)
+    both = [summed_evidence(network, view, 0, 0, "grad-cam", [1.0, 0.5], True, 8) for view in (image, image.flip(3))]
+    assert torch.allclose(both[0], both[1].flip(2), atol=1e-5)
+
+
+def test_nothing_that_speaks_for_a_class_is_an_empty_map() -> None:
+    found = summed_evidence(plain([[1.0], [-1.0]]), torch.ones(1, 1, 8, 8), 0, 1, "grad-cam++", [1.0], True, 8)
+    assert not found.any()
+
+
+def test_an_image_alone_has_the_map_it_has_among_others() -> None:
+    network, images = small(), torch.randn(3, 1, 32, 32)
+    together = evidence(network, images, 0, 1, "grad-cam++")
+    assert torch.allclose(together[1:2], evidence(network, images[1:2], 0, 1, "grad-cam++"), atol=1e-6)
+
+
+def test_log_odds() -> None:
+    logits = torch.randn(4, 3)
+    p = logits.softmax(1)[:, 2]
+    assert torch.allclose(log_odds(logits, 2), (p / (1 - p)).log(), atol=1e-5)
+    assert torch.allclose(log_odds(logits[:, :2], 1), logits[:, 1] - logits[:, 0])
+
+
+def test_maps_are_stored_to_a_255th() -> None:
+    assert encode_maps({}) == {"classes": [], "maps": None}
+    assert encode_maps({2: np.zeros((3, 4), np.float32)})["classes"] == [2]
