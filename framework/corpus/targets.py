@@ -19,7 +19,7 @@ UNKNOWN = -1
 class TargetConfig(BaseModel):
     """One question about an image, answered by a label of the corpus."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
     label: str
     """Name of the image-level label."""
     classes: dict[str, list[str]] | None = None

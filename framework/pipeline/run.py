@@ -10,6 +10,8 @@ from framework.corpus.folder import folder_source
 from framework.corpus.pack import Source, pack
 from framework.errors import ConfigError, nearest
 from framework.pipeline.stages import (
+    AnyStage,
+    CamStage,
     EvaluateStage,
     FolderConfig,
     PhantomConfig,
@@ -35,6 +37,8 @@ def run_stages(run: RunConfig, say: Say = print) -> Store:
                 _train(run, stage, root, say)
             case PseudoLabelStage():
                 _pseudo_label(run, stage, root, say)
+            case CamStage():
+                _map(run, stage, root, say)
             case EvaluateStage():
                 _evaluate(run, stage, root, say)
             case ReportStage():
@@ -99,6 +103,15 @@ def _pseudo_label(run: RunConfig, stage: PseudoLabelStage, root: Store, say: Say
     say(f"  {counts['rows']} images labelled, {counts['quarantined']} quarantined")
 
 
+def _map(run: RunConfig, stage: CamStage, root: Store, say: Say) -> None:
+    from framework.inference.cam_job import make_maps
+
+    maps = make_maps(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
+    counts = maps.read_json("artefact.json")["counts"]
+    held = ", ".join(f"{count} with {name}" for name, count in counts["images_with"].items())
+    say(f"  {counts['rows']} images mapped, {held}, {counts['quarantined']} quarantined")
+
+
 def _evaluate(run: RunConfig, stage: EvaluateStage, root: Store, say: Say) -> None:
     from framework.evaluation.evaluate import evaluate
 
@@ -119,12 +132,12 @@ def _report(stage: ReportStage, root: Store, say: Say) -> None:
     say(f"report: {path}")
 
 
-def _needs(stage: TrainStage | PseudoLabelStage | EvaluateStage | ReportStage) -> list[str]:
+def _needs(stage: AnyStage) -> list[str]:
     """Names of the stages whose artefacts a stage reads."""
     match stage:
         case TrainStage():
             return stage.layers
-        case PseudoLabelStage() | EvaluateStage():
+        case PseudoLabelStage() | CamStage() | EvaluateStage():
             return [stage.model]
         case ReportStage():
             return []

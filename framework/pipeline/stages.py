@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from framework.inference.settings import PseudoLabelConfig
+from framework.inference.settings import CamConfig, PseudoLabelConfig
 
 
 class PhantomConfig(BaseModel):
@@ -63,6 +63,16 @@ class PseudoLabelStage(BaseModel):
     settings: PseudoLabelConfig = PseudoLabelConfig()
 
 
+class CamStage(BaseModel):
+    """Map where the classifier of an earlier stage sees its evidence."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["cam"]
+    name: str = "maps"
+    model: str = "model"
+    settings: CamConfig
+
+
 class EvaluateStage(BaseModel):
     """Score the model of an earlier stage."""
 
@@ -81,7 +91,8 @@ class ReportStage(BaseModel):
     name: str = "report"
 
 
-Stage = Annotated[TrainStage | PseudoLabelStage | EvaluateStage | ReportStage, Field(discriminator="stage")]
+AnyStage = TrainStage | PseudoLabelStage | CamStage | EvaluateStage | ReportStage
+Stage = Annotated[AnyStage, Field(discriminator="stage")]
 
 
 def default_stages() -> list[Any]:

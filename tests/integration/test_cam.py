@@ -14,6 +14,7 @@ from framework.errors import CheckpointError, ConfigError, CorpusError
 from framework.inference.cam_job import make_maps
 from framework.inference.predictor import Predictor
 from framework.inference.settings import CamConfig
+from framework.pipeline.run import run_stages
 from framework.storage import Store
 from framework.training.run import train
 from tests.contract.support import tiny_run
@@ -84,3 +85,17 @@ def test_a_model_that_answers_nothing(phantom_url: str, tmp_path: Path) -> None:
         make_maps(segmenter, phantom_url, "bad", CamConfig(shows=SHOWS))
     with pytest.raises(CorpusError, match="are not there or not finished"):
         MapLayer.open(Corpus.open(phantom_url), "nothing")
+
+
+def test_as_stages_of_a_run(phantom_url: str, tmp_path: Path) -> None:
+    stages = [
+        {"stage": "train"},
+        {"stage": "cam", "settings": {"shows": SHOWS, "scales": [1.0], "splits": ["test"]}},
+        {"stage": "evaluate"},
+        {"stage": "report"},
+    ]
+    said: list[str] = []
+    root = run_stages(run_of(phantom_url, tmp_path, {"train": {"steps": 4}, "stages": stages}), said.append)
+    assert any("images mapped" in line for line in said) and any("lesions: AUC" in line for line in said)
+    assert MapLayer.open(Corpus.open(phantom_url), (root / "maps").url).classes
+    assert "maps" in root.read_text("report.html")
