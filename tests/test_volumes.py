@@ -24,7 +24,7 @@ from framework.training.loop import Trainer
 from framework.training.precision import safe_precision
 from framework.training.run import train
 from framework.training.validation import Validator
-from tests.contract.support import CASES, METHODS, losses, tiny_run, trained
+from tests.contract.support import CASES, CLASSIFIERS, METHODS, losses, tiny_run, trained
 from tests.contract.volumes import build_volumes
 
 CHANGES = {"train": {"steps": 60, "validate_every": 60}, "optimiser": {"lr": 0.01}, "network": {"widths": [8, 16]}}
@@ -74,7 +74,11 @@ def test_a_comparison_shows_a_slice_as_it_is_predicted_in_its_volume(model: Stor
         assert folder.read_bytes(shown["file"]) == expected
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if f"{method}-3d" not in CASES and method != "unimatch"])
+ELSEWHERE = {"unimatch", *CLASSIFIERS}
+"""Methods that take images alone."""
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if f"{method}-3d" not in CASES and method not in ELSEWHERE])
 def test_methods_outside_the_contract_suite_take_steps_on_volumes(method: str, corpus: str, tmp_path: Path) -> None:
     found = losses(trained(tiny_run(corpus, f"{method}-3d", tmp_path, {"train": {"steps": 5}})).run)
     assert len(found) == 5 and np.isfinite(found).all()

@@ -40,7 +40,9 @@ def random_batch(trainer: Trainer, size: tuple[int, ...], label: int | None = No
     for name in trainer.loader.streams:
         mask = torch.randint(0, classes, (2, *size), generator=generator) if label is None else torch.full((2, *size), label)
         views = tuple(torch.randn(2, channels, *size, generator=generator) for _ in range(1 + trainer.loader.streams[name].strong))
-        labels = torch.stack([torch.randint(-1, len(held.values), (2,), generator=generator) for held in info.labels], dim=1)
+        labels = torch.tensor(
+            [[-1 if i else len(held.values) - 1 for held in info.labels] for i in range(2)]
+        )  # one image's unknown
         batch[name] = StreamBatch(list(trainer.loader.orders[name].ids[:2]), views[0], views[1:], mask, labels)
     return batch
 
