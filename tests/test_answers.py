@@ -75,7 +75,7 @@ def test_classes_are_drawn_in_turn(corpus: str, tmp_path: Path) -> None:
 
 
 def test_masks_are_no_business_of_a_classifier(model: Store, corpus: str) -> None:
-    with pytest.raises(ConfigError, match="a classifier, which makes no masks"):
+    with pytest.raises(ConfigError, match="which makes no masks"):
         pseudo_label(model, corpus, "pseudo", PseudoLabelConfig())
 
 

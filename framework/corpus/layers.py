@@ -32,25 +32,32 @@ def layer_store(corpus: Store, name: str) -> Store:
     return Store.at(name) if "/" in name else corpus / "layers" / name
 
 
+def finished_record(store: Store, corpus: Corpus, kind: str, command: str) -> dict[str, Any]:
+    """The `artefact.json` of a layer of masks or maps; raises `CorpusError` when there is none of this kind for this corpus.
+
+    `command` makes one.
+    """
+    if not store.exists("artefact.json"):
+        known = (corpus.store / "layers").names()
+        raise CorpusError(
+            f"{kind} '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}; "
+            f"make one with {command}"
+        )
+    record = store.read_json("artefact.json")
+    if record["kind"] != kind:
+        raise CorpusError(f"{store.url}: holds a {record['kind']}, not a {kind}; check the name")
+    made_for = record["inputs"]["corpus"]["hash"]
+    if made_for != corpus.info.version:
+        raise CorpusError(f"{kind} '{store.name}' was made for corpus version {made_for}, not {corpus.info.version}; make it again")
+    return record
+
+
 class Layer:
     """A finished layer."""
 
     def __init__(self, store: Store, corpus: Corpus) -> None:
-        if not store.exists("artefact.json"):
-            known = (corpus.store / "layers").names()
-            raise CorpusError(
-                f"layer '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}; "
-                f"make one with `scantseg pseudolabel`, {WEAK_COMMANDS}"
-            )
         self.store = store
-        self.artefact: dict[str, Any] = store.read_json("artefact.json")
-        if self.artefact["kind"] != "layer":
-            raise CorpusError(f"{store.url}: holds a {self.artefact['kind']}, not a label layer; check the name")
-        made_for = self.artefact["inputs"]["corpus"]["hash"]
-        if made_for != corpus.info.version:
-            raise CorpusError(
-                f"layer '{store.name}' was made for corpus version {made_for}, not {corpus.info.version}; make it again"
-            )
+        self.artefact = finished_record(store, corpus, "layer", f"`scantseg pseudolabel`, {WEAK_COMMANDS}")
         files = [name for name in store.names() if name.startswith("rows-")]
         self._reader = ShardReader(store, files, ["id", "kind", "confidence", "kept"], ["mask"])
         self._classes = len(corpus.info.classes)

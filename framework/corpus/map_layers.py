@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from framework.corpus.layers import layer_store
+from framework.corpus.layers import finished_record, layer_store
 from framework.corpus.reader import Corpus, ShardReader
-from framework.errors import CorpusError, nearest
 from framework.storage import Store
 
 MAP_ROW = pa.schema(
@@ -37,21 +36,8 @@ class MapLayer:
     """A finished layer of maps."""
 
     def __init__(self, store: Store, corpus: Corpus) -> None:
-        if not store.exists("artefact.json"):
-            known = (corpus.store / "layers").names()
-            raise CorpusError(
-                f"maps '{store.name}' of corpus '{corpus.info.name}' are not there or not finished{nearest(store.name, known)}; "
-                "make them with `scantseg cam`"
-            )
         self.store = store
-        self.artefact = store.read_json("artefact.json")
-        if self.artefact["kind"] != "maps":
-            raise CorpusError(f"{store.url}: holds a {self.artefact['kind']}, not maps; check the name")
-        made_for = self.artefact["inputs"]["corpus"]["hash"]
-        if made_for != corpus.info.version:
-            raise CorpusError(
-                f"maps '{store.name}' were made for corpus version {made_for}, not {corpus.info.version}; make them again"
-            )
+        self.artefact = finished_record(store, corpus, "map layer", "`scantseg cam`")
         files = [name for name in store.names() if name.startswith("rows-")]
         self._reader = ShardReader(store, files, ["id", "classes"], ["classes", "maps"])
 

@@ -43,6 +43,11 @@ class Target:
         table = torch.tensor([*self.class_of, UNKNOWN], device=labels.device)
         return table[values]  # an unknown value, -1, takes the last entry
 
+    def of_one(self, labels: Sequence[int]) -> int:
+        """The class of one image's labels."""
+        value = labels[self.column]
+        return UNKNOWN if value < 0 else self.class_of[value]
+
 
 def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo]) -> Target:
     """The target that a description stands for; raises `ConfigError` for a label or value that the corpus does not have."""

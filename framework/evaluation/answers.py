@@ -12,7 +12,6 @@ import pyarrow as pa
 from pyarrow import csv
 
 from framework.corpus.reader import Corpus, Sample
-from framework.corpus.targets import UNKNOWN
 from framework.errors import CorpusError
 from framework.evaluation.classification import SCHEMA, answer_row, summarise_answers
 from framework.inference.predictor import Predictor
@@ -45,8 +44,7 @@ def _answers(predictor: Predictor, samples: list[Sample]) -> Iterator[dict[str, 
     found = predictor.answers(np.stack([predictor.prepare(sample.image) for sample in samples]))
     for i, sample in enumerate(samples):
         for target in predictor.method.targets:
-            value = int(sample.labels[target.column])
-            truth = target.class_of[value] if value >= 0 else UNKNOWN
+            truth = target.of_one(sample.labels.tolist())
             yield answer_row(target, sample.id, sample.group, truth, found[target.name][i].numpy().astype(np.float64))
 
 

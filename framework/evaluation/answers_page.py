@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework.evaluation.report_sources import Artefact
+from framework.evaluation.report_sources import Artefact, origin
 
 Entry = dict[str, Any]
 
@@ -16,12 +16,7 @@ def answer_entry(evaluation: Artefact) -> Entry | None:
     summary = evaluation.store.read_json("summary.json")
     if "targets" not in summary:
         return None
-    model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
-    return {
-        "name": evaluation.name,
-        "model": model.name if model else "a model that is not recorded",
-        "model_key": model.key if model else None,
-        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+    return origin(evaluation) | {
         "split": summary["split"],
         "statistics": NAMES,
         "targets": {name: held | {"rows": _shares(held["confusion"])} for name, held in summary["targets"].items()},

@@ -19,7 +19,7 @@ from framework.evaluation.indicators import indicator_entry
 from framework.evaluation.intervals import METHOD
 from framework.evaluation.lineage import lineage_picture
 from framework.evaluation.pictures import colour_of, data_address
-from framework.evaluation.report_sources import Artefact, gather
+from framework.evaluation.report_sources import Artefact, gather, origin
 from framework.storage import Store
 from framework.training import metric_log
 
@@ -207,12 +207,7 @@ def evaluation_entry(evaluation: Artefact) -> Entry:
     summary = evaluation.store.read_json("summary.json")
     first = next(iter(summary["predictors"].values()))
     names = [name for name in first if name != "mean"]
-    model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
-    return {
-        "name": evaluation.name,
-        "model": model.name if model else "a model that is not recorded",
-        "model_key": model.key if model else None,
-        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+    return origin(evaluation) | {
         "summary": summary,
         "headline": first["mean"]["dice"],
         "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)],

@@ -56,6 +56,17 @@ class Artefact:
         return next((parent for parent in self.parents if parent.role == role), None)
 
 
+def origin(evaluation: Artefact) -> dict[str, Any]:
+    """Of an evaluation: its name, and the model and corpus that it was made from."""
+    model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
+    return {
+        "name": evaluation.name,
+        "model": model.name if model else "a model that is not recorded",
+        "model_key": model.key if model else None,
+        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+    }
+
+
 def gather(sources: Iterable[Store]) -> list[Artefact]:
     """The finished artefacts in `sources`, inputs before what was made from them.
 

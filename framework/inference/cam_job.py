@@ -13,7 +13,7 @@ from framework.corpus.layer_parts import Advance, claim
 from framework.corpus.layers import layer_store
 from framework.corpus.map_layers import MAP_ROW, encode_maps
 from framework.corpus.reader import Corpus
-from framework.corpus.targets import Target
+from framework.corpus.targets import UNKNOWN, Target
 from framework.errors import ConfigError, CorpusError, nearest
 from framework.inference.map_job import MapJob, run_job
 from framework.inference.settings import CamConfig
@@ -40,21 +40,31 @@ class Explain:
 
         use_threads(1)
         self.predictor = Predictor(Store(model_url))
+        self.side = -(-self.predictor.run.corpus.size // STRIDE)
         self.corpus, self.shown, self.config = Corpus.open(corpus_url), shown, config
 
     def __call__(self, batch: Any) -> Any:
-        pixels, side = batch.pop("pixels"), -(-self.predictor.run.corpus.size // STRIDE)
+        pixels = batch.pop("pixels")
         held = [[self._holds(name, shown) for shown in self.shown] for name in batch["id"]]
         there = np.array(held, bool).reshape(-1, len(self.shown))
-        maps = np.zeros((*there.shape, side, side), np.float32)
+        maps = np.zeros((*there.shape, self.side, self.side), np.float32)
         for column, shown in enumerate(self.shown):
             mine = np.flatnonzero(there[:, column])
             if mine.size:
-                maps[mine, column] = self.predictor.explain(pixels[mine], shown.target, shown.number, side, self.config)
+                maps[mine, column] = self.explain(pixels[mine], shown)
         return batch | {"there": there, "maps": maps}
 
+    def explain(self, pixels: np.ndarray, shown: Shown) -> np.ndarray:
+        """Maps `[B, side, side]` float32 in 0..1 of prepared pictures `[B, C, S, S]`."""
+        from framework.inference.cam import summed_evidence
+
+        network, config = self.predictor.method.networks["network"], self.config
+        image = self.predictor.standardised(pixels)
+        found = summed_evidence(network, image, *shown[1:], config.kind, config.scales, config.flip, self.side)  # type: ignore[arg-type]
+        return found.cpu().numpy()
+
     def _holds(self, name: str, shown: Shown) -> bool:
-        return class_of(self.corpus, name, self.predictor.method.targets[shown.target]) == shown.number
+        return self.predictor.method.targets[shown.target].of_one(self.corpus.value(name, "labels")) == shown.number
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, adva
     out = layer_store(corpus.store, layer)
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
     settings = config.model_dump(mode="json", include={"shows", "kind", "scales", "flip", "splits"})
-    recipe = Recipe("maps", inputs, settings)
+    recipe = Recipe("map layer", inputs, settings)
     if is_finished(out, recipe):
         return out
     predictor = Predictor(model)
@@ -97,10 +107,8 @@ def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, adva
         MAP_ROW,
     )
     bad = run_job(job, corpus, names, out, config, advance)
-    counts = {
-        corpus.info.classes[s.class_id]: sum(class_of(corpus, n, predictor.method.targets[s.target]) == s.number for n in names)
-        for s in shown
-    }
+    classes = [[target.of_one(corpus.value(name, "labels")) for name in names] for target in predictor.method.targets]
+    counts = {corpus.info.classes[s.class_id]: classes[s.target].count(s.number) for s in shown}
     finish(out, recipe, {"rows": len(names) - bad, "quarantined": bad, "images_with": counts}, time.perf_counter() - started)
     return out
 
@@ -125,15 +133,9 @@ def resolve(config: CamConfig, corpus: Corpus, targets: Sequence[Target], model:
     return found
 
 
-def class_of(corpus: Corpus, name: str, target: Target) -> int:
-    """The class of one image under a target."""
-    value = corpus.value(name, "labels")[target.column]
-    return target.class_of[value] if value >= 0 else -1
-
-
 def _known(corpus: Corpus, config: CamConfig, targets: Sequence[Target]) -> list[str]:
     names = [name for split in config.splits for name in corpus.ids(split)]
-    found = [name for name in names if all(class_of(corpus, name, target) >= 0 for target in targets)]
+    found = [name for name in names if all(target.of_one(corpus.value(name, "labels")) != UNKNOWN for target in targets)]
     if not found:
         raise CorpusError(
             f"corpus '{corpus.info.name}': no image of {', '.join(config.splits)} has the labels that the maps are made by"

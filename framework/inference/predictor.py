@@ -15,10 +15,7 @@ from framework.corpus import augment
 from framework.corpus.schema import CorpusInfo, ModelInfo
 from framework.corpus.training_set import resize_image
 from framework.errors import CheckpointError, CorpusError
-from framework.inference.cam import summed_evidence
-from framework.inference.settings import CamConfig
 from framework.inference.windows import predict_whole
-from framework.methods.classifier import Classified
 from framework.networks.layout import lay_out, layout
 from framework.pipeline.artefact import input_of
 from framework.storage import Store
@@ -50,7 +47,7 @@ class Predictor:
     def answers(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
         """Probabilities `[B, C]`, float32 on the processor, by target, of prepared pictures `[B, C, S, S]`."""
         with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=False)):
-            found = self.method.classify(self._standardised(prepared))
+            found = self.method.classify(self.standardised(prepared))
         return {name: p.float().cpu() for name, p in found.items()}
 
     @torch.no_grad()
@@ -60,18 +57,12 @@ class Predictor:
         A model of volumes takes the pictures for the slices of one volume, in order.
         """
         patch = self.run.corpus.patch
-        image = self._standardised(prepared)
+        image = self.standardised(prepared)
         with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))):
             found = predict_whole(self.method, image, patch)
         return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in found.items()}
 
-    def explain(self, prepared: np.ndarray, target: int, number: int, side: int, config: CamConfig) -> np.ndarray:
-        """Maps `[B, side, side]` float32 in 0..1 of what speaks for a class of a target, in prepared pictures."""
-        image, network = self._standardised(prepared), self.method.networks["network"]
-        assert isinstance(network, Classified)
-        return summed_evidence(network, image, target, number, config.kind, config.scales, config.flip, side).cpu().numpy()
-
-    def _standardised(self, prepared: np.ndarray) -> torch.Tensor:
+    def standardised(self, prepared: np.ndarray) -> torch.Tensor:
         """Pictures `[B, C, S, S]` as the network takes them; for a model of volumes `[1, C, B, S, S]`."""
         image = torch.from_numpy(prepared).to(self.device).float()
         image = augment.standardise(image.movedim(0, 1)[None] if self.run.corpus.patch else image)

@@ -18,6 +18,7 @@ from framework.errors import ConfigError, CorpusError
 from framework.evaluation.quality import measure_layer
 from framework.inference.map_job import MapJob, run_job
 from framework.inference.settings import PseudoLabelConfig
+from framework.methods.build import makes_masks
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
@@ -105,8 +106,8 @@ def _require_model_of_images(model: Store) -> None:
     from framework.inference.predictor import run_of
 
     run = run_of(model)
-    if run.method.name == "classifier":
-        raise ConfigError(f"{model.url}: a classifier, which makes no masks; use the model of a segmentation method")
+    if not makes_masks(run.method):
+        raise ConfigError(f"{model.url}: a model of method '{run.method.name}', which makes no masks; use one that segments")
     if run.corpus.patch:
         raise ConfigError(
             f"{model.url}: a model of volumes; pseudo-labelling works image by image: use a model trained without corpus.patch"

@@ -22,7 +22,7 @@ SemiConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoD
 AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig
 MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
-METHODS: dict[type, type] = {
+METHODS: dict[type, type[Method]] = {
     SupervisedConfig: Supervised,
     MeanTeacherConfig: MeanTeacher,
     UAMTConfig: UAMT,
@@ -38,4 +38,9 @@ METHODS: dict[type, type] = {
 
 def build_method(config: AnyConfig, setting: Setting) -> Method:
     """The method that a configuration describes, freshly initialised."""
-    return METHODS[type(config)](config, setting)
+    return METHODS[type(config)](config, setting)  # type: ignore[call-arg]
+
+
+def makes_masks(config: AnyConfig) -> bool:
+    """Whether the method that a configuration describes segments; others answer questions about whole images alone."""
+    return METHODS[type(config)].segments

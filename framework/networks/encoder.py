@@ -34,17 +34,23 @@ class EncoderConfig(BaseModel):
 class Encoder(nn.Module):
     """Maps `[B, C, H, W]` to four levels `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
 
-    def __init__(self, stages: nn.Module, widths: list[int], names: list[str]) -> None:
+    def __init__(self, stages: nn.Module, widths: list[int], names: list[str], channels_last: bool = False) -> None:
+        """`stages` gives the levels, which its modules `names` make; `channels_last`: as `[B, h, w, C]`, like transformers."""
         super().__init__()
         self.stages, self.widths, self._names = stages, widths, names
+        self._channel = -1 if channels_last else 1
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        return [_planes(level, width) for level, width in zip(self.stages(image)[-LEVELS:], self.widths, strict=True)]
+        return [level.movedim(self._channel, 1) for level in self.stages(image)[-LEVELS:]]
 
     def after_levels(self, count: int, change: Callable[[Tensor], Tensor]) -> None:
         """Let a function change what the last `count` levels give, before the next one sees it."""
-        for name, width in list(zip(self._names, self.widths, strict=True))[-count:]:
-            self.stages.get_submodule(name).register_forward_hook(_changing(change, width))
+
+        def hook(module: nn.Module, given: Any, level: Tensor) -> Tensor:
+            return change(level.movedim(self._channel, 1)).movedim(1, self._channel)
+
+        for name in self._names[-count:]:
+            self.stages.get_submodule(name).register_forward_hook(hook)
 
 
 class Small(nn.Module):
@@ -72,7 +78,7 @@ def build_encoder(config: EncoderConfig, channels: int) -> Encoder:
     info: Any = stages.feature_info
     known = dict(stages.named_modules())
     names = [name if name in known else name.replace(".", "_") for name in info.module_name()[-LEVELS:]]
-    return Encoder(stages, info.channels()[-LEVELS:], names)
+    return Encoder(stages, info.channels()[-LEVELS:], names, channels_last=getattr(stages, "output_fmt", "NCHW") == "NHWC")
 
 
 def _timm(config: EncoderConfig, channels: int) -> nn.Module:
@@ -91,16 +97,3 @@ def _timm(config: EncoderConfig, channels: int) -> nn.Module:
         ) from None
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"network.encoder: '{config.encoder}' gives no pyramid: {str(error).splitlines()[0][:120]}") from None
-
-
-def _changing(change: Callable[[Tensor], Tensor], width: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    def hook(module: nn.Module, given: Any, level: Tensor) -> Tensor:
-        changed = change(_planes(level, width))
-        return changed if level.shape[1] == width else changed.movedim(1, -1)
-
-    return hook
-
-
-def _planes(level: Tensor, width: int) -> Tensor:
-    """`[B, C, h, w]` also of transformers, whose channels come last."""
-    return level if level.shape[1] == width else level.movedim(-1, 1)

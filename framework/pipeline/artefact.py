@@ -12,7 +12,7 @@ from framework.corpus.schema import WEAK_COMMANDS
 from framework.errors import CheckpointError, CorpusError
 from framework.storage import Store
 
-Kind = Literal["corpus", "model", "layer", "maps", "evaluation", "comparison", "report"]
+Kind = Literal["corpus", "model", "layer", "map layer", "evaluation", "comparison", "report"]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from framework.training.checkpoint import latest, read_tensors
 from framework.training.run import train
 from tests.contract.support import build, losses, tiny_run, trained
 
-STEPS = 400
+STEPS = 200
 
 
 def test_killed_process_continues_bit_for_bit(phantom_url: str, tmp_path: Path) -> None:
@@ -44,17 +44,17 @@ def test_killed_process_continues_bit_for_bit(phantom_url: str, tmp_path: Path) 
 
 @pytest.mark.ray
 def test_killed_worker_is_replaced_and_no_step_is_lost(phantom_url: str, tmp_path: Path, ray_cluster: None) -> None:
-    changes = {"train": {"steps": 200, "checkpoint_every": 10}, "compute": {"workers": 2, "max_failures": 2}}
+    changes = {"train": {"steps": 100, "checkpoint_every": 10}, "compute": {"workers": 2, "max_failures": 2}}
     run = tiny_run(phantom_url, "supervised", tmp_path, changes)
     checkpoints = tmp_path / "supervised" / "checkpoints"
     killer = threading.Thread(target=kill_a_worker_after, args=(checkpoints,), daemon=True)
     killer.start()
     store = train(run)
     killer.join(timeout=60)
-    whole = tiny_run(phantom_url, "supervised", tmp_path / "whole", {"train": {"steps": 200}, "compute": {"workers": 0}})
+    whole = tiny_run(phantom_url, "supervised", tmp_path / "whole", {"train": {"steps": 100}, "compute": {"workers": 0}})
     trained(whole)
     assert [r for r in losses(run)] == pytest.approx(losses(whole), rel=2e-2)
-    assert store.read_json("artefact.json")["counts"]["steps"] == 200
+    assert store.read_json("artefact.json")["counts"]["steps"] == 100
 
 
 def kill_a_worker_after(checkpoints: Path) -> None:

@@ -1,4 +1,7 @@
-"""One rank of a two-rank run of every method: `python -m tests.contract.rank FOLDER CORPUS`, with torch's usual environment."""
+"""One rank of a two-rank run of every method, and of Co-DA under every strategy.
+
+python -m tests.contract.rank FOLDER CORPUS     with torchrun's environment
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from framework.training.loop import TrainingError, require_finite
-from tests.contract.support import CASES, long, tiny_run, trained
+from tests.contract.support import CASES, STRATEGIES, long, tiny_run, trained
 
 
 def main(folder: Path, corpus: str) -> None:
@@ -21,6 +24,8 @@ def main(folder: Path, corpus: str) -> None:
         trainer = trained(tiny_run(corpus, method, folder / "two", long(method)))
         state = dict(trainer.method.state_dict())
         torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)
+    for strategy, changes in STRATEGIES.items():
+        trained(tiny_run(corpus, "coda", folder / strategy, changes))
     (folder / f"finite-{dist.get_rank()}").write_text(_non_finite_ids())
     # Out without the interpreter's teardown: beside gloo's threads it aborts now and then, when all collectives are long done.
     sys.stderr.flush()

@@ -49,9 +49,20 @@ CASES = [*METHODS, *(method + VOLUMES for method in IN_DEPTH)]
 """Every method, and those that are tried on volumes too."""
 
 
+STRATEGIES: dict[str, dict[str, Any]] = {
+    name: {"train": {"steps": 50}, "compute": {"strategy": strategy}}
+    for name, strategy in {
+        "ddp": {"name": "ddp"},
+        "zero1": {"name": "deepspeed", "zero": 1},
+        "zero2": {"name": "deepspeed", "zero": 2},
+    }.items()
+}
+"""Fifty steps under each strategy."""
+
+
 def long(method: str) -> dict[str, Any]:
-    """Twenty steps (of volumes, ten) in double precision: a difference that AdamW has amplified is then no rounding of float32."""
-    return {"train": {"steps": 10 if method.endswith(VOLUMES) else 20, "precision": "fp64"}}
+    """Twelve steps (of volumes, six) in double precision: a difference that AdamW has amplified is then no rounding of float32."""
+    return {"train": {"steps": 6 if method.endswith(VOLUMES) else 12, "precision": "fp64"}}
 
 
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:

@@ -1,4 +1,4 @@
-"""One rank equals two: the same losses, the same global statistics."""
+"""One rank equals two, and one strategy the other: the same losses, the same global statistics."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.support import CASES, long, losses, tiny_run, trained
+from tests.contract.support import CASES, STRATEGIES, long, losses, tiny_run, trained
 
 
 @pytest.fixture(scope="module")
 def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every method trained by two processes."""
+    """Every method trained by two processes, and Co-DA by them under every strategy."""
     folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    own = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"} for rank in range(2)]
     command = [sys.executable, "-W", "ignore", "-m", "tests.contract.rank", str(folder), tiny_corpus]
-    ranks = [subprocess.Popen(command, env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    ranks = [subprocess.Popen(command, env={**common, **one}, stderr=subprocess.PIPE, text=True) for one in own]
     faults = [rank.communicate(timeout=600)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(faults)[-3000:]
     return folder
@@ -35,6 +36,13 @@ def test_two_ranks_equal_one_for_many_steps_in_double(method: str, folder: Path,
     two = losses(tiny_run(tiny_corpus, method, folder / "two", long(method)))
     assert len(two) == long(method)["train"]["steps"]
     assert losses(one) == pytest.approx(two, rel=1e-9)
+
+
+def test_coda_takes_50_steps_under_ddp_and_zero_with_equal_losses(folder: Path, tiny_corpus: str) -> None:
+    found = {name: losses(tiny_run(tiny_corpus, "coda", folder / name, changes)) for name, changes in STRATEGIES.items()}
+    assert len(found["ddp"]) == 50
+    assert found["zero1"] == pytest.approx(found["ddp"], rel=2e-3)
+    assert found["zero2"] == pytest.approx(found["ddp"], rel=2e-3)
 
 
 def test_a_loss_that_is_not_finite_on_one_rank_stops_both_and_names_the_image(folder: Path) -> None:

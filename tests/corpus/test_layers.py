@@ -50,7 +50,7 @@ def test_a_layer_that_is_not_there_or_of_another_corpus_says_so(corpus: Corpus, 
     store = Store.at(write_layer(tmp_path / "one", corpus.store.url, {}))
     assert Layer.open(corpus, store.url).kinds == {}
     store.write_json("artefact.json", {"kind": "model", "hash": "h", "inputs": {}})
-    with pytest.raises(CorpusError, match="holds a model, not a label layer"):
+    with pytest.raises(CorpusError, match="holds a model, not a layer"):
         Layer.open(corpus, store.url)
     store.write_json("artefact.json", {"kind": "layer", "hash": "h", "inputs": {"corpus": {"hash": "older"}}})
     with pytest.raises(CorpusError, match="was made for corpus version older, not"):

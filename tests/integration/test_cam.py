@@ -11,8 +11,7 @@ from framework.corpus.layers import Layer
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.errors import CheckpointError, ConfigError, CorpusError
-from framework.inference.cam_job import make_maps
-from framework.inference.predictor import Predictor
+from framework.inference.cam_job import Explain, Shown, make_maps
 from framework.inference.settings import CamConfig
 from framework.pipeline.run import run_stages
 from framework.storage import Store
@@ -41,9 +40,9 @@ def test_images_have_a_map_for_what_their_labels_say(model: Store, phantom_url: 
     counts = out.read_json("artefact.json")["counts"]
     assert counts["images_with"] == {"haemorrhage": sum(map(bool, layer.classes.values()))}
     name = next(n for n, held in layer.classes.items() if held)
-    predictor = Predictor(model)
-    prepared = predictor.prepare(corpus.image(name))[None].astype(np.float32)
-    (expected,) = predictor.explain(prepared, 0, 1, 12, config)
+    actor = Explain(model.url, phantom_url, [Shown(class_id, 0, 1)], config)
+    prepared = actor.predictor.prepare(corpus.image(name))[None].astype(np.float32)
+    (expected,) = actor.explain(prepared, actor.shown[0])
     assert expected.shape == (12, 12) and expected.max() == pytest.approx(1, abs=1e-5)
     assert layer.maps(name)[class_id] == pytest.approx(expected, abs=0.01)
     assert layer.maps(next(n for n, held in layer.classes.items() if not held)) == {}
@@ -61,7 +60,7 @@ def test_an_interrupted_layer_does_only_what_is_missing(model: Store, phantom_ur
     assert set(MapLayer.open(Corpus.open(phantom_url), "resumed").classes) == set(Corpus.open(phantom_url).ids("train"))
     with pytest.raises(CheckpointError, match="another configuration or input"):
         make_maps(model, phantom_url, "resumed", config.model_copy(update={"kind": "cam"}))
-    with pytest.raises(CorpusError, match="holds a maps, not a label layer"):
+    with pytest.raises(CorpusError, match="holds a map layer, not a layer"):
         Layer.open(Corpus.open(phantom_url), "resumed")
 
 
@@ -83,7 +82,7 @@ def test_a_model_that_answers_nothing(phantom_url: str, tmp_path: Path) -> None:
     segmenter = train(tiny_run(phantom_url, "supervised", tmp_path))
     with pytest.raises(ConfigError, match="nothing to explain"):
         make_maps(segmenter, phantom_url, "bad", CamConfig(shows=SHOWS))
-    with pytest.raises(CorpusError, match="are not there or not finished"):
+    with pytest.raises(CorpusError, match="is not there or not finished"):
         MapLayer.open(Corpus.open(phantom_url), "nothing")
 
 

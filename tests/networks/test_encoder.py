@@ -52,6 +52,16 @@ def test_what_changes_a_level_is_seen_by_the_next(config: EncoderConfig) -> None
     assert torch.equal(before[1], after[1]) and not after[2].any() and not after[3].any()
 
 
+def test_channels_that_come_last_are_not_taken_for_rows_of_the_same_number() -> None:
+    level = torch.randn(1, 6, 6, 6)
+
+    class Stages(torch.nn.Module):
+        def forward(self, image: Tensor) -> list[Tensor]:
+            return [level] * 4
+
+    assert torch.equal(Encoder(Stages(), [6] * 4, [], channels_last=True)(level)[0], level.permute(0, 3, 1, 2))
+
+
 def test_names_and_weights_that_cannot_be_had() -> None:
     with pytest.raises(ConfigError, match=r"timm has no model 'resnet-18'; did you mean"):
         encoder(EncoderConfig(name="encoder", encoder="resnet-18"))
