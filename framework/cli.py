@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from framework import cli_layers
+from framework import cli_layers, cli_maps
 from framework.errors import ScantsegError
 from framework.terminal import progress
 
@@ -74,7 +74,11 @@ def pseudolabel(
     typer.echo(f"layer: {out.url} ({counts['rows']} images, {counts['quarantined']} quarantined)")
 
 
-app.command("cam")(cli_layers.cam)
+app.command("cam")(cli_maps.cam)
+app.command("seeds")(cli_maps.seeds)
+app.command("walk")(cli_maps.walk)
+app.command("masks")(cli_maps.masks)
+app.command("measure")(cli_maps.measure)
 
 
 @app.command()

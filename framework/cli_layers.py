@@ -1,4 +1,4 @@
-"""The commands that make layers without a segmentation model: `scantseg corpus weaken`, `scantseg corpus layer`, `scantseg cam`."""
+"""The commands that make layers of weak masks: `scantseg corpus weaken`, `scantseg corpus layer`."""
 
 from __future__ import annotations
 
@@ -58,40 +58,3 @@ def layer(
         typer.secho(f"{counts['quarantined']} rows are in quarantine: see quarantine.parquet", fg="yellow", err=True)
     if counts["files_without_image"]:
         typer.secho(f"{counts['files_without_image']} files are of no image of the corpus", fg="yellow", err=True)
-
-
-def cam(
-    model: Annotated[str, typer.Argument(help="Folder of a finished classifier.")],
-    corpus: CorpusFolder,
-    name: LayerName,
-    show: Annotated[list[str], typer.Option(help="CLASS=TARGET.ANSWER: the mask's class that an answer means; may be repeated.")],
-    kind: Annotated[str, typer.Option(help="grad-cam++, grad-cam or cam.")] = "grad-cam++",
-    split: Annotated[Optional[list[str]], typer.Option(help="train, val or test; may be repeated.  [default: train]")] = None,
-    actors: Annotated[int, typer.Option(help="Processes that hold the model.", min=1)] = 1,
-    batch: Annotated[int, typer.Option(help="Images per forward pass.", min=1)] = 32,
-    gpu: Annotated[bool, typer.Option(help="One GPU per actor.")] = False,
-    error_budget: Budget = 0.01,
-) -> None:
-    """Map where a classifier sees the evidence for its answers, streamed by Ray Data."""
-    from framework.config import parse
-    from framework.inference.cam_job import make_maps
-    from framework.inference.settings import CamConfig
-    from framework.storage import Store
-
-    shows = dict(_shown(text) for text in show)
-    settings = {"shows": shows, "kind": kind, "splits": split or ["train"], "actors": actors, "batch": batch, "gpu": gpu}
-    config = parse(settings | {"error_budget": error_budget}, CamConfig, "scantseg cam")
-    with progress("maps") as advance:
-        out = make_maps(Store.at(model), corpus, name, config, advance)
-    counts = out.read_json("artefact.json")["counts"]
-    held = ", ".join(f"{count} with {found}" for found, count in counts["images_with"].items())
-    typer.echo(f"maps: {out.url} ({counts['rows']} images, {held}, {counts['quarantined']} quarantined)")
-
-
-def _shown(text: str) -> tuple[str, tuple[str, ...]]:
-    from framework.errors import ConfigError
-
-    class_name, equals, answer = text.partition("=")
-    if not equals or "." not in answer:
-        raise ConfigError(f"--show '{text}': has the form CLASS=TARGET.ANSWER, such as tumour=tumour.present")
-    return class_name, tuple(answer.split(".", 1))

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from framework.config_faults import explain, models_of
 from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
-from framework.errors import ConfigError
-from framework.methods.build import MethodConfig, makes_masks
+from framework.errors import ConfigError, nearest
+from framework.methods.build import MethodConfig, makes_masks, roles_of
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
 from framework.pipeline.stages import SourceConfig, Stage, default_stages
@@ -65,6 +65,8 @@ class RunConfig(BaseModel):
     corpus: CorpusConfig
     network: NetworkConfig = UNetConfig()
     method: MethodConfig = SupervisedConfig()
+    models: dict[str, str] = {}
+    """Folders of the finished models that the method starts from, by their role."""
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     train: TrainConfig = TrainConfig()
@@ -100,9 +102,20 @@ class RunConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _models_have_roles(self) -> RunConfig:
+        method, roles = self.method.name, roles_of(self.method)
+        for role in self.models:
+            if role not in roles:
+                raise ValueError(f"models.{role}: method '{method}' has no such role{nearest(role, roles)}")
+        for role in roles:
+            if role not in self.models:
+                raise ValueError(f"method '{method}' starts from a finished model: set models.{role} to the folder of one")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """What determines the result, by dotted key: not its name, place or workers."""
-        held = self.model_dump(exclude={"name", "out", "compute", "source", "stages"})
+        held = self.model_dump(exclude={"name", "out", "compute", "source", "stages", "models"})
         held["corpus"] = {k: v for k, v in held["corpus"].items() if k not in ("path", "cache_mb")}
         return dict(_flatten(held))
 

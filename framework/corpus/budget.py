@@ -16,7 +16,7 @@ class BudgetConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     share: float = Field(default=1.0, ge=0, le=1)
-    """Share of the training groups that have masks."""
+    """Share of the training groups that have masks; 0: a run uses no mask of the corpus."""
     stratify: str | None = None
     """Image-level label whose values are spread evenly; None: the first that is one value per patient, else the first."""
     seed: int = 0
@@ -26,8 +26,10 @@ def labelled_ids(corpus: Corpus, budget: BudgetConfig) -> list[str]:
     """Ids of training images that keep their masks, in stored order; a group keeps all of its masks or none.
 
     Groups are ranked so that every prefix holds each stratum in proportion: the budget of 10 % lies within that of 20 %.
-    Raises `CorpusError` when nothing would be left.
+    None for a share of 0; raises `CorpusError` when a larger one would leave nothing.
     """
+    if budget.share == 0:
+        return []
     light = corpus.light
     rows = [i for i, s in enumerate(light["split"]) if s == "train" and light["mask_kind"][i] == "mask"]
     groups = sorted({light["group"][i] for i in rows})

@@ -82,6 +82,16 @@ def write_part(out: Store, kind: str, rows: list[dict[str, Any]], schema: pa.Sch
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), stream, row_group_size=ROWS_PER_GROUP)
 
 
+def pixels_by_class(out: Store, column: str, classes: int) -> np.ndarray:
+    """Pixels of each class `[K]` over all rows, from the column that counts them."""
+    found = np.zeros(classes, np.int64)
+    for part in out.names():
+        if part.startswith("rows-"):
+            for held in out.read_table(part)[column].to_pylist():
+                found[: len(held)] += held
+    return found
+
+
 def quarantined(out: Store) -> list[dict[str, str]]:
     """Ids and reasons of all rows that could not be used."""
     return [row for name in out.names() if name.startswith("quarantined-") for row in out.read_table(name).to_pylist()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,17 @@ def encode_maps(maps: Mapping[int, np.ndarray]) -> dict[str, object]:
     buffer = io.BytesIO()
     Image.fromarray((stacked * 255).round().astype(np.uint8)).save(buffer, "PNG")
     return {"classes": list(maps), "maps": buffer.getvalue()}
+
+
+@dataclass(frozen=True)
+class MapsRow:
+    """From a batch of maps `[B, K, h, w]` of classes, and which of them are there `[B, K]`, to the columns of image i."""
+
+    class_ids: list[int]
+
+    def __call__(self, batch: Any, i: int) -> dict[str, Any]:
+        rows = zip(self.class_ids, batch["maps"][i], batch["there"][i], strict=True)
+        return encode_maps({class_id: values for class_id, values, there in rows if there})
 
 
 class MapLayer:

@@ -16,7 +16,7 @@ IGNORE = 255
 SPLITS = ("train", "val", "test", "excluded")
 WEAK_KINDS = ("box", "polygon", "scribble", "noisy")
 """Kinds of mask that are cheap to draw; `noisy` is too large or too small."""
-MASK_KINDS = ("mask", *WEAK_KINDS, "pseudo")
+MASK_KINDS = ("mask", *WEAK_KINDS, "pseudo", "seed")
 WEAK_COMMANDS = "`scantseg corpus weaken` or `scantseg corpus layer`"
 """What makes a layer of weak masks, for messages that miss one."""
 ROWS_PER_GROUP = 32

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from framework.corpus.layer_parts import Advance, claim
 from framework.corpus.layers import layer_store
-from framework.corpus.map_layers import MAP_ROW, encode_maps
+from framework.corpus.map_layers import MAP_ROW, MapsRow
 from framework.corpus.reader import Corpus
 from framework.corpus.targets import UNKNOWN, Target
 from framework.errors import ConfigError, CorpusError, nearest
@@ -65,17 +64,6 @@ class Explain:
 
     def _holds(self, name: str, shown: Shown) -> bool:
         return self.predictor.method.targets[shown.target].of_one(self.corpus.value(name, "labels")) == shown.number
-
-
-@dataclass(frozen=True)
-class MapsRow:
-    """The maps of the classes that are there, encoded."""
-
-    class_ids: list[int]
-
-    def __call__(self, batch: Any, i: int) -> dict[str, Any]:
-        rows = zip(self.class_ids, batch["maps"][i], batch["there"][i], strict=True)
-        return encode_maps({class_id: values for class_id, values, there in rows if there})
 
 
 def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, advance: Advance = lambda done, total: None) -> Store:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from framework.corpus.decode import encode_mask
-from framework.corpus.layer_parts import Advance, claim
+from framework.corpus.layer_parts import Advance, claim, pixels_by_class
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE
@@ -98,7 +98,7 @@ def pseudo_label(
     predictor.require_fits(corpus.info)
     job = MapJob(predictor.run.corpus.size, Infer, (model.url,), PseudoRow(config.confidence), LAYER_ROW)
     bad = run_job(job, corpus, wanted, out, config, advance)
-    _finish(out, recipe, corpus, bad, time.perf_counter() - started)
+    _finish(out, recipe, corpus, len(wanted) - bad, bad, time.perf_counter() - started)
     return out
 
 
@@ -114,16 +114,10 @@ def _require_model_of_images(model: Store) -> None:
         )
 
 
-def _finish(out: Store, recipe: Recipe, corpus: Corpus, bad: int, seconds: float) -> None:
+def _finish(out: Store, recipe: Recipe, corpus: Corpus, rows: int, bad: int, seconds: float) -> None:
     """Record what the layer holds."""
     classes = len(corpus.info.classes)
-    predicted, kept, rows = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
-    for name in out.names():
-        if name.startswith("rows-"):
-            table = out.read_table(name)
-            predicted += np.array(table["predicted_pixels"].to_pylist()).sum(0)
-            kept += np.array(table["kept_pixels"].to_pylist()).sum(0)
-            rows += table.num_rows
+    predicted, kept = (pixels_by_class(out, column, classes) for column in ("predicted_pixels", "kept_pixels"))
     by_class = {name: {"predicted": int(predicted[k]), "kept": int(kept[k])} for k, name in enumerate(corpus.info.classes)}
     finish(out, recipe, {"rows": rows, "quarantined": bad, "classes": by_class}, seconds)
     measure_layer(corpus, out)

@@ -1,10 +1,13 @@
-"""How a model maps a corpus to a layer."""
+"""How models and maps are turned into layers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from framework.inference.crf import CrfConfig
+from framework.inference.walk import WalkConfig
 
 
 class MapConfig(BaseModel):
@@ -37,3 +40,33 @@ class CamConfig(MapConfig):
     flip: bool = True
     """Add the maps of the mirrored image."""
     splits: list[Literal["train", "val", "test"]] = Field(default=["train"], min_length=1)
+
+
+class SeedConfig(MapConfig):
+    """How confident seeds are made from maps of evidence (methods.md 2.4)."""
+
+    size: int = Field(default=96, ge=16, le=160)
+    """Pixels a side of the picture on which they are found; IRNet reads them on a grid of a quarter of its own size."""
+    foreground: float = Field(default=0.3, ge=0, le=1)
+    """What exceeds this and the other classes is the class."""
+    background: float = Field(default=0.05, ge=0, le=1)
+    """What no class exceeds is background; between the two nothing is claimed."""
+    crf: CrfConfig | None = CrfConfig()
+    """Fits both to the picture; none: the thresholds alone."""
+
+
+class WalkJobConfig(MapConfig):
+    """How evidence is carried up to the boundaries that IRNet finds."""
+
+    walk: WalkConfig = WalkConfig()
+
+
+class ThresholdConfig(BaseModel):
+    """How masks are cut out of maps."""
+
+    model_config = ConfigDict(extra="forbid")
+    threshold: float = Field(default=0.3, ge=0, le=1)
+    """A pixel is of its strongest class when that exceeds this, else background."""
+    splits: list[Literal["train", "val", "test"]] = Field(default=["train"], min_length=1)
+    error_budget: float = Field(default=0.01, ge=0, le=1)
+    """Share of unusable rows over which the job gives up."""

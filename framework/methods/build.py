@@ -12,6 +12,7 @@ from framework.methods.contract import Method, Setting
 from framework.methods.cps import CPS, CPSConfig
 from framework.methods.dcr import DCR, DCRConfig
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
+from framework.methods.irnet import IRNet, IRNetConfig
 from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from framework.methods.mixing import Mixing, MixingConfig
 from framework.methods.supervised import Supervised, SupervisedConfig
@@ -19,7 +20,7 @@ from framework.methods.ua_mt import UAMT, UAMTConfig
 from framework.methods.unimatch import UniMatch, UniMatchConfig
 
 SemiConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
-AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig
+AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig | IRNetConfig
 MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
 METHODS: dict[type, type[Method]] = {
@@ -33,6 +34,7 @@ METHODS: dict[type, type[Method]] = {
     MixingConfig: Mixing,
     DCRConfig: DCR,
     ClassifierConfig: Classifier,
+    IRNetConfig: IRNet,
 }
 
 
@@ -42,5 +44,10 @@ def build_method(config: AnyConfig, setting: Setting) -> Method:
 
 
 def makes_masks(config: AnyConfig) -> bool:
-    """Whether the method that a configuration describes segments; others answer questions about whole images alone."""
+    """Whether the method that a configuration describes segments; others read features of whole images."""
     return METHODS[type(config)].segments
+
+
+def roles_of(config: AnyConfig) -> tuple[str, ...]:
+    """The roles of the finished models that the method starts from."""
+    return METHODS[type(config)].roles

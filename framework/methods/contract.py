@@ -47,6 +47,7 @@ class Method(nn.Module, ABC):
     """Base of all methods. A subclass fills `networks`, and writes `train_step` and `predict`, `classify` or both.
 
     `networks` maps the name of an optimiser group to the module that it trains: state and checkpoints are read there.
+    `frozen` holds what it uses but does not train: always in evaluation mode, outside optimisers and strategies.
     `live` holds the same modules as the strategy wrapped them (DDP, DeepSpeed): a training step calls these.
     """
 
@@ -56,14 +57,26 @@ class Method(nn.Module, ABC):
     """Whether it makes masks."""
     targets: tuple[Target, ...] = ()
     """Which questions about whole images it answers."""
+    roles: ClassVar[tuple[str, ...]] = ()
+    """What the finished models are to it that it starts from."""
 
     def __init__(self) -> None:
         super().__init__()
         self.networks = nn.ModuleDict()
+        self.frozen = nn.ModuleDict()
         self.live: dict[str, nn.Module] = {}
 
     def prepare(self, ids: Mapping[str, Sequence[str]]) -> None:
         """Make room for state that belongs to single images: the ids of every stream, before training."""
+
+    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
+        """Take over the weights of a finished model, before training. Raises `RuntimeError` when they do not fit."""
+        raise AssertionError(f"{type(self).__name__} has no role '{role}'")
+
+    def train(self, mode: bool = True) -> Method:
+        super().train(mode)
+        self.frozen.eval()
+        return self
 
     @abstractmethod
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:

@@ -28,6 +28,13 @@ def path(offset: Offset) -> tuple[Offset, ...]:
     return tuple((y, x) for y in rows for x in columns if (dy * x - dx * y) ** 2 < dy * dy + dx * dx)
 
 
+def partners(values: Tensor, radius: int, fill: float = 0) -> Tensor:
+    """What the second pixel of every pair holds, `[..., P, h, w]` from maps `[..., h, w]`; `fill` where it lies outside."""
+    reach, (height, width) = radius - 1, values.shape[-2:]
+    padded = F.pad(values, (reach, reach, 0, reach), value=fill)
+    return torch.stack([padded[..., y : y + height, reach + x : reach + x + width] for y, x in offsets(radius)], dim=-3)
+
+
 def affinities(boundary: Tensor, radius: int) -> Tensor:
     """1 minus the largest boundary on a pair's path, `[B, P, h, w]` for boundaries `[B, h, w]` in 0..1 and P offsets.
 

@@ -14,11 +14,14 @@ from framework.pipeline.stages import (
     CamStage,
     EvaluateStage,
     FolderConfig,
+    MaskStage,
     PhantomConfig,
     PseudoLabelStage,
     ReportStage,
+    SeedStage,
     SourceConfig,
     TrainStage,
+    WalkStage,
 )
 from framework.storage import Store
 
@@ -38,7 +41,13 @@ def run_stages(run: RunConfig, say: Say = print) -> Store:
             case PseudoLabelStage():
                 _pseudo_label(run, stage, root, say)
             case CamStage():
-                _map(run, stage, root, say)
+                _cam(run, stage, root, say)
+            case SeedStage():
+                _seeds(run, stage, root, say)
+            case WalkStage():
+                _walk(run, stage, root, say)
+            case MaskStage():
+                _masks(run, stage, root, say)
             case EvaluateStage():
                 _evaluate(run, stage, root, say)
             case ReportStage():
@@ -72,7 +81,8 @@ def phantom_source(config: PhantomConfig, name: str) -> Source:
 
 def stage_run(run: RunConfig, stage: TrainStage, root: Store) -> RunConfig:
     """The description of one training stage: the run's own with the stage's changes."""
-    changed = merge(run.model_dump(exclude={"source", "stages"}), stage.set)
+    models = {role: (root / name).url for role, name in stage.models.items()}
+    changed = merge(run.model_dump(exclude={"source", "stages"}), {**stage.set, "models": models})
     described = parse(changed, RunConfig, f"stage '{stage.name}'")
     layers = [*described.corpus.layers, *((root / name).url for name in stage.layers)]
     corpus = described.corpus.model_copy(update={"layers": layers})
@@ -103,13 +113,37 @@ def _pseudo_label(run: RunConfig, stage: PseudoLabelStage, root: Store, say: Say
     say(f"  {counts['rows']} images labelled, {counts['quarantined']} quarantined")
 
 
-def _map(run: RunConfig, stage: CamStage, root: Store, say: Say) -> None:
+def _cam(run: RunConfig, stage: CamStage, root: Store, say: Say) -> None:
     from framework.inference.cam_job import make_maps
 
     maps = make_maps(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
     counts = maps.read_json("artefact.json")["counts"]
     held = ", ".join(f"{count} with {name}" for name, count in counts["images_with"].items())
     say(f"  {counts['rows']} images mapped, {held}, {counts['quarantined']} quarantined")
+
+
+def _seeds(run: RunConfig, stage: SeedStage, root: Store, say: Say) -> None:
+    from framework.inference.seeds import make_seeds
+
+    layer = make_seeds(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
+    counts = layer.read_json("artefact.json")["counts"]
+    say(f"  {counts['rows']} images with seeds, {counts['without_seed']} without any, {counts['quarantined']} quarantined")
+
+
+def _walk(run: RunConfig, stage: WalkStage, root: Store, say: Say) -> None:
+    from framework.inference.walk_job import make_walk
+
+    maps, out = (root / stage.maps).url, (root / stage.name).url
+    counts = make_walk(root / stage.model, run.corpus.path, maps, out, stage.settings).read_json("artefact.json")["counts"]
+    say(f"  {counts['rows']} images walked, {counts['quarantined']} quarantined")
+
+
+def _masks(run: RunConfig, stage: MaskStage, root: Store, say: Say) -> None:
+    from framework.inference.threshold import make_masks
+
+    layer = make_masks(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
+    counts = layer.read_json("artefact.json")["counts"]
+    say(f"  {counts['rows']} masks, {counts['without_class']} of them background alone, {counts['quarantined']} quarantined")
 
 
 def _evaluate(run: RunConfig, stage: EvaluateStage, root: Store, say: Say) -> None:
@@ -136,7 +170,11 @@ def _needs(stage: AnyStage) -> list[str]:
     """Names of the stages whose artefacts a stage reads."""
     match stage:
         case TrainStage():
-            return stage.layers
+            return [*stage.layers, *stage.models.values()]
+        case SeedStage() | MaskStage():
+            return [stage.maps]
+        case WalkStage():
+            return [stage.model, stage.maps]
         case PseudoLabelStage() | CamStage() | EvaluateStage():
             return [stage.model]
         case ReportStage():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from framework.inference.settings import CamConfig, PseudoLabelConfig
+from framework.inference.settings import CamConfig, PseudoLabelConfig, SeedConfig, ThresholdConfig, WalkJobConfig
 
 
 class PhantomConfig(BaseModel):
@@ -50,6 +50,8 @@ class TrainStage(BaseModel):
     name: str = "model"
     layers: list[str] = []
     """Names of earlier stages whose label layers this one reads."""
+    models: dict[str, str] = {}
+    """For each role of a finished model that the method starts from, the name of the earlier stage that trains it."""
     set: dict[str, Any] = {}
 
 
@@ -73,6 +75,37 @@ class CamStage(BaseModel):
     settings: CamConfig
 
 
+class SeedStage(BaseModel):
+    """Keep what the maps of an earlier stage are sure of."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["seeds"]
+    name: str = "seeds"
+    maps: str = "maps"
+    settings: SeedConfig = SeedConfig()
+
+
+class WalkStage(BaseModel):
+    """Carry the maps of an earlier stage up to the boundaries that the model of another finds."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["walk"]
+    name: str = "walk"
+    model: str = "boundaries"
+    maps: str = "maps"
+    settings: WalkJobConfig = WalkJobConfig()
+
+
+class MaskStage(BaseModel):
+    """Cut pseudo masks out of the maps of an earlier stage."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: Literal["masks"]
+    name: str = "pseudo"
+    maps: str = "walk"
+    settings: ThresholdConfig = ThresholdConfig()
+
+
 class EvaluateStage(BaseModel):
     """Score the model of an earlier stage."""
 
@@ -91,7 +124,7 @@ class ReportStage(BaseModel):
     name: str = "report"
 
 
-AnyStage = TrainStage | PseudoLabelStage | CamStage | EvaluateStage | ReportStage
+AnyStage = TrainStage | PseudoLabelStage | CamStage | SeedStage | WalkStage | MaskStage | EvaluateStage | ReportStage
 Stage = Annotated[AnyStage, Field(discriminator="stage")]
 
 

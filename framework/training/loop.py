@@ -21,6 +21,7 @@ from framework.errors import ConfigError, TrainingError
 from framework.methods.build import build_method
 from framework.methods.contract import Method, Setting, Update
 from framework.networks.build import build_network
+from framework.pipeline.artefact import input_of
 from framework.storage import Store
 from framework.training import checkpoint as checkpoints
 from framework.training.collective import barrier, gather_objects, rank, total, world_size
@@ -63,6 +64,7 @@ class Trainer:
         method = new_method(run, ModelInfo.of(data.corpus.info))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         method.prepare({name: order.ids for name, order in loader.orders.items()})
+        adopt_models(method, run)
         method.to(device, parameter_type(run.train.precision))
         precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
         strategy = build_strategy(run.compute.strategy, device, precision)
@@ -147,10 +149,25 @@ def new_method(run: RunConfig, known: ModelInfo) -> Method:
     return build_method(run.method, Setting(classes, run.train.steps, run.seed, network, known.labels))
 
 
+def adopt_models(method: Method, run: RunConfig) -> None:
+    """Give the method the finished models that it starts from. Raises errors that name the one that is missing or does not fit."""
+    for role, url in run.models.items():
+        store = Store.at(url)
+        input_of(store, "model")
+        try:
+            method.adopt(role, checkpoints.read_tensors(store, "model.safetensors"))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ConfigError(
+                f"models.{role}: {store.url} has another network than this run ({reason}); give both the same 'network'"
+            ) from None
+
+
 def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:
     """The configuration and the versions of the data: what determines the result."""
     layers = [layer.artefact["hash"] for layer in data.layers]
-    return {**run.identity(), "corpus.version": data.corpus.info.version, "corpus.layer_hashes": layers}
+    models = {f"models.{role}": input_of(Store.at(url), "model").hash for role, url in run.models.items()}
+    return {**run.identity(), "corpus.version": data.corpus.info.version, "corpus.layer_hashes": layers, **models}
 
 
 def require_finite(value: Tensor, batch: Batch, step: int) -> None:

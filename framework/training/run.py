@@ -31,6 +31,8 @@ def recipe(run: RunConfig) -> Recipe:
     inputs = {"corpus": Input(corpus.url, CorpusInfo.read(corpus).version)}
     for name in run.corpus.layers:
         inputs[f"layer {name.rsplit('/', 1)[-1]}"] = input_of(layer_store(corpus, name), "layer")
+    for role, url in run.models.items():
+        inputs[role] = input_of(Store.at(url), "model")
     settings = {k: v for k, v in run.identity().items() if k != "corpus.layers"}
     return Recipe("model", inputs, settings)
 
@@ -86,9 +88,9 @@ def _write_model(trainer: Trainer, seconds: float) -> None:
 
 
 def labelled_ids(trainer: Trainer) -> list[str]:
-    """Training images that were learnt from by their mask, or, where no masks are made, by their image-level label."""
+    """Training images that were learnt from by their mask, or, where no masks are made, those that were learnt from at all."""
     if not trainer.method.segments:
-        return sorted(trainer.loader.orders["labelled"].ids)
+        return sorted({name for order in trainer.loader.orders.values() for name in order.ids})
     return sorted(name for name in trainer.data.train if trainer.data.kinds[name] == "mask")
 
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from framework.config import RunConfig, merge, parse
+from framework.corpus.layer_parts import write_masks
+from framework.corpus.layers import layer_store
 from framework.corpus.pack import pack
+from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE
 from framework.corpus.weak_layer import simulate
 from framework.corpus.weaken import Box
+from framework.pipeline.artefact import Input, Recipe, finish
 from framework.pipeline.run import phantom_source
 from framework.pipeline.stages import PhantomConfig
 from framework.storage import Store
 from framework.training.loop import Trainer, fit
 from framework.training.metric_log import read
+from framework.training.run import train
 
 METHODS: dict[str, dict[str, Any]] = {
     "supervised": {"name": "supervised"},
@@ -29,6 +36,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "dcr-dii": {"name": "dcr", "indicators": {"initial": 0.5, "start": 2, "interval": 4}},
     "dcr-dii-all": {"name": "dcr", "indicators": {"initial": 0.5, "start": 2, "interval": 4, "scope": "all", "momentum": 0.5}},
     "classifier": {"name": "classifier", "dropblock": {"share": 0.2, "block": 3}},
+    "irnet": {"name": "irnet", "radius": 4},
+    "irnet-displacement": {"name": "irnet", "radius": 3, "displacement": True},
     "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
     "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
@@ -37,7 +46,10 @@ METHODS: dict[str, dict[str, Any]] = {
 WEAK = ("mixing", "dcr", "dcr-dii", "dcr-dii-all")
 """Those that read a layer of weak masks."""
 
-CLASSIFIERS = ("classifier",)
+IRNETS = ("irnet", "irnet-displacement")
+"""Those that read a layer of seeds and start from a classifier."""
+
+WITHOUT_MASKS = ("classifier", *IRNETS)
 """Those that make no masks."""
 
 VOLUMES = "-3d"
@@ -61,15 +73,30 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 
 
 def long(method: str) -> dict[str, Any]:
-    """Twelve steps (of volumes, six) in double precision: a difference that AdamW has amplified is then no rounding of float32."""
-    return {"train": {"steps": 6 if method.endswith(VOLUMES) else 12, "precision": "fp64"}}
+    """Eight steps (of volumes, four) in double precision: a difference that AdamW has amplified is then no rounding of float32."""
+    return {"train": {"steps": 4 if method.endswith(VOLUMES) else 8, "precision": "fp64"}}
 
 
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
-    """A packed phantom with a layer of boxes; gives its path."""
+    """A packed phantom with layers of boxes and of seeds, and a classifier of it beside it; gives its path."""
     pack(phantom_source(PhantomConfig(images=images, size=size), "tiny"), Store.at(folder))
     simulate(str(folder), "box", Box())
+    _write_seeds(Corpus.open(str(folder)))
+    train(tiny_run(str(folder), "classifier", folder.parent).model_copy(update={"name": f"{folder.name}-classifier"}))
     return str(folder)
+
+
+def _write_seeds(corpus: Corpus) -> None:
+    """A layer of every second row of the true masks."""
+
+    def seeds(name: str) -> np.ndarray:
+        mask = np.array(corpus.mask(name))
+        mask[1::2] = IGNORE
+        return mask
+
+    out, names = layer_store(corpus.store, "seed"), corpus.ids("train")
+    write_masks(out, "seed", names, seeds, 0.0, lambda done, total: None)
+    finish(out, Recipe("layer", {"corpus": Input(corpus.store.url, corpus.info.version)}, {}), {"rows": len(names)}, 0.0)
 
 
 def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] | None = None) -> RunConfig:
@@ -79,11 +106,13 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         "name": method,
         "out": str(out),
         "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}, "layers": ["box"] if base in WEAK else []},
-        "network": {"name": "encoder", "widths": [4, 4, 8, 8]} if base in CLASSIFIERS else {"widths": [4, 8]},
+        "network": {"name": "encoder", "widths": [4, 4, 8, 8]} if base in WITHOUT_MASKS else {"widths": [4, 8]},
         "method": METHODS[base],
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},
     }
+    if base in IRNETS:
+        merge(value, {"corpus": {"layers": ["seed"]}, "models": {"classifier": f"{corpus}-classifier"}})
     if volumes:
         in_depth = {"corpus": {"path": corpus + VOLUMES, "patch": [4, 24, 24]}, "network": {"name": "monai", "widths": [4, 8]}}
         merge(value, in_depth)

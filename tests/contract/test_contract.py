@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from framework.corpus.loader import Batch, StreamBatch
+from framework.methods.irnet import IRNet
 from framework.training.checkpoint import latest
 from framework.training.loop import Trainer
-from tests.contract.support import CASES, CLASSIFIERS, VOLUMES, build, losses, tiny_run, trained
+from tests.contract.support import CASES, VOLUMES, WITHOUT_MASKS, build, losses, tiny_run, trained
 
 pytestmark = pytest.mark.parametrize("method", CASES)
 
@@ -59,7 +60,7 @@ def test_every_network_gets_a_gradient(method: str, tiny_corpus: str, tmp_path: 
 def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     still = {"flip": False, "quarter_turns": False}
     changes: dict[str, Any] = {"train": {"steps": 150}, "augment": still, "optimiser": {"lr": 0.01, "schedule": "constant"}}
-    if method not in CLASSIFIERS:
+    if method not in WITHOUT_MASKS:
         changes |= {"network": {"widths": [8, 16]}}
     trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes))
     batch = trainer.loader.at(0)
@@ -121,11 +122,17 @@ def test_finite_on_empty_ignored_single_class_and_odd_images(
     assert all(torch.isfinite(p).all() for p in trainer.method.state_dict().values())
 
 
-def test_predicts_probabilities_of_the_image_size_or_of_each_answer(method: str, tiny_corpus: str, tmp_path: Path) -> None:
+def test_predicts_probabilities_of_the_image_size_or_of_each_answer_or_boundaries(
+    method: str, tiny_corpus: str, tmp_path: Path
+) -> None:
     trainer = build(tiny_run(tiny_corpus, method, tmp_path))
     trainer.method.eval()
     info, size = trainer.data.corpus.info, shape_of(method, (33, 47))
     image = torch.randn(2, info.channels, *size)
+    if isinstance(trainer.method, IRNet):
+        boundaries = trainer.method.boundaries(image)
+        assert boundaries.shape == (2, 9, 12) and ((boundaries >= 0) & (boundaries <= 1)).all()
+        return
     masks = trainer.method.predict(image) if trainer.method.segments else {}
     answers = trainer.method.classify(image)
     assert set(answers) == {target.name for target in trainer.method.targets} and (masks or answers)

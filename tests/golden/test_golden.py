@@ -29,10 +29,15 @@ def machine() -> str:
     return f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__.split('+')[0]}"
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_phantom(tmp_path_factory.mktemp("golden") / "corpus")
+
+
 @pytest.mark.parametrize("method", list(METHODS))
-def test_losses_are_the_stored_ones(method: str, tmp_path: Path) -> None:
+def test_losses_are_the_stored_ones(method: str, corpus: str, tmp_path: Path) -> None:
     stored = json.loads(STORED.read_text())
-    found = measured(build_phantom(tmp_path / "corpus"), method, tmp_path)
+    found = measured(corpus, method, tmp_path)
     if stored["machine"] == machine():
         assert found == stored["losses"][method]
     else:
@@ -42,6 +47,6 @@ def test_losses_are_the_stored_ones(method: str, tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        corpus = build_phantom(Path(folder) / "corpus")
-        found = {method: measured(corpus, method, Path(folder)) for method in METHODS}
+        built = build_phantom(Path(folder) / "corpus")
+        found = {method: measured(built, method, Path(folder)) for method in METHODS}
     STORED.write_text(json.dumps({"machine": machine(), "losses": found}, indent=1) + "\n")

@@ -1,0 +1,149 @@
+"""The commands of weak supervision by image-level labels: maps of evidence, seeds, the walk, masks; and how right maps are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Optional
+
+import typer
+
+from framework.cli_layers import Budget, CorpusFolder, LayerName
+from framework.terminal import progress
+
+Splits = Annotated[Optional[list[str]], typer.Option(help="train, val or test; may be repeated.  [default: train]")]
+Actors = Annotated[int, typer.Option(help="Processes that do the work.", min=1)]
+PerPass = Annotated[int, typer.Option(help="Images at once.", min=1)]
+Gpu = Annotated[bool, typer.Option(help="One GPU per actor.")]
+MapLayerName = Annotated[str, typer.Option("--maps", help="Name of the layer of maps to read.")]
+
+
+def cam(
+    model: Annotated[str, typer.Argument(help="Folder of a finished classifier.")],
+    corpus: CorpusFolder,
+    name: LayerName,
+    show: Annotated[list[str], typer.Option(help="CLASS=TARGET.ANSWER: the mask's class that an answer means; may be repeated.")],
+    kind: Annotated[str, typer.Option(help="grad-cam++, grad-cam or cam.")] = "grad-cam++",
+    split: Splits = None,
+    actors: Actors = 1,
+    batch: PerPass = 32,
+    gpu: Gpu = False,
+    error_budget: Budget = 0.01,
+) -> None:
+    """Map where a classifier sees the evidence for its answers, streamed by Ray Data."""
+    from framework.config import parse
+    from framework.inference.cam_job import make_maps
+    from framework.inference.settings import CamConfig
+    from framework.storage import Store
+
+    shows = dict(_shown(text) for text in show)
+    settings = {"shows": shows, "kind": kind, "splits": split or ["train"], "actors": actors, "batch": batch, "gpu": gpu}
+    config = parse(settings | {"error_budget": error_budget}, CamConfig, "scantseg cam")
+    with progress("maps") as advance:
+        out = make_maps(Store.at(model), corpus, name, config, advance)
+    _say("maps", out)
+
+
+def seeds(
+    corpus: CorpusFolder,
+    maps: MapLayerName,
+    name: LayerName,
+    foreground: Annotated[float, typer.Option(help="What exceeds this is surely its class.", min=0, max=1)] = 0.3,
+    background: Annotated[float, typer.Option(help="What does not exceed this is surely background.", min=0, max=1)] = 0.05,
+    crf: Annotated[bool, typer.Option(help="Make both fit the picture with a dense CRF.")] = True,
+    size: Annotated[int, typer.Option(help="Pixels a side of the picture on which seeds are found.")] = 96,
+    actors: Actors = 1,
+    error_budget: Budget = 0.01,
+) -> None:
+    """Keep what maps are sure of, as labels that IRNet learns from."""
+    from framework.config import parse
+    from framework.inference.seeds import make_seeds
+    from framework.inference.settings import SeedConfig
+
+    settings: dict[str, Any] = {"foreground": foreground, "background": background, "size": size, "actors": actors}
+    switch = {} if crf else {"crf": None}
+    config = parse(settings | switch | {"error_budget": error_budget}, SeedConfig, "scantseg seeds")
+    with progress("seeds") as advance:
+        out = make_seeds(corpus, maps, name, config, advance)
+    _say("layer", out)
+
+
+def walk(
+    model: Annotated[str, typer.Argument(help="Folder of a finished model of method irnet.")],
+    corpus: CorpusFolder,
+    maps: MapLayerName,
+    name: LayerName,
+    beta: Annotated[float, typer.Option(help="The larger, the more a faint boundary holds back.")] = 10.0,
+    doublings: Annotated[int, typer.Option(help="The walk has two to the power of this many steps.", min=0)] = 8,
+    actors: Actors = 1,
+    batch: PerPass = 32,
+    gpu: Gpu = False,
+    error_budget: Budget = 0.01,
+) -> None:
+    """Carry maps of evidence up to the boundaries that IRNet finds."""
+    from framework.config import parse
+    from framework.inference.settings import WalkJobConfig
+    from framework.inference.walk_job import make_walk
+    from framework.storage import Store
+
+    settings = {"walk": {"beta": beta, "doublings": doublings}, "actors": actors, "batch": batch, "gpu": gpu}
+    config = parse(settings | {"error_budget": error_budget}, WalkJobConfig, "scantseg walk")
+    with progress("walk") as advance:
+        out = make_walk(Store.at(model), corpus, maps, name, config, advance)
+    _say("maps", out)
+
+
+def masks(
+    corpus: CorpusFolder,
+    maps: MapLayerName,
+    name: LayerName,
+    threshold: Annotated[float, typer.Option(help="A pixel is of its strongest class when that exceeds this.", min=0, max=1)] = 0.3,
+    split: Splits = None,
+    error_budget: Budget = 0.01,
+) -> None:
+    """Cut pseudo masks out of maps; images without any class become background."""
+    from framework.config import parse
+    from framework.inference.settings import ThresholdConfig
+    from framework.inference.threshold import make_masks
+
+    settings = {"threshold": threshold, "splits": split or ["train"], "error_budget": error_budget}
+    with progress("masks") as advance:
+        out = make_masks(corpus, maps, name, parse(settings, ThresholdConfig, "scantseg masks"), advance)
+    _say("layer", out)
+
+
+def measure(
+    corpus: CorpusFolder,
+    maps: MapLayerName,
+    split: Annotated[str, typer.Option(help="train, val or test; thresholds are to be chosen on val.")] = "val",
+) -> None:
+    """Print the IoU of maps at many thresholds, where the corpus holds masks; nothing is trained."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from framework.corpus.map_layers import MapLayer
+    from framework.corpus.reader import Corpus
+    from framework.evaluation.map_quality import THRESHOLDS, measure_maps
+
+    opened = Corpus.open(corpus)
+    found = measure_maps(opened, MapLayer.open(opened, maps), split)
+    table = Table("threshold", *found, title=f"IoU of '{maps}' on {split} images that show the class [95 % interval]")
+    for i, cut in enumerate(THRESHOLDS):
+        cells = (held[i] for held in found.values())
+        table.add_row(f"{cut:.2f}", *(f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in cells))
+    Console().print(table)
+
+
+def _say(what: str, out: Any) -> None:
+    """One line about a finished layer."""
+    counts = out.read_json("artefact.json")["counts"]
+    held = "".join(f", {count} with {found}" for found, count in counts.get("images_with", {}).items())
+    without = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
+    typer.echo(f"{what}: {out.url} ({counts['rows']} images{held}{without}, {counts['quarantined']} quarantined)")
+
+
+def _shown(text: str) -> tuple[str, tuple[str, ...]]:
+    from framework.errors import ConfigError
+
+    class_name, equals, answer = text.partition("=")
+    if not equals or "." not in answer:
+        raise ConfigError(f"--show '{text}': has the form CLASS=TARGET.ANSWER, such as tumour=tumour.present")
+    return class_name, tuple(answer.split(".", 1))

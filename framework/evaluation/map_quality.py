@@ -1,0 +1,53 @@
+"""How well maps outline what the corpus's masks show, threshold by threshold: nothing is trained anew for another threshold.
+
+This reads masks. A threshold that is chosen by it was chosen with masks, and must be on the validation split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from framework.corpus.map_layers import MapLayer
+from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE
+from framework.errors import CorpusError
+from framework.evaluation.intervals import Interval, mean_intervals
+
+THRESHOLDS = tuple(round(0.1 + 0.05 * i, 2) for i in range(13))
+"""From 0.1 to 0.7."""
+
+
+def measure_maps(
+    corpus: Corpus, layer: MapLayer, split: str, thresholds: Sequence[float] = THRESHOLDS
+) -> dict[str, list[Interval]]:
+    """For each class, the mean IoU at each threshold over the images of the split whose mask shows the class.
+
+    An image without a map of the class counts as 0. Raises `CorpusError` when the layer knows no image of the split with a mask.
+    """
+    known = layer.classes
+    names = [name for name in corpus.ids(split) if name in known and corpus.value(name, "mask_kind") == "mask"]
+    scores: dict[int, list[list[float]]] = {}
+    groups: dict[int, list[str]] = {}
+    for sample in corpus.rows(names):
+        assert sample.mask is not None
+        maps = layer.maps(sample.id)
+        for k in np.unique(sample.mask[(sample.mask > 0) & (sample.mask != IGNORE)]).tolist():
+            scores.setdefault(k, []).append(overlaps(maps.get(k), sample.mask, k, thresholds))
+            groups.setdefault(k, []).append(sample.group)
+    if not scores:
+        raise CorpusError(f"map layer '{layer.store.name}': no image of split '{split}' has both a map and a mask of a class")
+    return {corpus.info.classes[k]: mean_intervals(scores[k], groups[k]) for k in sorted(scores)}
+
+
+def overlaps(found: np.ndarray | None, mask: np.ndarray, class_id: int, thresholds: Sequence[float]) -> list[float]:
+    """The IoU of class and map at each threshold, without the pixels that have no label."""
+    if found is None:
+        return [0.0] * len(thresholds)
+    whole = F.interpolate(torch.from_numpy(found)[None, None], mask.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
+    counted = mask != IGNORE
+    truth, values = (mask == class_id)[counted], whole[counted]
+    return [float((truth & (values > cut)).sum() / max(1, (truth | (values > cut)).sum())) for cut in thresholds]

@@ -1,0 +1,109 @@
+"""Confident seeds from maps of evidence, streamed by Ray Data: what IRNet learns from (methods.md 2.4)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framework.corpus.decode import encode_mask
+from framework.corpus.layer_parts import Advance, claim
+from framework.corpus.layers import LAYER_ROW, layer_store
+from framework.corpus.map_layers import MapLayer
+from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE
+from framework.corpus.training_set import NO_MASK
+from framework.errors import ConfigError, CorpusError
+from framework.evaluation.pictures import resize_mask
+from framework.inference.crf import CrfConfig, refine
+from framework.inference.map_job import MapJob, run_job
+from framework.inference.settings import SeedConfig
+from framework.pipeline.artefact import Input, Recipe, finish, is_finished
+from framework.storage import Store
+
+
+def seeds(maps: Tensor, picture: Tensor, foreground: float, background: float, crf: CrfConfig | None) -> Tensor:
+    """Seeds `[h, w]` of maps `[K, h, w]` in 0..1: k + 1 where class k is sure, 0 where none can be, 255 elsewhere.
+
+    `picture` is `[C, h, w]` of levels 0..255. The thresholds' labels are each made to fit it first, unless there is no `crf`.
+    """
+    labels = torch.stack([torch.cat([torch.full_like(maps[:1], cut), maps]).argmax(0) for cut in (foreground, background)])
+    if crf is not None:
+        labels = refine(labels, len(maps) + 1, picture, crf)
+    sure, possible = labels
+    return torch.where((sure == 0) & (possible != 0), IGNORE, sure)
+
+
+class Seed:
+    """The actor: pictures and their maps to seeds."""
+
+    def __init__(self, corpus_url: str, maps_url: str, config: SeedConfig) -> None:
+        from framework.inference.predictor import use_threads
+
+        use_threads(1)
+        self.maps, self.config = MapLayer(Store(maps_url), Corpus.open(corpus_url)), config
+
+    def __call__(self, batch: Any) -> Any:
+        pictures = torch.from_numpy(batch.pop("pixels"))
+        found = [self._of_one(name, picture) for name, picture in zip(batch["id"], pictures, strict=True)]
+        return batch | {"seeds": np.stack(found) if found else np.empty(0)}
+
+    def _of_one(self, name: str, picture: Tensor) -> np.ndarray:
+        """`[S, S]` uint8 class ids."""
+        maps, config = self.maps.maps(name), self.config
+        stacked = torch.from_numpy(np.stack(list(maps.values())))[None]
+        whole = F.interpolate(stacked, picture.shape[1:], mode="bilinear", align_corners=False)[0]
+        found = seeds(whole, eight_bit(picture), config.foreground, config.background, config.crf)
+        ids = torch.tensor([0, *maps, *[IGNORE] * (IGNORE - len(maps))])
+        return ids[found].numpy().astype(np.uint8)
+
+
+def eight_bit(picture: Tensor) -> Tensor:
+    """Levels 0..255; a deeper picture is stretched over them."""
+    return picture if picture.max() <= 255 else (picture - picture.min()) * (255 / (picture.max() - picture.min()))
+
+
+def seed_row(batch: Any, i: int) -> dict[str, Any]:
+    """The layer's row at the picture's own size; an image that no class is sure in counts as one without a label."""
+    mask, (height, width) = batch["seeds"][i], batch["shape"][i]
+    claimed = mask[mask != IGNORE]
+    return {
+        "mask": encode_mask(resize_mask(mask, int(height), int(width))),
+        "kind": "seed" if claimed.any() else NO_MASK,
+        "kept": claimed.size / mask.size,
+        "kept_pixels": np.bincount(claimed).tolist(),
+    }
+
+
+def make_seeds(corpus_url: str, maps: str, layer: str, config: SeedConfig, advance: Advance = lambda done, total: None) -> Store:
+    """Make the layer, or finish it, or recognise it: of all training images that have a map.
+
+    Raises `ConfigError` for thresholds in the wrong order, `CorpusError` when no image has a map or no seed is found.
+    """
+    if config.background > config.foreground:
+        raise ConfigError(f"background {config.background} is over foreground {config.foreground}; seeds need it below")
+    corpus = Corpus.open(corpus_url)
+    found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
+    inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": Input(found.store.url, found.artefact["hash"])}
+    recipe = Recipe("layer", inputs, config.model_dump(mode="json", include={"size", "foreground", "background", "crf"}))
+    if is_finished(out, recipe):
+        return out
+    held = found.classes
+    names = [name for name in corpus.ids("train") if held.get(name)]
+    if not names:
+        raise CorpusError(f"map layer '{found.store.name}': no training image has a map; make it with --split train")
+    claim(out, recipe)
+    started = time.perf_counter()
+    job = MapJob(config.size, Seed, (corpus.store.url, found.store.url, config), seed_row, LAYER_ROW)
+    bad = run_job(job, corpus, names, out, config, advance)
+    kinds = Counter(kind for part in out.names() if part.startswith("rows-") for kind in out.read_table(part)["kind"].to_pylist())
+    if not kinds["seed"]:
+        raise CorpusError(f"{out.url}: no image has a seed of any class; lower the foreground threshold, {config.foreground}")
+    counts = {"rows": kinds["seed"], "without_seed": kinds[NO_MASK], "quarantined": bad}
+    finish(out, recipe, counts, time.perf_counter() - started)
+    return out

@@ -1,0 +1,63 @@
+"""Pseudo masks cut out of maps: the cheap last step, which another threshold repeats without training anything (methods.md 2.5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from framework.corpus.layer_parts import Advance, claim, pixels_by_class, write_masks
+from framework.corpus.layers import layer_store
+from framework.corpus.map_layers import MapLayer
+from framework.corpus.reader import Corpus
+from framework.errors import CorpusError
+from framework.evaluation.quality import measure_layer
+from framework.inference.settings import ThresholdConfig
+from framework.pipeline.artefact import Input, Recipe, finish, is_finished
+from framework.storage import Store
+
+
+def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], threshold: float) -> np.ndarray:
+    """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id; all background where there is no map."""
+    if not maps:
+        return np.zeros(tuple(shape), np.uint8)
+    stacked = torch.from_numpy(np.stack(list(maps.values())))[None]
+    whole = F.interpolate(stacked, tuple(shape), mode="bilinear", align_corners=False)[0]
+    found = torch.cat([torch.full_like(whole[:1], threshold), whole]).argmax(0)
+    return np.array([0, *maps], np.uint8)[found.numpy()]
+
+
+def make_masks(
+    corpus_url: str, maps: str, layer: str, config: ThresholdConfig, advance: Advance = lambda done, total: None
+) -> Store:
+    """Make the label layer, or finish it, or recognise it: of the images of the splits that the maps know.
+
+    An image whose labels say that no class is there is background everywhere, which is exact. Raises `CorpusError` when the maps
+    know no image of the splits.
+    """
+    corpus = Corpus.open(corpus_url)
+    found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
+    inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": Input(found.store.url, found.artefact["hash"])}
+    recipe = Recipe("layer", inputs, config.model_dump(mode="json", include={"threshold", "splits"}) | {"kind": "pseudo"})
+    if is_finished(out, recipe):
+        return out
+    held = found.classes
+    names = [name for split in config.splits for name in corpus.ids(split) if name in held]
+    if not names:
+        raise CorpusError(f"map layer '{found.store.name}' knows no image of {', '.join(config.splits)}; make it with those splits")
+    claim(out, recipe)
+    started = time.perf_counter()
+
+    def mask(name: str) -> np.ndarray:
+        return cut(found.maps(name), (corpus.value(name, "height"), corpus.value(name, "width")), config.threshold)
+
+    bad = write_masks(out, "pseudo", names, mask, config.error_budget, advance)
+    pixels = pixels_by_class(out, "kept_pixels", len(corpus.info.classes)).tolist()
+    by_class = {name: {"predicted": n, "kept": n} for name, n in zip(corpus.info.classes, pixels, strict=True)}
+    counts = {"rows": len(names) - bad, "quarantined": bad, "without_class": sum(not held[name] for name in names)}
+    finish(out, recipe, counts | {"classes": by_class}, time.perf_counter() - started)
+    measure_layer(corpus, out)
+    return out

@@ -1,0 +1,85 @@
+"""The random walk for a whole corpus: maps of evidence carried up to the boundaries that IRNet finds, streamed by Ray Data."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from framework.corpus.layer_parts import Advance, claim
+from framework.corpus.layers import layer_store
+from framework.corpus.map_layers import MAP_ROW, MapLayer, MapsRow
+from framework.corpus.reader import Corpus
+from framework.errors import ConfigError
+from framework.inference.map_job import MapJob, run_job
+from framework.inference.settings import WalkJobConfig
+from framework.inference.walk import walk
+from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
+from framework.storage import Store
+
+
+class Carry:
+    """The actor: pictures and their maps to maps after the walk, on the grid of the boundaries."""
+
+    def __init__(self, model_url: str, corpus_url: str, maps_url: str, class_ids: list[int], config: WalkJobConfig) -> None:
+        from framework.inference.predictor import Predictor, use_threads
+
+        use_threads(1)
+        self.predictor = Predictor(Store(model_url))
+        self.maps = MapLayer(Store(maps_url), Corpus.open(corpus_url))
+        self.class_ids, self.config = class_ids, config
+
+    def __call__(self, batch: Any) -> Any:
+        from framework.methods.irnet import IRNet
+
+        pixels, held = batch.pop("pixels"), [self.maps.maps(name) for name in batch["id"]]
+        there = np.array([[k in maps for k in self.class_ids] for maps in held], bool).reshape(-1, len(self.class_ids))
+        method = self.predictor.method
+        assert isinstance(method, IRNet)
+        with torch.no_grad():
+            boundary = method.boundaries(self.predictor.standardised(pixels))
+        before = torch.zeros(len(held), len(self.class_ids), *boundary.shape[1:], device=boundary.device)
+        for row, column in zip(*np.nonzero(there), strict=True):
+            found = torch.from_numpy(held[row][self.class_ids[column]]).to(boundary.device)
+            before[row, column] = F.interpolate(found[None, None], boundary.shape[1:], mode="bilinear", align_corners=False)[0, 0]
+        after = walk(before, boundary, self.config.walk)
+        after /= after.amax((2, 3), keepdim=True).clamp_min(1e-12)
+        return batch | {"there": there, "maps": after.cpu().numpy()}
+
+
+def make_walk(
+    model: Store, corpus_url: str, maps: str, layer: str, config: WalkJobConfig, advance: Advance = lambda done, total: None
+) -> Store:
+    """Make the layer of maps, or finish it, or recognise it: of all images of the layer `maps`.
+
+    Raises `ConfigError` for a model that finds no boundaries.
+    """
+    from framework.inference.predictor import Predictor
+    from framework.methods.irnet import IRNet
+
+    corpus = Corpus.open(corpus_url)
+    found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
+    inputs = {
+        "model": input_of(model, "model"),
+        "corpus": Input(corpus.store.url, corpus.info.version),
+        "maps": Input(found.store.url, found.artefact["hash"]),
+    }
+    recipe = Recipe("map layer", inputs, config.model_dump(mode="json", include={"walk"}))
+    if is_finished(out, recipe):
+        return out
+    predictor = Predictor(model)
+    if not isinstance(predictor.method, IRNet):
+        raise ConfigError(f"{model.url}: a model of method '{predictor.run.method.name}' finds no boundaries; train method 'irnet'")
+    predictor.require_fits(corpus.info)
+    claim(out, recipe)
+    started = time.perf_counter()
+    held = found.classes
+    class_ids = sorted({class_id for ids in held.values() for class_id in ids})
+    arguments = (model.url, corpus.store.url, found.store.url, class_ids, config)
+    job = MapJob(predictor.run.corpus.size, Carry, arguments, MapsRow(class_ids), MAP_ROW)
+    bad = run_job(job, corpus, list(held), out, config, advance)
+    finish(out, recipe, {**found.artefact["counts"], "rows": len(held) - bad, "quarantined": bad}, time.perf_counter() - started)
+    return out

@@ -1,0 +1,117 @@
+"""IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: which neighbouring pixels belong together, learnt from seeds.
+
+Methods.md 2.5. The backbone is frozen, here that of a finished classifier of ours or of ImageNet through it. The authors use only
+pixels all of whose partners lie in the crop; here every pair within the image counts, as small images would have few others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from framework.corpus.loader import Batch, Stream
+from framework.corpus.schema import IGNORE
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.losses import planar
+from framework.networks.affinity import affinities, offsets, partners
+from framework.networks.encoder import Encoder
+from framework.networks.irnet import Heads, grid_of
+from framework.networks.seeded import seeded
+from framework.training.collective import differentiable_total
+
+TINY = 1e-5
+"""The authors' epsilon, of logarithms and of counts."""
+ENCODER = "networks.network.encoder."
+"""Where a classifier keeps its encoder."""
+
+
+class IRNetConfig(BaseModel):
+    """The authors' settings."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["irnet"]
+    radius: int = Field(default=10, ge=2)
+    """Pairs nearer than this are learnt from, in pixels of the grid of stride 4."""
+    displacement: bool = False
+    """Learn the way to the middle of the instance too; it shares no weight with the boundaries, which alone guide the walk."""
+
+
+class IRNet(Method):
+    """A frozen encoder and the heads on it."""
+
+    segments = False
+    roles = ("classifier",)
+    streams = (Stream("seeds", frozenset({"seed"}), hint="make a layer with `scantseg seeds` and name it in corpus.layers"),)
+
+    def __init__(self, config: IRNetConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config = config
+        encoder = setting.network(0)
+        assert isinstance(encoder, Encoder)
+        self.frozen["encoder"] = encoder.requires_grad_(False).eval()
+        with seeded("heads", setting.seed):
+            self.networks["heads"] = Heads(encoder.widths, config.displacement)
+
+    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
+        held = {name.removeprefix(ENCODER): value for name, value in state.items() if name.startswith(ENCODER)}
+        self.frozen["encoder"].load_state_dict(held)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        image, mask = batch["seeds"].image, batch["seeds"].mask
+        logits, *displacement = self.call("heads", image, *self._levels(image))
+        labels = F.interpolate(mask[:, None].double(), grid_of(image), mode="nearest")[:, 0].long()
+        loss, metrics = pair_loss(planar(logits).sigmoid(), labels, self.config.radius, *displacement)
+        yield Update("heads", loss, {"loss_supervised": loss.detach(), **metrics})
+
+    def boundaries(self, image: Tensor) -> Tensor:
+        """Probability of a boundary `[B, h, w]`, float32: the mean of the logits of an image and its mirror image."""
+        logits = [self.networks["heads"](view, *self._levels(view))[0].float() for view in (image, image.flip(3))]
+        return ((logits[0] + logits[1].flip(2)) / 2).sigmoid()
+
+    @torch.no_grad()
+    def _levels(self, image: Tensor) -> list[Tensor]:
+        return self.frozen["encoder"](image)
+
+
+def pair_loss(
+    boundary: Tensor, labels: Tensor, radius: int, displacement: Tensor | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss over the pairs of the global batch: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]` with 255 for none.
+
+    Every mean is a ratio of sums over all ranks: a mean of the ranks' means is another loss where they hold other numbers of pairs.
+    """
+    tied, (same_background, same_object, different) = affinities(boundary, radius), pair_kinds(labels, radius)
+    parts = [
+        _sum_and_count(-(tied + TINY).log(), same_background),
+        _sum_and_count(-(tied + TINY).log(), same_object),
+        _sum_and_count(-(1 + TINY - tied).log(), different),
+    ]
+    if displacement is not None:
+        moved = planar(displacement)[:, :, None] - partners(planar(displacement), radius)
+        to = torch.tensor(offsets(radius), dtype=moved.dtype, device=moved.device).T[:, :, None, None]
+        parts += [
+            _sum_and_count((moved - to).abs().mean(1), same_object),
+            _sum_and_count(moved.abs().mean(1), same_background),
+        ]
+    sums = differentiable_total(torch.stack(parts))
+    mean = sums[:, 0] / (sums[:, 1] + TINY)
+    attraction = (mean[0] + mean[1]) / 2
+    loss = (attraction + mean[2]) / 2 + mean[3:].sum() / 2
+    return loss, {"loss_same": attraction.detach(), "loss_different": mean[2].detach()}
+
+
+def pair_kinds(labels: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Which pairs `[B, P, h, w]` are both background, of one object class, and of two classes; in none where a label is missing."""
+    own, other = labels[:, None], partners(labels, radius, fill=IGNORE)
+    known = (own != IGNORE) & (other != IGNORE)
+    same = known & (own == other)
+    return same & (own == 0), same & (own > 0), known & (own != other)
+
+
+def _sum_and_count(values: Tensor, chosen: Tensor) -> Tensor:
+    return torch.stack([torch.where(chosen, values, 0).sum(), chosen.sum().to(values.dtype)])

@@ -1,0 +1,158 @@
+"""Masks from image-level labels alone: the five stages on the phantom, with Ray Data, and again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from framework.config import RunConfig
+from framework.corpus.layers import Layer
+from framework.corpus.map_layers import MapLayer
+from framework.corpus.reader import Corpus
+from framework.errors import CheckpointError, ConfigError, CorpusError
+from framework.evaluation.map_quality import measure_maps
+from framework.inference.cam_job import Explain, Shown, make_maps
+from framework.inference.seeds import make_seeds
+from framework.inference.settings import CamConfig, SeedConfig, ThresholdConfig, WalkJobConfig
+from framework.inference.threshold import make_masks
+from framework.inference.walk_job import make_walk
+from framework.pipeline.run import run_stages
+from framework.storage import Store
+from tests.test_answers import run_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+SHOWS = {"haemorrhage": ("lesions", "present")}
+STAGES: list[dict[str, Any]] = [
+    {"stage": "train", "name": "classifier", "set": {"train": {"steps": 30}}},
+    {"stage": "cam", "model": "classifier", "settings": {"shows": SHOWS, "scales": [1.0], "splits": ["train", "test"]}},
+    {"stage": "seeds", "settings": {"size": 48}},
+    {
+        "stage": "train",
+        "name": "boundaries",
+        "layers": ["seeds"],
+        "models": {"classifier": "classifier"},
+        "set": {"method": {"name": "irnet", "radius": 4}},
+    },
+    {"stage": "walk", "settings": {"walk": {"doublings": 4}}},
+    {"stage": "masks", "settings": {"threshold": 0.4}},
+    {
+        "stage": "train",
+        "name": "segmenter",
+        "layers": ["pseudo"],
+        "set": {"method": {"name": "supervised"}, "network": {"name": "unet", "widths": [4, 8]}},
+    },
+    {"stage": "evaluate", "model": "segmenter"},
+    {"stage": "report"},
+]
+
+
+def described(corpus: str, out: Path) -> RunConfig:
+    return run_of(corpus, out, {"corpus": {"budget": {"share": 0}}, "train": {"steps": 6}, "stages": STAGES})
+
+
+@pytest.fixture(scope="module")
+def root(phantom_url: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return run_stages(described(phantom_url, tmp_path_factory.mktemp("weak")), lambda line: None)
+
+
+def test_images_have_a_map_for_what_their_labels_say(root: Store, phantom_url: str) -> None:
+    corpus = Corpus.open(phantom_url)
+    layer, column, class_id = MapLayer.open(corpus, (root / "maps").url), corpus.info.label("has_HE"), 2
+    assert set(layer.classes) == {*corpus.ids("train"), *corpus.ids("test")}
+    assert layer.classes == {n: [class_id] if corpus.value(n, "labels")[column] else [] for n in layer.classes}
+    counts = layer.artefact["counts"]
+    assert counts["images_with"] == {"haemorrhage": sum(map(bool, layer.classes.values()))}
+    name = next(n for n, held in layer.classes.items() if held)
+    actor = Explain((root / "classifier").url, phantom_url, [Shown(class_id, 0, 1)], CamConfig(**STAGES[1]["settings"]))
+    prepared = actor.predictor.prepare(corpus.image(name))[None].astype(np.float32)
+    (expected,) = actor.explain(prepared, actor.shown[0])
+    assert expected.shape == (12, 12) and expected.max() == pytest.approx(1, abs=1e-5)
+    assert layer.maps(name)[class_id] == pytest.approx(expected, abs=0.01)
+    assert layer.maps(next(n for n, held in layer.classes.items() if not held)) == {}
+
+
+def test_maps_and_masks_are_not_taken_for_each_other(root: Store, phantom_url: str) -> None:
+    corpus = Corpus.open(phantom_url)
+    with pytest.raises(CorpusError, match="holds a map layer, not a layer"):
+        Layer.open(corpus, (root / "maps").url)
+    with pytest.raises(CorpusError, match="holds a layer, not a map layer"):
+        MapLayer.open(corpus, (root / "pseudo").url)
+    with pytest.raises(CorpusError, match="is not there or not finished"):
+        MapLayer.open(corpus, "nothing")
+
+
+def test_every_stage_makes_what_the_next_one_reads(root: Store, phantom_url: str) -> None:
+    corpus, class_id = Corpus.open(phantom_url), 2
+    maps, walked = (MapLayer.open(corpus, (root / name).url) for name in ("maps", "walk"))
+    positives = {name for name in corpus.ids("train") if class_id in maps.classes[name]}
+    assert corpus.info.classes[class_id] == "haemorrhage" and positives
+    assert walked.classes == maps.classes
+    assert all(walked.maps(name)[class_id].max() == 1 for name in list(positives)[:5])
+    seeds, pseudo = (Layer.open(corpus, (root / name).url) for name in ("seeds", "pseudo"))
+    assert set(seeds.kinds) == positives and set(seeds.kinds.values()) <= {"seed", "none"}
+    assert set(pseudo.kinds) == set(corpus.ids("train"))
+    for name in pseudo.kinds:
+        shape = corpus.value(name, "height"), corpus.value(name, "width")
+        assert set(np.unique(pseudo.mask(name, shape))) == ({0, class_id} if name in positives else {0})
+    counts = (root / "segmenter").read_json("artefact.json")["counts"]
+    assert counts["labelled_images"] == 0 and counts["pseudo_images"] == len(pseudo.kinds)
+    assert (root / "pseudo").exists("quality.json")
+
+
+def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url: str) -> None:
+    """A walk that was cut off is finished with what is missing alone, to the same rows; all else stays untouched."""
+    made = {path.parent.name: path.stat().st_mtime_ns for path in Path(root.url).glob("*/artefact.json")}
+    before = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
+    rows = {name: before.maps(name) for name, held in before.classes.items() if held}
+    (root / "walk").remove("artefact.json")
+    (root / "walk").remove(next(name for name in (root / "walk").names() if name.startswith("rows-")))
+    run_stages(described(phantom_url, Path(root.url).parent), lambda line: None)
+    after = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
+    assert all(np.array_equal(after.maps(name)[k], held) for name, maps in rows.items() for k, held in maps.items())
+    again = {name: Path(root.url, name, "artefact.json").stat().st_mtime_ns for name in made}
+    assert {name for name in made if made[name] != again[name]} == {"walk"}
+
+
+def test_iou_is_found_for_every_threshold_without_training(root: Store, phantom_url: str) -> None:
+    corpus = Corpus.open(phantom_url)
+    found = measure_maps(corpus, MapLayer.open(corpus, (root / "walk").url), "test", [0.0, 0.5, 1.0])
+    assert set(found) <= set(corpus.info.classes[1:])
+    assert all(0 <= m.low <= m.mean <= m.high <= 1 for held in found.values() for m in held)
+    assert found["haemorrhage"][-1].mean == 0  # nothing exceeds 1
+    with pytest.raises(CorpusError, match="no image of split 'val' has both a map and a mask"):
+        measure_maps(corpus, MapLayer.open(corpus, (root / "walk").url), "val", [0.5])
+
+
+def test_what_does_not_fit_is_said(root: Store, phantom_url: str, tmp_path: Path) -> None:
+    maps = (root / "maps").url
+    with pytest.raises(ConfigError, match=r"background 0\.5 is over foreground 0\.3"):
+        make_seeds(phantom_url, maps, str(tmp_path / "a"), SeedConfig(background=0.5))
+    with pytest.raises(ConfigError, match="a model of method 'classifier' finds no boundaries"):
+        make_walk(root / "classifier", phantom_url, maps, str(tmp_path / "b"), WalkJobConfig())
+    with pytest.raises(CorpusError, match="knows no image of val"):
+        make_masks(phantom_url, maps, str(tmp_path / "c"), ThresholdConfig(splits=["val"]))
+
+
+BAD = {
+    "class": ({"haemorrhages": ("lesions", "present")}, "no class 'haemorrhages'; did you mean 'haemorrhage'"),
+    "target": ({"haemorrhage": ("lesion", "present")}, "the classifier has no target 'lesion'; did you mean 'lesions'"),
+    "answer": ({"haemorrhage": ("lesions", "yes")}, "target 'lesions' has no class 'yes'"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_names_that_are_not_there(fault: str, root: Store, phantom_url: str, tmp_path: Path) -> None:
+    shows, message = BAD[fault]
+    with pytest.raises(ConfigError, match=message):
+        make_maps(root / "classifier", phantom_url, str(tmp_path / "bad"), CamConfig(shows=shows))
+
+
+def test_settings_of_another_kind_and_a_model_that_answers_nothing(root: Store, phantom_url: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="another configuration or input"):
+        make_maps(root / "classifier", phantom_url, (root / "maps").url, CamConfig(shows=SHOWS, kind="cam"))
+    with pytest.raises(ConfigError, match="nothing to explain"):
+        make_maps(root / "segmenter", phantom_url, str(tmp_path / "bad"), CamConfig(shows=SHOWS))

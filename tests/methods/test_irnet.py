@@ -1,0 +1,130 @@
+"""IRNet's loss pair by pair, and its frozen backbone (methods.md 2.5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from framework.corpus.schema import IGNORE
+from framework.errors import ScantsegError
+from framework.methods.irnet import TINY, IRNet, pair_loss
+from framework.networks.affinity import offsets, path
+from framework.networks.encoder import Encoder
+from framework.storage import Store
+from framework.training.checkpoint import read_tensors
+from framework.training.run import train
+from tests.contract.support import build, build_phantom, tiny_run, trained
+
+RADIUS = 4
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_phantom(tmp_path_factory.mktemp("irnet") / "corpus")
+
+
+def drawn(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Boundaries and labels `[2, 6, 7]`, displacements `[2, 2, 6, 7]`."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 4, (2, 6, 7), generator=generator)
+    boundary = torch.rand(2, 6, 7, generator=generator, dtype=torch.float64)
+    return boundary, labels.masked_fill(labels == 3, IGNORE), torch.randn(2, 2, 6, 7, generator=generator, dtype=torch.float64)
+
+
+def by_pairs(boundary: np.ndarray, labels: np.ndarray, moved: np.ndarray) -> tuple[float, float]:
+    """The loss with and without displacement, every pair on its own."""
+    found: list[list[Any]] = [[] for _ in range(5)]
+    for b, y, x in np.ndindex(labels.shape):
+        for dy, dx in offsets(RADIUS):
+            if not (y + dy < labels.shape[1] and 0 <= x + dx < labels.shape[2]):
+                continue
+            own, other = labels[b, y, x], labels[b, y + dy, x + dx]
+            if IGNORE in (own, other):
+                continue
+            tied = 1 - max(boundary[b, y + py, x + px] for py, px in path((dy, dx)))
+            apart = moved[b, :, y, x] - moved[b, :, y + dy, x + dx]
+            if own != other:
+                found[2].append(-np.log(1 + TINY - tied))
+            elif own == 0:
+                found[0].append(-np.log(tied + TINY))
+                found[4].append(np.abs(apart).mean())
+            else:
+                found[1].append(-np.log(tied + TINY))
+                found[3].append(np.abs(apart - np.array([dy, dx])).mean())
+    background, objects, different, towards, still = (sum(values) / (len(values) + TINY) for values in found)
+    affinity = 0.5 * (0.5 * background + 0.5 * objects) + 0.5 * different
+    return affinity, affinity + 0.5 * towards + 0.5 * still
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_equals_the_sums_pair_by_pair(seed: int) -> None:
+    boundary, labels, moved = drawn(seed)
+    alone, both = by_pairs(boundary.numpy(), labels.numpy(), moved.numpy())
+    assert pair_loss(boundary, labels, RADIUS)[0].item() == pytest.approx(alone, rel=1e-9)
+    assert pair_loss(boundary, labels, RADIUS, moved)[0].item() == pytest.approx(both, rel=1e-9)
+
+
+def test_one_mean_over_the_batch_not_a_mean_of_the_images() -> None:
+    """What several ranks must not turn into: public code averages ratios of images with other numbers of pairs."""
+    boundary, labels, _ = drawn(0)
+    labels[1, 2:] = IGNORE
+    whole = pair_loss(boundary, labels, RADIUS)[0]
+    parts = [pair_loss(boundary[i : i + 1], labels[i : i + 1], RADIUS)[0] for i in range(2)]
+    assert abs(whole - sum(parts) / 2) > 1e-3
+
+
+def test_no_known_pair_is_a_loss_of_nothing() -> None:
+    boundary = torch.rand(1, 6, 6, requires_grad=True)
+    loss, _ = pair_loss(boundary, torch.full((1, 6, 6), IGNORE), RADIUS)
+    loss.backward()
+    assert loss.item() == 0 and boundary.grad is not None and not boundary.grad.any()
+
+
+def test_a_boundary_rises_between_two_labels() -> None:
+    logits = torch.zeros(1, 8, 8, requires_grad=True)
+    labels = torch.zeros(1, 8, 8, dtype=torch.int64)
+    labels[:, :, 4:] = 1
+    optimiser = torch.optim.SGD([logits], lr=20.0)
+    for _ in range(100):
+        loss, _ = pair_loss(logits.sigmoid(), labels, 3)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    columns = logits.sigmoid().mean((0, 1))
+    assert columns[3:5].min() > 3 * columns[[0, 1, 6, 7]].max()
+
+
+def test_the_backbone_is_the_classifiers_and_stays_it(corpus: str, tmp_path: Path) -> None:
+    trainer = trained(tiny_run(corpus, "irnet", tmp_path))
+    classifier = read_tensors(Store.at(f"{corpus}-classifier"), "model.safetensors")
+    assert isinstance(trainer.method, IRNet)
+    encoder = trainer.method.frozen["encoder"]
+    assert isinstance(encoder, Encoder) and not encoder.training and trainer.method.networks.training
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, classifier[f"networks.network.encoder.{name}"])
+    assert not any(key.startswith("frozen") for key in trainer.strategy.gather())
+
+
+def test_another_classifier_is_another_run(corpus: str, tmp_path: Path) -> None:
+    first = build(tiny_run(corpus, "irnet", tmp_path)).identity
+    other = train(tiny_run(corpus, "classifier", tmp_path, {"seed": 5}))
+    second = build(tiny_run(corpus, "irnet", tmp_path / "other", {"models": {"classifier": other.url}})).identity
+    assert {key for key in first if first[key] != second[key]} == {"models.classifier"}
+
+
+BAD = {
+    "other network": ({"network": {"widths": [4, 4, 8, 16]}}, "models.classifier: .* has another network than this run"),
+    "no classifier": ({"models": {"classifier": "nowhere/model"}}, "no finished model here"),
+    "no such role": ({"models": {"clasifier": "x"}}, "has no such role; did you mean 'classifier'"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_model_that_does_not_fit_is_named(fault: str, corpus: str, tmp_path: Path) -> None:
+    changes, message = BAD[fault]
+    with pytest.raises(ScantsegError, match=message):
+        build(tiny_run(corpus, "irnet", tmp_path, changes))
