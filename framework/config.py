@@ -15,7 +15,7 @@ from framework.config_faults import explain, models_of
 from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
 from framework.errors import ConfigError, nearest
-from framework.methods.build import MethodConfig, makes_masks, roles_of
+from framework.methods.build import MethodConfig, reads_features, roles_of
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
 from framework.pipeline.stages import SourceConfig, Stage, default_stages
@@ -79,14 +79,14 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _network_fits_method(self) -> RunConfig:
         method, network = self.method.name, self.network.name
-        classifies = not makes_masks(self.method)
-        if classifies and network != "encoder":
+        features = reads_features(self.method)
+        if features and network != "encoder":
             raise ValueError(
                 f"method '{method}' reads features, which network '{network}' does not give; set network.name to encoder"
             )
-        if network == "encoder" and not classifies:
+        if network == "encoder" and not features:
             raise ValueError(f"network 'encoder' makes no masks, as method '{method}' must; set network.name to unet or smp")
-        if self.corpus.patch and classifies:
+        if self.corpus.patch and features:
             raise ValueError(f"method '{method}' takes images, corpus.patch makes volumes; leave corpus.patch out")
         return self
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from framework.corpus.augment import levels
 from framework.corpus.budget import BudgetConfig, labelled_ids
 from framework.corpus.layers import Layer
+from framework.corpus.order import generator
 from framework.corpus.reader import Corpus
 from framework.corpus.targets import Target
 from framework.errors import CorpusError
@@ -38,6 +39,8 @@ class CorpusConfig(BaseModel):
     layers: list[str] = []
     """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
     budget: BudgetConfig = BudgetConfig()
+    shuffle_labels: bool = False
+    """Control: every training image has the image-level labels of another, so that they say nothing."""
     cache_mb: float = Field(default=1024, gt=0)
     """Memory of each worker for decoded images."""
 
@@ -76,6 +79,7 @@ class TrainingSet:
         self.layers = [Layer.open(self.corpus, name) for name in config.layers]
         self.train = self.corpus.ids("train")
         self.kinds = self._kinds()
+        self._labels_from = shuffled(self.train) if config.shuffle_labels else {}
         self._cache: OrderedDict[str, Prepared] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
@@ -86,7 +90,7 @@ class TrainingSet:
 
     def labels(self, names: Sequence[str]) -> Tensor:
         """Image-level labels `[B, L]` int64 of some images; -1 = unknown."""
-        found = [self.corpus.value(name, "labels") for name in names]
+        found = [self.corpus.value(self._labels_from.get(name, name), "labels") for name in names]
         return torch.tensor(found, dtype=torch.int64).view(len(names), len(self.corpus.info.labels))
 
     def classes(self, names: Sequence[str], target: Target) -> list[int]:
@@ -126,6 +130,12 @@ class TrainingSet:
         image = resize_image(sample.image, size)
         level = levels(torch.from_numpy(image.copy())[None].float())[0]
         return Prepared(image, None if mask is None else resize_mask(mask, size), level)
+
+
+def shuffled(names: list[str]) -> dict[str, str]:
+    """To each name another, all of them once, in an order that depends on the names alone."""
+    drawn = generator("labels", *names[:1], len(names)).permutation(len(names))
+    return {name: names[place] for name, place in zip(names, drawn, strict=True)}
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+FARTHEST = 80.0
+"""Squared distances beyond this count as this: e^-40 adds nothing, and what float32 cannot hold normally is sixty times slower."""
+
 
 class CrfConfig(BaseModel):
     """IRNet's settings (methods.md 2.4). Widths are in pixels of the picture, and in grey levels of 0..255."""
@@ -62,7 +65,7 @@ def _alike(picture: Tensor, config: CrfConfig) -> Tensor:
     features = features - features.mean(0)
     squares = features.square().sum(1)
     distance = torch.addmm(squares[:, None] + squares, features, features.T, alpha=-2)
-    return _normalised(distance.clamp_min_(0).mul_(-0.5).exp_())
+    return _normalised(distance.clamp_(0, FARTHEST).mul_(-0.5).exp_())
 
 
 def _normalised(ties: Tensor) -> Tensor:

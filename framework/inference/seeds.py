@@ -44,8 +44,10 @@ class Seed:
 
     def __init__(self, corpus_url: str, maps_url: str, config: SeedConfig) -> None:
         from framework.inference.predictor import use_threads
+        from framework.training.memory import keep_freed_memory
 
         use_threads(1)
+        keep_freed_memory()
         self.maps, self.config = MapLayer(Store(maps_url), Corpus.open(corpus_url)), config
 
     def __call__(self, batch: Any) -> Any:

@@ -15,12 +15,13 @@ from framework.methods.fixmatch import FixMatch, FixMatchConfig
 from framework.methods.irnet import IRNet, IRNetConfig
 from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from framework.methods.mixing import Mixing, MixingConfig
+from framework.methods.sks import SKS, SKSConfig
 from framework.methods.supervised import Supervised, SupervisedConfig
 from framework.methods.ua_mt import UAMT, UAMTConfig
 from framework.methods.unimatch import UniMatch, UniMatchConfig
 
 SemiConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
-AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig | IRNetConfig
+AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig | IRNetConfig | SKSConfig
 MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
 METHODS: dict[type, type[Method]] = {
@@ -35,6 +36,7 @@ METHODS: dict[type, type[Method]] = {
     DCRConfig: DCR,
     ClassifierConfig: Classifier,
     IRNetConfig: IRNet,
+    SKSConfig: SKS,
 }
 
 
@@ -50,4 +52,9 @@ def makes_masks(config: AnyConfig) -> bool:
 
 def roles_of(config: AnyConfig) -> tuple[str, ...]:
     """The roles of the finished models that the method starts from."""
-    return METHODS[type(config)].roles
+    return config.roles if isinstance(config, IRNetConfig | SKSConfig) else ()
+
+
+def reads_features(config: AnyConfig) -> bool:
+    """Whether the method's networks are encoders."""
+    return METHODS[type(config)].reads_features

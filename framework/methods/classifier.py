@@ -6,7 +6,7 @@ Every target is a softmax over its classes; for two classes that is the paper's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -43,6 +43,7 @@ class Classifier(Method):
     """One network with a softmax for each target; images are drawn from the classes of the first target in turn."""
 
     segments = False
+    reads_features = True
 
     def __init__(self, config: ClassifierConfig, setting: Setting) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class Classified(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(encoder.widths[-1], count) for count in counts)
         self.dropblock = DropBlock(dropblock) if dropblock else None
         if self.dropblock is not None:
-            encoder.after_levels(2, self.dropblock)
+            encoder.after_levels([self.dropblock, self.dropblock])
 
     def draw(self, generators: list[torch.Generator]) -> None:
         """What the next batch is regularised by: a generator for each of its images."""
@@ -110,3 +111,9 @@ def known_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     entropy = F.cross_entropy(precise, truth, ignore_index=UNKNOWN, reduction="sum")
     sums = differentiable_total(torch.stack([entropy, (truth != UNKNOWN).sum().to(entropy.dtype)]))
     return sums[0] / sums[1].clamp_min(1)
+
+
+def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a finished classifier's encoder."""
+    within = "networks.network.encoder."
+    return {name.removeprefix(within): value for name, value in state.items() if name.startswith(within)}

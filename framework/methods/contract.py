@@ -57,8 +57,8 @@ class Method(nn.Module, ABC):
     """Whether it makes masks."""
     targets: tuple[Target, ...] = ()
     """Which questions about whole images it answers."""
-    roles: ClassVar[tuple[str, ...]] = ()
-    """What the finished models are to it that it starts from."""
+    reads_features: ClassVar[bool] = False
+    """Whether its networks are encoders, which give features, and not segmenters, which give logits."""
 
     def __init__(self) -> None:
         super().__init__()

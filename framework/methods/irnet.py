@@ -16,18 +16,18 @@ from torch import Tensor
 
 from framework.corpus.loader import Batch, Stream
 from framework.corpus.schema import IGNORE
+from framework.methods.classifier import encoder_of
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar
 from framework.networks.affinity import affinities, offsets, partners
 from framework.networks.encoder import Encoder
 from framework.networks.irnet import Heads, grid_of
+from framework.networks.padding import enlarged
 from framework.networks.seeded import seeded
 from framework.training.collective import differentiable_total
 
 TINY = 1e-5
 """The authors' epsilon, of logarithms and of counts."""
-ENCODER = "networks.network.encoder."
-"""Where a classifier keeps its encoder."""
 
 
 class IRNetConfig(BaseModel):
@@ -40,12 +40,16 @@ class IRNetConfig(BaseModel):
     displacement: bool = False
     """Learn the way to the middle of the instance too; it shares no weight with the boundaries, which alone guide the walk."""
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return ("classifier",)
+
 
 class IRNet(Method):
     """A frozen encoder and the heads on it."""
 
     segments = False
-    roles = ("classifier",)
+    reads_features = True
     streams = (Stream("seeds", frozenset({"seed"}), hint="make a layer with `scantseg seeds` and name it in corpus.layers"),)
 
     def __init__(self, config: IRNetConfig, setting: Setting) -> None:
@@ -55,11 +59,10 @@ class IRNet(Method):
         assert isinstance(encoder, Encoder)
         self.frozen["encoder"] = encoder.requires_grad_(False).eval()
         with seeded("heads", setting.seed):
-            self.networks["heads"] = Heads(encoder.widths, config.displacement)
+            self.networks["heads"] = Heads(encoder.widths, encoder.stride, config.displacement)
 
     def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
-        held = {name.removeprefix(ENCODER): value for name, value in state.items() if name.startswith(ENCODER)}
-        self.frozen["encoder"].load_state_dict(held)
+        self.frozen["encoder"].load_state_dict(encoder_of(state))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image, mask = batch["seeds"].image, batch["seeds"].mask
@@ -75,7 +78,9 @@ class IRNet(Method):
 
     @torch.no_grad()
     def _levels(self, image: Tensor) -> list[Tensor]:
-        return self.frozen["encoder"](image)
+        encoder = self.frozen["encoder"]
+        assert isinstance(encoder, Encoder)
+        return encoder(enlarged(image, (encoder.stride, encoder.stride)))
 
 
 def pair_loss(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,23 +34,26 @@ class EncoderConfig(BaseModel):
 class Encoder(nn.Module):
     """Maps `[B, C, H, W]` to four levels `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
 
-    def __init__(self, stages: nn.Module, widths: list[int], names: list[str], channels_last: bool = False) -> None:
+    def __init__(
+        self, stages: nn.Module, channels: int, widths: list[int], stride: int, names: list[str], channels_last: bool = False
+    ) -> None:
         """`stages` gives the levels, which its modules `names` make; `channels_last`: as `[B, h, w, C]`, like transformers."""
         super().__init__()
-        self.stages, self.widths, self._names = stages, widths, names
+        self.stages, self.channels, self.widths, self._names = stages, channels, widths, names
+        self.stride = stride
+        """Of the coarsest level; levels fit images whose sides are multiples of it."""
         self._channel = -1 if channels_last else 1
 
     def forward(self, image: Tensor) -> list[Tensor]:
         return [level.movedim(self._channel, 1) for level in self.stages(image)[-LEVELS:]]
 
-    def after_levels(self, count: int, change: Callable[[Tensor], Tensor]) -> None:
-        """Let a function change what the last `count` levels give, before the next one sees it."""
+    def after_levels(self, changes: Sequence[Callable[[Tensor], Tensor]]) -> None:
+        """Let functions change what the last levels give, one each, before the next level sees it."""
+        for name, change in zip(self._names[-len(changes) :], changes, strict=True):
+            self.stages.get_submodule(name).register_forward_hook(self._hook(change))
 
-        def hook(module: nn.Module, given: Any, level: Tensor) -> Tensor:
-            return change(level.movedim(self._channel, 1)).movedim(1, self._channel)
-
-        for name in self._names[-count:]:
-            self.stages.get_submodule(name).register_forward_hook(hook)
+    def _hook(self, change: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        return lambda module, given, level: change(level.movedim(self._channel, 1)).movedim(1, self._channel)
 
 
 class Small(nn.Module):
@@ -73,12 +76,13 @@ def build_encoder(config: EncoderConfig, channels: int) -> Encoder:
     """Raises `ConfigError` for names that timm does not know, and weights that cannot be had."""
     if config.encoder == "small":
         stages = Small(config.widths, channels, config.output_stride or 16)
-        return Encoder(stages, config.widths, [f"blocks.{level}" for level in range(LEVELS)])
+        return Encoder(stages, channels, config.widths, stages.stride, [f"blocks.{level}" for level in range(LEVELS)])
     stages = _timm(config, channels)
     info: Any = stages.feature_info
     known = dict(stages.named_modules())
     names = [name if name in known else name.replace(".", "_") for name in info.module_name()[-LEVELS:]]
-    return Encoder(stages, info.channels()[-LEVELS:], names, channels_last=getattr(stages, "output_fmt", "NCHW") == "NHWC")
+    last = getattr(stages, "output_fmt", "NCHW") == "NHWC"
+    return Encoder(stages, channels, info.channels()[-LEVELS:], info.reduction()[-1], names, last)
 
 
 def _timm(config: EncoderConfig, channels: int) -> nn.Module:

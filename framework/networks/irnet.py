@@ -23,16 +23,29 @@ def grid_of(image: Tensor) -> tuple[int, int]:
 class Heads(nn.Module):
     """The boundary head, and the displacement head where it is wanted."""
 
-    def __init__(self, widths: Sequence[int], displacement: bool) -> None:
+    def __init__(self, widths: Sequence[int], stride: int, displacement: bool) -> None:
+        """`widths` of the levels, and the `stride` of the coarsest."""
         super().__init__()
+        self.stride = stride
         self.boundary = BoundaryHead(widths)
         self.displacement = DisplacementHead(widths) if displacement else None
 
     def forward(self, image: Tensor, *levels: Tensor) -> tuple[Tensor, ...]:
-        """Boundary logits `[B, h, w]`, and displacements `[B, 2, h, w]`: (rows, columns) on the grid."""
-        grid = grid_of(image)
-        found = (self.boundary(levels, grid),)
-        return found if self.displacement is None else (*found, self.displacement(levels, grid))
+        """Boundary logits `[B, h, w]`, and displacements `[B, 2, h, w]`: (rows, columns) on the grid.
+
+        The levels are those of the image enlarged to a multiple of the encoder's stride; what lies outside the image is cut off.
+        """
+        rows, columns = grid_of(image)
+        whole = (_covering(image.shape[2], self.stride), _covering(image.shape[3], self.stride))
+        found = [self.boundary(levels, whole)]
+        if self.displacement is not None:
+            found.append(self.displacement(levels, whole))
+        return tuple(head[..., :rows, :columns] for head in found)
+
+
+def _covering(side: int, stride: int) -> int:
+    """Cells of the grid over a side that is enlarged to a multiple of the stride."""
+    return -(-side // stride) * stride // STRIDE
 
 
 class BoundaryHead(nn.Module):

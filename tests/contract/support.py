@@ -38,6 +38,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "classifier": {"name": "classifier", "dropblock": {"share": 0.2, "block": 3}},
     "irnet": {"name": "irnet", "radius": 4},
     "irnet-displacement": {"name": "irnet", "radius": 3, "displacement": True},
+    "sks": {"name": "sks"},
+    "sks-plain": {"name": "sks", "fss": False, "cross": False, "initialise": True},
     "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
     "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
@@ -49,8 +51,14 @@ WEAK = ("mixing", "dcr", "dcr-dii", "dcr-dii-all")
 IRNETS = ("irnet", "irnet-displacement")
 """Those that read a layer of seeds and start from a classifier."""
 
+PROMPTED = ("sks", "sks-plain")
+"""Those whose segmenter starts from a classifier."""
+
 WITHOUT_MASKS = ("classifier", *IRNETS)
 """Those that make no masks."""
+
+WITH_ENCODERS = (*WITHOUT_MASKS, *PROMPTED)
+"""Those whose networks give features."""
 
 VOLUMES = "-3d"
 """Ending of a method's name for the same method on volumes."""
@@ -106,13 +114,15 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         "name": method,
         "out": str(out),
         "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}, "layers": ["box"] if base in WEAK else []},
-        "network": {"name": "encoder", "widths": [4, 4, 8, 8]} if base in WITHOUT_MASKS else {"widths": [4, 8]},
+        "network": {"name": "encoder", "widths": [4, 4, 8, 8]} if base in WITH_ENCODERS else {"widths": [4, 8]},
         "method": METHODS[base],
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},
     }
     if base in IRNETS:
-        merge(value, {"corpus": {"layers": ["seed"]}, "models": {"classifier": f"{corpus}-classifier"}})
+        merge(value, {"corpus": {"layers": ["seed"]}})
+    if base in IRNETS or base in PROMPTED:
+        merge(value, {"models": {"classifier": f"{corpus}-classifier"}})
     if volumes:
         in_depth = {"corpus": {"path": corpus + VOLUMES, "patch": [4, 24, 24]}, "network": {"name": "monai", "widths": [4, 8]}}
         merge(value, in_depth)

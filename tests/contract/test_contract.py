@@ -13,7 +13,7 @@ from framework.corpus.loader import Batch, StreamBatch
 from framework.methods.irnet import IRNet
 from framework.training.checkpoint import latest
 from framework.training.loop import Trainer
-from tests.contract.support import CASES, VOLUMES, WITHOUT_MASKS, build, losses, tiny_run, trained
+from tests.contract.support import CASES, VOLUMES, WITH_ENCODERS, build, losses, tiny_run, trained
 
 pytestmark = pytest.mark.parametrize("method", CASES)
 
@@ -60,7 +60,7 @@ def test_every_network_gets_a_gradient(method: str, tiny_corpus: str, tmp_path: 
 def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     still = {"flip": False, "quarter_turns": False}
     changes: dict[str, Any] = {"train": {"steps": 150}, "augment": still, "optimiser": {"lr": 0.01, "schedule": "constant"}}
-    if method not in WITHOUT_MASKS:
+    if method not in WITH_ENCODERS:
         changes |= {"network": {"widths": [8, 16]}}
     trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes))
     batch = trainer.loader.at(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from framework.corpus.budget import BudgetConfig
 from framework.corpus.reader import Corpus
@@ -90,3 +91,11 @@ def test_a_stream_that_nothing_feeds_is_explained() -> None:
     assert require(["a"], "coda", "unlabelled", "…") == ["a"]
     with pytest.raises(CorpusError, match="method 'coda' needs unlabelled training images and there is none; lower it"):
         require([], "coda", "unlabelled", "lower it")
+
+
+def test_shuffled_labels_are_those_of_other_training_images_and_the_rest_keep_theirs(phantom_url: str) -> None:
+    plain, mixed = (TrainingSet(CorpusConfig(path=phantom_url, size=32, shuffle_labels=shuffle)) for shuffle in (False, True))
+    before, after = plain.labels(plain.train), mixed.labels(plain.train)
+    assert sorted(before.tolist()) == sorted(after.tolist()) and not torch.equal(before, after)
+    held_out = plain.corpus.ids("val")
+    assert torch.equal(plain.labels(held_out), mixed.labels(held_out))

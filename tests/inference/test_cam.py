@@ -22,7 +22,7 @@ class Plain(torch.nn.Module):
 
 def plain(weights: list[list[float]]) -> Classified:
     """A classifier whose features are the image's own channels."""
-    network = Classified(Encoder(Plain(), [len(weights[0])] * 4, []), [len(weights)], None)
+    network = Classified(Encoder(Plain(), len(weights[0]), [len(weights[0])] * 4, 1, []), [len(weights)], None)
     head = network.heads[0]
     assert isinstance(head, torch.nn.Linear)
     with torch.no_grad():

@@ -46,7 +46,7 @@ def test_what_changes_a_level_is_seen_by_the_next(config: EncoderConfig) -> None
     image = torch.randn(1, 1, 256, 256)
     with torch.no_grad():
         before = built(image)
-        built.after_levels(2, nothing)
+        built.after_levels([nothing, nothing])
         after = built(image)
     assert shapes == built.widths[-2:]
     assert torch.equal(before[1], after[1]) and not after[2].any() and not after[3].any()
@@ -59,7 +59,7 @@ def test_channels_that_come_last_are_not_taken_for_rows_of_the_same_number() -> 
         def forward(self, image: Tensor) -> list[Tensor]:
             return [level] * 4
 
-    assert torch.equal(Encoder(Stages(), [6] * 4, [], channels_last=True)(level)[0], level.permute(0, 3, 1, 2))
+    assert torch.equal(Encoder(Stages(), 1, [6] * 4, 16, [], channels_last=True)(level)[0], level.permute(0, 3, 1, 2))
 
 
 def test_names_and_weights_that_cannot_be_had() -> None:

@@ -1,0 +1,99 @@
+"""SKS, "Skip and Skip" (Chen et al. 2024; methods.md 3): a classifier of image-level labels prompts a segmenter.
+
+The classifier stays frozen: what many labels taught must not be rewritten by few masks. Reconstructed: the prompts are the levels
+of the classifier's encoder as they are, without a top-down path of their own; the loss is the one all methods here share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from framework.corpus.loader import Batch
+from framework.methods.classifier import encoder_of
+from framework.methods.contract import Method, Setting, Update
+from framework.methods.losses import supervised_loss
+from framework.methods.supervised import LABELLED
+from framework.networks.encoder import Encoder
+from framework.networks.padding import enlarged
+from framework.networks.seeded import seeded
+from framework.networks.sks import Prompted
+
+
+class SKSConfig(BaseModel):
+    """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the paper's claim."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["sks"]
+    fss: bool = True
+    """Feature-share skip: the classifier's levels are mixed into the encoder's."""
+    rcs: bool = True
+    """Resolution-compensation skip: the encoder's levels, and features of the image itself, reach the decoder."""
+    cross: bool = True
+    """Cross-branch skip: the classifier's levels reach the decoder."""
+    initialise: bool = False
+    """Start the segmenter's own encoder from the classifier's weights, as plain transfer learning does."""
+
+    @property
+    def prompted(self) -> bool:
+        return self.fss or self.cross
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return ("classifier",) if self.prompted or self.initialise else ()
+
+
+class SKS(Method):
+    """A segmenter with an encoder of its own, and the classifier's frozen one."""
+
+    reads_features = True
+    streams = (LABELLED,)
+
+    def __init__(self, config: SKSConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config = config
+        own = setting.network(0)
+        assert isinstance(own, Encoder)
+        with seeded("decoder", setting.seed):
+            network = Prompted(own, own.channels, setting.classes, config.fss, config.rcs, config.cross)
+        self.networks["network"] = network
+        if config.prompted:
+            self.frozen["encoder"] = setting.network(1).requires_grad_(False).eval()
+
+    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
+        held = encoder_of(state)
+        if self.config.prompted:
+            self.frozen["encoder"].load_state_dict(held)
+        if self.config.initialise:
+            self.networks["network"].encoder.load_state_dict(held)  # type: ignore[union-attr]
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        image = batch["labelled"].image
+        (logits,) = self.call("network", image, *self._prompt(image))
+        loss = supervised_loss(logits, batch["labelled"].mask)
+        yield Update("network", loss, {"loss_supervised": loss.detach()})
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        (logits,) = self.networks["network"](image, *self._prompt(image))
+        return {"network 1": logits.float().softmax(1)}
+
+    def statistics(self) -> dict[str, Tensor]:
+        """How much of each level comes from the prompt: 0 at the start."""
+        network = self.networks["network"]
+        assert isinstance(network, Prompted)
+        if network.share is None:
+            return {}
+        weights = [mix.mix.weight.detach().float() for mix in network.share]  # type: ignore[union-attr]
+        return {"prompt_share": torch.stack([w[:, : w.shape[0]].norm() / w.norm() for w in weights])}
+
+    @torch.no_grad()
+    def _prompt(self, image: Tensor) -> list[Tensor]:
+        if not self.config.prompted:
+            return []
+        encoder = self.frozen["encoder"]
+        assert isinstance(encoder, Encoder)
+        return encoder(enlarged(image, (encoder.stride, encoder.stride)))

@@ -1,0 +1,103 @@
+"""SKS: what must hold of its skips (methods.md 3.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from framework.methods.build import roles_of
+from framework.methods.sks import SKS
+from framework.networks.sks import Prompted, Share
+from framework.storage import Store
+from framework.training.checkpoint import read_tensors
+from tests.contract.support import build, build_phantom, tiny_run, trained
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_phantom(tmp_path_factory.mktemp("sks") / "corpus")
+
+
+@pytest.fixture
+def made(corpus: str, tmp_path: Path) -> Callable[..., SKS]:
+    def make(**switches: Any) -> SKS:
+        run = tiny_run(corpus, "sks", tmp_path)
+        config = run.method.model_copy(update=switches)
+        method = build(run.model_copy(update={"method": config, "models": run.models if roles_of(config) else {}})).method
+        assert isinstance(method, SKS)
+        return method.eval()
+
+    return make
+
+
+def network(method: SKS) -> Prompted:
+    found = method.networks["network"]
+    assert isinstance(found, Prompted)
+    return found
+
+
+IMAGE = torch.randn(2, 3, 40, 36, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def test_at_first_the_prompt_changes_nothing(made: Callable[..., SKS]) -> None:
+    prompted, alone = made(cross=False), made(cross=False, fss=False)
+    for parameter in prompted.frozen.parameters():
+        parameter.normal_()  # any classifier
+    assert torch.equal(prompted.predict(IMAGE)["network 1"], alone.predict(IMAGE)["network 1"])
+    silent = made(fss=False)
+    assert not any(part.weight.any() for part in network(silent).decoder.prompts or [])  # type: ignore[union-attr]
+
+
+@torch.no_grad()
+def test_later_it_does(made: Callable[..., SKS]) -> None:
+    method = made()
+    before = method.predict(IMAGE)["network 1"]
+    share = network(method).share
+    assert share is not None
+    for part in share.parameters():
+        part.normal_()
+    assert not torch.allclose(method.predict(IMAGE)["network 1"], before)
+
+
+def test_sharing_features_works_place_by_place() -> None:
+    share = Share(3)
+    torch.nn.init.normal_(share.mix.weight)
+    prompt, features = torch.randn(2, 1, 3, 4, 4)
+    order = torch.randperm(16)
+
+    def moved(x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(2)[..., order].view_as(x)
+
+    assert torch.allclose(share(moved(prompt), moved(features)), moved(share(prompt, features)), atol=1e-6)
+
+
+def test_a_skip_that_is_off_takes_its_parameters_away_and_all_else_runs(made: Callable[..., SKS]) -> None:
+    def count(method: SKS) -> int:
+        return sum(p.numel() for p in method.networks.parameters())
+
+    widths = network(made()).encoder.widths
+    whole = count(made())
+    assert whole - count(made(fss=False)) == sum(2 * w * w + w for w in widths)
+    quarters = [w // 4 for w in widths[:-1]]
+    assert whole - count(made(cross=False)) == sum(w * q + q + 9 * q * w for w, q in zip(widths, quarters, strict=False))
+    for switches in ({"rcs": False}, {"fss": False}, {"cross": False}, {"rcs": False, "fss": False, "cross": False}):
+        assert made(**switches).predict(IMAGE)["network 1"].shape == (2, 5, 40, 36)
+
+
+def test_the_classifier_stays_as_it_was_and_the_segmenter_may_start_from_it(corpus: str, tmp_path: Path) -> None:
+    classifier = read_tensors(Store.at(f"{corpus}-classifier"), "model.safetensors")
+    trainer = trained(tiny_run(corpus, "sks", tmp_path))
+    for name, value in trainer.method.frozen["encoder"].state_dict().items():
+        assert torch.equal(value, classifier[f"networks.network.encoder.{name}"])
+    assert not trainer.method.frozen.training
+    begun = build(
+        tiny_run(corpus, "sks", tmp_path / "begun", {"method": {"initialise": True, "fss": False, "cross": False}})
+    ).method
+    assert isinstance(begun, SKS) and not len(begun.frozen)
+    for name, value in network(begun).encoder.state_dict().items():
+        assert torch.equal(value, classifier[f"networks.network.encoder.{name}"])
