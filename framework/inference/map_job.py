@@ -24,6 +24,9 @@ from framework.storage import Store
 TASK_CPUS = 0.25
 """Of a decode or encode task: they share the processors with the networks, and a small cluster must not lock up."""
 
+BYTES = 4
+"""Of a value of a picture, float32."""
+
 Row = Callable[[Any, int], dict[str, Any]]
 """From the batch that an actor gave to the layer's columns of its row number i, without the id; sent to other processes."""
 
@@ -65,7 +68,10 @@ def _stream(
     from framework.training.ray_driver import require_resources, start_ray
 
     start_ray()
-    DataContext.get_current().enable_progress_bars = False
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    # A block is what goes from one operator to the next: at Ray's 128 MB a whole shard would wait for its last image.
+    context.target_max_block_size = config.batch * corpus.info.channels * job.size**2 * BYTES
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     require_resources(ComputeConfig(workers=config.actors, gpu=config.gpu))
     paths = [corpus.store.path(name) for name in corpus.info.shards]
