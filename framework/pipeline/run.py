@@ -98,11 +98,9 @@ def _train(run: RunConfig, stage: TrainStage, root: Store, say: Say) -> None:
 
     store = train(stage_run(run, stage, root))
     counts: dict[str, Any] = store.read_json("artefact.json")["counts"]
-    measure, key = ("AUC", "best_validation_auc") if "best_validation_auc" in counts else ("Dice", "best_validation_dice")
-    say(
-        f"  {counts['labelled_images']} labelled of {counts['train_images']} training images, "
-        f"best validation {measure} {counts[key] or 0:.3f}"
-    )
+    scores = {"Dice": counts.get("best_validation_dice"), "AUC": counts.get("best_validation_auc")}
+    best = "".join(f", best validation {measure} {score:.3f}" for measure, score in scores.items() if score is not None)
+    say(f"  {counts['labelled_images']} labelled of {counts['train_images']} training images{best}")
 
 
 def _pseudo_label(run: RunConfig, stage: PseudoLabelStage, root: Store, say: Say) -> None:

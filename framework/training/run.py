@@ -108,5 +108,13 @@ def _counts(trainer: Trainer, labelled: list[str]) -> dict[str, Any]:
         "steps": run.train.steps,
         "workers": max(1, run.compute.workers),
         "peak_memory_mb": round(peak_memory_mb(), 1),
-        f"best_validation_{'dice' if trainer.method.segments else 'auc'}": trainer.best if trainer.best >= 0 else None,
+        **_best(trainer),
     }
+
+
+def _best(trainer: Trainer) -> dict[str, float | None]:
+    """The best score on the validation images, under its name; nothing for a method that neither segments nor answers."""
+    best = trainer.best if trainer.best >= 0 else None
+    if trainer.method.segments:
+        return {"best_validation_dice": best}
+    return {"best_validation_auc": best} if trainer.method.targets else {}
