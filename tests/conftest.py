@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes may share the tests: those of a file stay together, as do all that use Ray, for one cluster."""
     for item in items:

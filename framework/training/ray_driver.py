@@ -75,7 +75,8 @@ def anchored(run: RunConfig) -> RunConfig:
     """The run with absolute local paths: Ray gives its processes other working directories."""
     layers = [Store.at(name).url if "/" in name else name for name in run.corpus.layers]
     corpus = run.corpus.model_copy(update={"path": Store.at(run.corpus.path).url, "layers": layers})
-    return run.model_copy(update={"corpus": corpus})
+    models = {role: Store.at(url).url for role, url in run.models.items()}
+    return run.model_copy(update={"corpus": corpus, "models": models})
 
 
 def worker_resources(compute: ComputeConfig) -> dict[str, float]:

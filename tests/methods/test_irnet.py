@@ -16,6 +16,7 @@ from framework.networks.affinity import offsets, path
 from framework.networks.encoder import Encoder
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
+from framework.training.ray_driver import anchored
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run, trained
 
@@ -128,3 +129,10 @@ def test_a_model_that_does_not_fit_is_named(fault: str, corpus: str, tmp_path: P
     changes, message = BAD[fault]
     with pytest.raises(ScantsegError, match=message):
         build(tiny_run(corpus, "irnet", tmp_path, changes))
+
+
+def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(corpus).parent)
+    run = tiny_run("corpus", "irnet", tmp_path)
+    assert run.models == {"classifier": "corpus-classifier"}
+    assert anchored(run).models == {"classifier": f"{corpus}-classifier"}
