@@ -156,11 +156,8 @@ def adopt_models(method: Method, run: RunConfig) -> None:
         input_of(store, "model")
         try:
             method.adopt(role, checkpoints.read_tensors(store, "model.safetensors"))
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:120]
-            raise ConfigError(
-                f"models.{role}: {store.url} has another network than this run ({reason}); give both the same 'network'"
-            ) from None
+        except RuntimeError:
+            raise ConfigError(f"models.{role}: {store.url} has another network than this run; give both the same 'network'") from None
 
 
 def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:
