@@ -157,7 +157,8 @@ def adopt_models(method: Method, run: RunConfig) -> None:
         try:
             method.adopt(role, checkpoints.read_tensors(store, "model.safetensors"))
         except RuntimeError:
-            raise ConfigError(f"models.{role}: {store.url} has another network than this run; give both the same 'network'") from None
+            advice = "give both the same 'network'"
+            raise ConfigError(f"models.{role}: {store.url} has another network than this run; {advice}") from None
 
 
 def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:
