@@ -32,6 +32,7 @@ def cam(
     from framework.config import parse
     from framework.inference.cam_job import make_maps
     from framework.inference.settings import CamConfig
+    from framework.pipeline.artefact import summary
     from framework.storage import Store
 
     shows = dict(_shown(text) for text in show)
@@ -39,7 +40,7 @@ def cam(
     config = parse(settings | {"error_budget": error_budget}, CamConfig, "scantseg cam")
     with progress("maps") as advance:
         out = make_maps(Store.at(model), corpus, name, config, advance)
-    _say("maps", out)
+    typer.echo(f"maps: {out.url} ({summary(out)})")
 
 
 def seeds(
@@ -51,19 +52,22 @@ def seeds(
     crf: Annotated[bool, typer.Option(help="Make both fit the picture with a dense CRF.")] = True,
     size: Annotated[int, typer.Option(help="Pixels a side of the picture on which seeds are found.")] = 96,
     actors: Actors = 1,
+    batch: PerPass = 32,
+    gpu: Gpu = False,
     error_budget: Budget = 0.01,
 ) -> None:
     """Keep what maps are sure of, as labels that IRNet learns from."""
     from framework.config import parse
     from framework.inference.seeds import make_seeds
     from framework.inference.settings import SeedConfig
+    from framework.pipeline.artefact import summary
 
-    settings: dict[str, Any] = {"foreground": foreground, "background": background, "size": size, "actors": actors}
-    switch = {} if crf else {"crf": None}
-    config = parse(settings | switch | {"error_budget": error_budget}, SeedConfig, "scantseg seeds")
+    settings: dict[str, Any] = {"foreground": foreground, "background": background, "size": size, **({} if crf else {"crf": None})}
+    pool = {"actors": actors, "batch": batch, "gpu": gpu, "error_budget": error_budget}
+    config = parse(settings | pool, SeedConfig, "scantseg seeds")
     with progress("seeds") as advance:
         out = make_seeds(corpus, maps, name, config, advance)
-    _say("layer", out)
+    typer.echo(f"layer: {out.url} ({summary(out)})")
 
 
 def walk(
@@ -71,6 +75,7 @@ def walk(
     corpus: CorpusFolder,
     maps: MapLayerName,
     name: LayerName,
+    radius: Annotated[int, typer.Option(help="Neighbours nearer than this exchange evidence.", min=2)] = 5,
     beta: Annotated[float, typer.Option(help="The larger, the more a faint boundary holds back.")] = 10.0,
     doublings: Annotated[int, typer.Option(help="The walk has two to the power of this many steps.", min=0)] = 8,
     actors: Actors = 1,
@@ -82,13 +87,14 @@ def walk(
     from framework.config import parse
     from framework.inference.settings import WalkJobConfig
     from framework.inference.walk_job import make_walk
+    from framework.pipeline.artefact import summary
     from framework.storage import Store
 
-    settings = {"walk": {"beta": beta, "doublings": doublings}, "actors": actors, "batch": batch, "gpu": gpu}
+    settings = {"walk": {"radius": radius, "beta": beta, "doublings": doublings}, "actors": actors, "batch": batch, "gpu": gpu}
     config = parse(settings | {"error_budget": error_budget}, WalkJobConfig, "scantseg walk")
     with progress("walk") as advance:
         out = make_walk(Store.at(model), corpus, maps, name, config, advance)
-    _say("maps", out)
+    typer.echo(f"maps: {out.url} ({summary(out)})")
 
 
 def masks(
@@ -103,11 +109,12 @@ def masks(
     from framework.config import parse
     from framework.inference.settings import ThresholdConfig
     from framework.inference.threshold import make_masks
+    from framework.pipeline.artefact import summary
 
     settings = {"threshold": threshold, "splits": split or ["train"], "error_budget": error_budget}
     with progress("masks") as advance:
         out = make_masks(corpus, maps, name, parse(settings, ThresholdConfig, "scantseg masks"), advance)
-    _say("layer", out)
+    typer.echo(f"layer: {out.url} ({summary(out)})")
 
 
 def measure(
@@ -130,14 +137,6 @@ def measure(
         cells = (held[i] for held in found.values())
         table.add_row(f"{cut:.2f}", *(f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in cells))
     Console().print(table)
-
-
-def _say(what: str, out: Any) -> None:
-    """One line about a finished layer."""
-    counts = out.read_json("artefact.json")["counts"]
-    held = "".join(f", {count} with {found}" for found, count in counts.get("images_with", {}).items())
-    without = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
-    typer.echo(f"{what}: {out.url} ({counts['rows']} images{held}{without}, {counts['quarantined']} quarantined)")
 
 
 def _shown(text: str) -> tuple[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from framework.corpus.decode import decode_mask
 from framework.corpus.reader import Corpus, ShardReader
-from framework.corpus.schema import WEAK_COMMANDS
+from framework.corpus.schema import NO_MASK, WEAK_COMMANDS
 from framework.errors import CorpusError, nearest
 from framework.storage import Store
 
@@ -68,9 +68,10 @@ class Layer:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Kind of label by image id."""
+        """Kind of label by image id, of the images that have one; a row of seeds may hold none."""
         index = self._reader.index
-        return dict(zip(index["id"].to_pylist(), index["kind"].to_pylist(), strict=True)) if index is not None else {}
+        rows = zip(index["id"].to_pylist(), index["kind"].to_pylist(), strict=True) if index is not None else ()
+        return {name: kind for name, kind in rows if kind != NO_MASK}
 
     def mask(self, name: str, shape: Sequence[int]) -> np.ndarray:
         """The mask `[H, W]` as class ids, 255 where nothing is claimed."""

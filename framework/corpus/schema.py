@@ -17,6 +17,8 @@ SPLITS = ("train", "val", "test", "excluded")
 WEAK_KINDS = ("box", "polygon", "scribble", "noisy")
 """Kinds of mask that are cheap to draw; `noisy` is too large or too small."""
 MASK_KINDS = ("mask", *WEAK_KINDS, "pseudo", "seed")
+NO_MASK = "none"
+"""The kind of an image that has no mask under the budget and in no layer."""
 WEAK_COMMANDS = "`scantseg corpus weaken` or `scantseg corpus layer`"
 """What makes a layer of weak masks, for messages that miss one."""
 ROWS_PER_GROUP = 32

@@ -19,11 +19,9 @@ from framework.corpus.budget import BudgetConfig, labelled_ids
 from framework.corpus.layers import Layer
 from framework.corpus.order import generator
 from framework.corpus.reader import Corpus
+from framework.corpus.schema import NO_MASK
 from framework.corpus.targets import Target
 from framework.errors import CorpusError
-
-NO_MASK = "none"
-"""The kind of an image that has no mask under the budget and in no layer."""
 
 
 class CorpusConfig(BaseModel):
@@ -40,7 +38,7 @@ class CorpusConfig(BaseModel):
     """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
     budget: BudgetConfig = BudgetConfig()
     shuffle_labels: bool = False
-    """Control: every training image has the image-level labels of another, so that they say nothing."""
+    """Control: the image-level labels of the training images are dealt out anew among them, so that they say nothing."""
     cache_mb: float = Field(default=1024, gt=0)
     """Memory of each worker for decoded images."""
 
@@ -133,7 +131,7 @@ class TrainingSet:
 
 
 def shuffled(names: list[str]) -> dict[str, str]:
-    """To each name another, all of them once, in an order that depends on the names alone."""
+    """The names dealt out anew among themselves, in a way that depends on them alone."""
     drawn = generator("labels", *names[:1], len(names)).permutation(len(names))
     return {name: names[place] for name, place in zip(names, drawn, strict=True)}
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from framework.corpus.augment import levels, pad_masks
-from framework.corpus.schema import MASK_KINDS
-from framework.corpus.training_set import NO_MASK, CorpusConfig, Prepared, TrainingSet
+from framework.corpus.schema import MASK_KINDS, NO_MASK
+from framework.corpus.training_set import CorpusConfig, Prepared, TrainingSet
 
 
 class VolumeSet(TrainingSet):

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE
 from framework.errors import CorpusError
 from framework.evaluation.intervals import Interval, mean_intervals
+from framework.inference.predictor import at_own_size
 
 THRESHOLDS = tuple(round(0.1 + 0.05 * i, 2) for i in range(13))
 """From 0.1 to 0.7."""
@@ -47,7 +47,7 @@ def overlaps(found: np.ndarray | None, mask: np.ndarray, class_id: int, threshol
     """The IoU of class and map at each threshold, without the pixels that have no label."""
     if found is None:
         return [0.0] * len(thresholds)
-    whole = F.interpolate(torch.from_numpy(found)[None, None], mask.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
+    whole = at_own_size(torch.from_numpy(found)[None], mask.shape)[0].numpy()
     counted = mask != IGNORE
     truth, values = (mask == class_id)[counted], whole[counted]
     return [float((truth & (values > cut)).sum() / max(1, (truth | (values > cut)).sum())) for cut in thresholds]

@@ -39,7 +39,7 @@ def refine(labels: Tensor, classes: int, picture: Tensor, config: CrfConfig) -> 
     height, width = picture.shape[1:]
     near_rows, near_columns = _near(height, config.near_width, picture), _near(width, config.near_width, picture)
     alike = _alike(picture, config)
-    unary = torch.full((len(labels), classes, height, width), (1 - config.certainty) / max(1, classes - 1), device=picture.device)
+    unary = torch.full((len(labels), classes, height, width), (1 - config.certainty) / (classes - 1), device=picture.device)
     unary = unary.scatter_(1, labels[:, None], config.certainty).log()
     belief = unary.softmax(1)
     for _ in range(config.steps):

@@ -94,7 +94,7 @@ def run_of(store: Store) -> RunConfig:
 
 
 def at_own_size(probability: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Probabilities `[K, S, S]` resized bilinearly to `[K, H, W]`."""
+    """Probabilities or maps `[K, S, S]` resized bilinearly to `[K, H, W]`."""
     return F.interpolate(probability[None], tuple(shape), mode="bilinear", align_corners=False)[0]
 
 

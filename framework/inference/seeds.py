@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from framework.corpus.decode import encode_mask
@@ -16,15 +15,17 @@ from framework.corpus.layer_parts import Advance, claim
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import NO_MASK
+from framework.corpus.schema import IGNORE, NO_MASK
 from framework.errors import ConfigError, CorpusError
 from framework.evaluation.pictures import resize_mask
 from framework.inference.crf import CrfConfig, refine
 from framework.inference.map_job import MapJob, run_job
+from framework.inference.predictor import at_own_size, use_threads
 from framework.inference.settings import SeedConfig
+from framework.inference.threshold import strongest
 from framework.pipeline.artefact import Input, Recipe, finish, is_finished
 from framework.storage import Store
+from framework.training.memory import keep_freed_memory
 
 
 def seeds(maps: Tensor, picture: Tensor, foreground: float, background: float, crf: CrfConfig | None) -> Tensor:
@@ -32,7 +33,7 @@ def seeds(maps: Tensor, picture: Tensor, foreground: float, background: float, c
 
     `picture` is `[C, h, w]` of levels 0..255. The thresholds' labels are each made to fit it first, unless there is no `crf`.
     """
-    labels = torch.stack([torch.cat([torch.full_like(maps[:1], cut), maps]).argmax(0) for cut in (foreground, background)])
+    labels = torch.stack([strongest(maps, threshold) for threshold in (foreground, background)])
     if crf is not None:
         labels = refine(labels, len(maps) + 1, picture, crf)
     sure, possible = labels
@@ -43,24 +44,21 @@ class Seed:
     """The actor: pictures and their maps to seeds."""
 
     def __init__(self, corpus_url: str, maps_url: str, config: SeedConfig) -> None:
-        from framework.inference.predictor import use_threads
-        from framework.training.memory import keep_freed_memory
-
         use_threads(1)
         keep_freed_memory()
         self.maps, self.config = MapLayer(Store(maps_url), Corpus.open(corpus_url)), config
+        self.device = torch.device("cuda" if config.gpu else "cpu")
 
     def __call__(self, batch: Any) -> Any:
         pictures = torch.from_numpy(batch.pop("pixels"))
         found = [self._of_one(name, picture) for name, picture in zip(batch["id"], pictures, strict=True)]
-        return batch | {"seeds": np.stack(found) if found else np.empty(0)}
+        return batch | {"seeds": np.array(found)}
 
     def _of_one(self, name: str, picture: Tensor) -> np.ndarray:
         """`[S, S]` uint8 class ids."""
         maps, config = self.maps.maps(name), self.config
-        stacked = torch.from_numpy(np.stack(list(maps.values())))[None]
-        whole = F.interpolate(stacked, picture.shape[1:], mode="bilinear", align_corners=False)[0]
-        found = seeds(whole, eight_bit(picture), config.foreground, config.background, config.crf)
+        whole = at_own_size(torch.from_numpy(np.stack(list(maps.values()))).to(self.device), picture.shape[1:])
+        found = seeds(whole, eight_bit(picture.to(self.device)), config.foreground, config.background, config.crf).cpu()
         ids = torch.tensor([0, *maps, *[IGNORE] * (IGNORE - len(maps))])
         return ids[found].numpy().astype(np.uint8)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from framework.corpus.layer_parts import Advance, claim, pixels_by_class, write_masks
 from framework.corpus.layers import layer_store
@@ -15,6 +15,7 @@ from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.errors import CorpusError
 from framework.evaluation.quality import measure_layer
+from framework.inference.predictor import at_own_size
 from framework.inference.settings import ThresholdConfig
 from framework.pipeline.artefact import Input, Recipe, finish, is_finished
 from framework.storage import Store
@@ -24,10 +25,13 @@ def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], threshold: float) 
     """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id; all background where there is no map."""
     if not maps:
         return np.zeros(tuple(shape), np.uint8)
-    stacked = torch.from_numpy(np.stack(list(maps.values())))[None]
-    whole = F.interpolate(stacked, tuple(shape), mode="bilinear", align_corners=False)[0]
-    found = torch.cat([torch.full_like(whole[:1], threshold), whole]).argmax(0)
-    return np.array([0, *maps], np.uint8)[found.numpy()]
+    whole = at_own_size(torch.from_numpy(np.stack(list(maps.values()))), tuple(shape))
+    return np.array([0, *maps], np.uint8)[strongest(whole, threshold).numpy()]
+
+
+def strongest(maps: Tensor, threshold: float) -> Tensor:
+    """Labels `[h, w]` of maps `[K, h, w]`: k + 1 where class k is the strongest and exceeds the threshold, else 0."""
+    return torch.cat([torch.full_like(maps[:1], threshold), maps]).argmax(0)
 
 
 def make_masks(

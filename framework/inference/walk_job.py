@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from framework.corpus.layer_parts import Advance, claim
 from framework.corpus.layers import layer_store
@@ -15,8 +14,10 @@ from framework.corpus.map_layers import MAP_ROW, MapLayer, MapsRow
 from framework.corpus.reader import Corpus
 from framework.errors import ConfigError
 from framework.inference.map_job import MapJob, run_job
+from framework.inference.predictor import Predictor, at_own_size, use_threads
 from framework.inference.settings import WalkJobConfig
 from framework.inference.walk import walk
+from framework.methods.irnet import IRNet
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
@@ -25,16 +26,12 @@ class Carry:
     """The actor: pictures and their maps to maps after the walk, on the grid of the boundaries."""
 
     def __init__(self, model_url: str, corpus_url: str, maps_url: str, class_ids: list[int], config: WalkJobConfig) -> None:
-        from framework.inference.predictor import Predictor, use_threads
-
         use_threads(1)
         self.predictor = Predictor(Store(model_url))
         self.maps = MapLayer(Store(maps_url), Corpus.open(corpus_url))
         self.class_ids, self.config = class_ids, config
 
     def __call__(self, batch: Any) -> Any:
-        from framework.methods.irnet import IRNet
-
         pixels, held = batch.pop("pixels"), [self.maps.maps(name) for name in batch["id"]]
         there = np.array([[k in maps for k in self.class_ids] for maps in held], bool).reshape(-1, len(self.class_ids))
         method = self.predictor.method
@@ -44,7 +41,7 @@ class Carry:
         before = torch.zeros(len(held), len(self.class_ids), *boundary.shape[1:], device=boundary.device)
         for row, column in zip(*np.nonzero(there), strict=True):
             found = torch.from_numpy(held[row][self.class_ids[column]]).to(boundary.device)
-            before[row, column] = F.interpolate(found[None, None], boundary.shape[1:], mode="bilinear", align_corners=False)[0, 0]
+            before[row, column] = at_own_size(found[None], boundary.shape[1:])[0]
         after = walk(before, boundary, self.config.walk)
         after /= after.amax((2, 3), keepdim=True).clamp_min(1e-12)
         return batch | {"there": there, "maps": after.cpu().numpy()}
@@ -57,9 +54,6 @@ def make_walk(
 
     Raises `ConfigError` for a model that finds no boundaries.
     """
-    from framework.inference.predictor import Predictor
-    from framework.methods.irnet import IRNet
-
     corpus = Corpus.open(corpus_url)
     found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
     inputs = {

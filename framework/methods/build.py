@@ -52,7 +52,7 @@ def makes_masks(config: AnyConfig) -> bool:
 
 def roles_of(config: AnyConfig) -> tuple[str, ...]:
     """The roles of the finished models that the method starts from."""
-    return config.roles if isinstance(config, IRNetConfig | SKSConfig) else ()
+    return METHODS[type(config)].roles(config)
 
 
 def reads_features(config: AnyConfig) -> bool:

@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from framework.corpus.loader import Batch, Stream
-from framework.corpus.schema import MASK_KINDS
+from framework.corpus.schema import MASK_KINDS, NO_MASK
 from framework.corpus.targets import UNKNOWN, TargetConfig, resolve
-from framework.corpus.training_set import NO_MASK
 from framework.errors import ConfigError
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.noise import generators
@@ -114,6 +113,8 @@ def known_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a finished classifier's encoder."""
+    """The weights of a finished classifier's encoder; raises `ConfigError` for another method's model."""
     within = "networks.network.encoder."
+    if "networks.network.heads.0.weight" not in state:
+        raise ConfigError("models.classifier: holds no classifier; give the folder of a model of method 'classifier'")
     return {name.removeprefix(within): value for name, value in state.items() if name.startswith(within)}

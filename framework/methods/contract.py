@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from framework.corpus.loader import Batch, Stream, StreamBatch
@@ -69,9 +70,16 @@ class Method(nn.Module, ABC):
     def prepare(self, ids: Mapping[str, Sequence[str]]) -> None:
         """Make room for state that belongs to single images: the ids of every stream, before training."""
 
+    @classmethod
+    def roles(cls, config: BaseModel) -> tuple[str, ...]:
+        """What the finished models are to it that it starts from, under its configuration."""
+        return ()
+
     def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
-        """Take over the weights of a finished model, before training. Raises `RuntimeError` when they do not fit."""
-        raise AssertionError(f"{type(self).__name__} has no role '{role}'")
+        """Take over the weights of the finished model of a role, before training.
+
+        Raises `RuntimeError` when they do not fit, `ConfigError` when they are of another kind of model.
+        """
 
     def train(self, mode: bool = True) -> Method:
         super().train(mode)

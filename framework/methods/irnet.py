@@ -1,7 +1,7 @@
 """IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: which neighbouring pixels belong together, learnt from seeds.
 
-Methods.md 2.5. The backbone is frozen, here that of a finished classifier of ours or of ImageNet through it. The authors use only
-pixels all of whose partners lie in the crop; here every pair within the image counts, as small images would have few others.
+Methods.md 2.5. The backbone is frozen: theirs is ImageNet's, here it is that of the run's classifier. The authors use only pixels
+all of whose partners lie in the crop; here every pair within the image counts, as small images would have few others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from framework.methods.losses import planar
 from framework.networks.affinity import affinities, offsets, partners
 from framework.networks.encoder import Encoder
 from framework.networks.irnet import Heads, grid_of
-from framework.networks.padding import enlarged
 from framework.networks.seeded import seeded
 from framework.training.collective import differentiable_total
 
@@ -39,10 +38,6 @@ class IRNetConfig(BaseModel):
     """Pairs nearer than this are learnt from, in pixels of the grid of stride 4."""
     displacement: bool = False
     """Learn the way to the middle of the instance too; it shares no weight with the boundaries, which alone guide the walk."""
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return ("classifier",)
 
 
 class IRNet(Method):
@@ -61,6 +56,10 @@ class IRNet(Method):
         with seeded("heads", setting.seed):
             self.networks["heads"] = Heads(encoder.widths, encoder.stride, config.displacement)
 
+    @classmethod
+    def roles(cls, config: BaseModel) -> tuple[str, ...]:
+        return ("classifier",)
+
     def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
         self.frozen["encoder"].load_state_dict(encoder_of(state))
 
@@ -78,9 +77,7 @@ class IRNet(Method):
 
     @torch.no_grad()
     def _levels(self, image: Tensor) -> list[Tensor]:
-        encoder = self.frozen["encoder"]
-        assert isinstance(encoder, Encoder)
-        return encoder(enlarged(image, (encoder.stride, encoder.stride)))
+        return self.frozen["encoder"](image)
 
 
 def pair_loss(

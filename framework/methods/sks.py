@@ -19,7 +19,6 @@ from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import supervised_loss
 from framework.methods.supervised import LABELLED
 from framework.networks.encoder import Encoder
-from framework.networks.padding import enlarged
 from framework.networks.seeded import seeded
 from framework.networks.sks import Prompted
 
@@ -42,10 +41,6 @@ class SKSConfig(BaseModel):
     def prompted(self) -> bool:
         return self.fss or self.cross
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return ("classifier",) if self.prompted or self.initialise else ()
-
 
 class SKS(Method):
     """A segmenter with an encoder of its own, and the classifier's frozen one."""
@@ -63,6 +58,11 @@ class SKS(Method):
         self.networks["network"] = network
         if config.prompted:
             self.frozen["encoder"] = setting.network(1).requires_grad_(False).eval()
+
+    @classmethod
+    def roles(cls, config: BaseModel) -> tuple[str, ...]:
+        assert isinstance(config, SKSConfig)
+        return ("classifier",) if config.prompted or config.initialise else ()
 
     def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
         held = encoder_of(state)
@@ -92,8 +92,4 @@ class SKS(Method):
 
     @torch.no_grad()
     def _prompt(self, image: Tensor) -> list[Tensor]:
-        if not self.config.prompted:
-            return []
-        encoder = self.frozen["encoder"]
-        assert isinstance(encoder, Encoder)
-        return encoder(enlarged(image, (encoder.stride, encoder.stride)))
+        return self.frozen["encoder"](image) if self.config.prompted else []

@@ -32,7 +32,10 @@ class EncoderConfig(BaseModel):
 
 
 class Encoder(nn.Module):
-    """Maps `[B, C, H, W]` to four levels `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
+    """Maps `[B, C, H, W]` to four levels `[B, widths[i], H / s_i, W / s_i]`, the finest first.
+
+    They are those of the image enlarged to multiples of the coarsest stride.
+    """
 
     def __init__(
         self, stages: nn.Module, channels: int, widths: list[int], stride: int, names: list[str], channels_last: bool = False
@@ -41,11 +44,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.stages, self.channels, self.widths, self._names = stages, channels, widths, names
         self.stride = stride
-        """Of the coarsest level; levels fit images whose sides are multiples of it."""
+        """Of the coarsest level."""
         self._channel = -1 if channels_last else 1
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        return [level.movedim(self._channel, 1) for level in self.stages(image)[-LEVELS:]]
+        levels = self.stages(enlarged(image, (self.stride, self.stride)))
+        return [level.movedim(self._channel, 1) for level in levels[-LEVELS:]]
 
     def after_levels(self, changes: Sequence[Callable[[Tensor], Tensor]]) -> None:
         """Let functions change what the last levels give, one each, before the next level sees it."""
@@ -66,7 +70,7 @@ class Small(nn.Module):
         self.blocks = nn.ModuleList(Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        levels = [enlarged(image, (self.stride, self.stride))]
+        levels = [image]
         for block in self.blocks:
             levels.append(block(levels[-1]))
         return levels[1:]

@@ -23,7 +23,7 @@ STEM = (32, 48)
 class Prompted(nn.Module):
     """Maps images `[B, C, H, W]` and a classifier's levels `[B, widths[i], h_i, w_i]` to logits `[B, K, H, W]`.
 
-    The classifier has an encoder of the same kind; its levels are those of the image enlarged to a multiple of the stride.
+    The classifier has an encoder of the same kind.
     """
 
     def __init__(self, encoder: Encoder, channels: int, classes: int, fss: bool, rcs: bool, cross: bool) -> None:

@@ -79,6 +79,15 @@ def input_of(store: Store, kind: Kind) -> Input:
     return Input(store.url, found["hash"])
 
 
+def summary(layer: Store) -> str:
+    """What a finished layer holds, in a few words."""
+    counts = layer.read_json("artefact.json")["counts"]
+    held = "".join(f", {count} with {name}" for name, count in counts.get("images_with", {}).items())
+    seeds = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
+    empty = f", {counts['without_class']} of them background alone" if "without_class" in counts else ""
+    return f"{counts['rows']} images{held}{seeds}{empty}, {counts['quarantined']} quarantined"
+
+
 def shown(path: str) -> str:
     """A path as it may stand in a file that others read: the last two parts, not the machine's layout."""
     return path if "://" in path else "/".join(path.rsplit("/", 2)[-2:])

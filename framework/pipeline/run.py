@@ -9,6 +9,7 @@ from framework.config import RunConfig, merge, parse
 from framework.corpus.folder import folder_source
 from framework.corpus.pack import Source, pack
 from framework.errors import ConfigError, nearest
+from framework.pipeline.artefact import summary
 from framework.pipeline.stages import (
     AnyStage,
     CamStage,
@@ -39,15 +40,15 @@ def run_stages(run: RunConfig, say: Say = print) -> Store:
             case TrainStage():
                 _train(run, stage, root, say)
             case PseudoLabelStage():
-                _pseudo_label(run, stage, root, say)
+                say(f"  {summary(_pseudo_label(run, stage, root))}")
             case CamStage():
-                _cam(run, stage, root, say)
+                say(f"  {summary(_cam(run, stage, root))}")
             case SeedStage():
-                _seeds(run, stage, root, say)
+                say(f"  {summary(_seeds(run, stage, root))}")
             case WalkStage():
-                _walk(run, stage, root, say)
+                say(f"  {summary(_walk(run, stage, root))}")
             case MaskStage():
-                _masks(run, stage, root, say)
+                say(f"  {summary(_masks(run, stage, root))}")
             case EvaluateStage():
                 _evaluate(run, stage, root, say)
             case ReportStage():
@@ -103,45 +104,34 @@ def _train(run: RunConfig, stage: TrainStage, root: Store, say: Say) -> None:
     say(f"  {counts['labelled_images']} labelled of {counts['train_images']} training images{best}")
 
 
-def _pseudo_label(run: RunConfig, stage: PseudoLabelStage, root: Store, say: Say) -> None:
+def _pseudo_label(run: RunConfig, stage: PseudoLabelStage, root: Store) -> Store:
     from framework.inference.pseudolabel import pseudo_label
 
-    layer = pseudo_label(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
-    counts = layer.read_json("artefact.json")["counts"]
-    say(f"  {counts['rows']} images labelled, {counts['quarantined']} quarantined")
+    return pseudo_label(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
 
 
-def _cam(run: RunConfig, stage: CamStage, root: Store, say: Say) -> None:
+def _cam(run: RunConfig, stage: CamStage, root: Store) -> Store:
     from framework.inference.cam_job import make_maps
 
-    maps = make_maps(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
-    counts = maps.read_json("artefact.json")["counts"]
-    held = ", ".join(f"{count} with {name}" for name, count in counts["images_with"].items())
-    say(f"  {counts['rows']} images mapped, {held}, {counts['quarantined']} quarantined")
+    return make_maps(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
 
 
-def _seeds(run: RunConfig, stage: SeedStage, root: Store, say: Say) -> None:
+def _seeds(run: RunConfig, stage: SeedStage, root: Store) -> Store:
     from framework.inference.seeds import make_seeds
 
-    layer = make_seeds(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
-    counts = layer.read_json("artefact.json")["counts"]
-    say(f"  {counts['rows']} images with seeds, {counts['without_seed']} without any, {counts['quarantined']} quarantined")
+    return make_seeds(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
 
 
-def _walk(run: RunConfig, stage: WalkStage, root: Store, say: Say) -> None:
+def _walk(run: RunConfig, stage: WalkStage, root: Store) -> Store:
     from framework.inference.walk_job import make_walk
 
-    maps, out = (root / stage.maps).url, (root / stage.name).url
-    counts = make_walk(root / stage.model, run.corpus.path, maps, out, stage.settings).read_json("artefact.json")["counts"]
-    say(f"  {counts['rows']} images walked, {counts['quarantined']} quarantined")
+    return make_walk(root / stage.model, run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
 
 
-def _masks(run: RunConfig, stage: MaskStage, root: Store, say: Say) -> None:
+def _masks(run: RunConfig, stage: MaskStage, root: Store) -> Store:
     from framework.inference.threshold import make_masks
 
-    layer = make_masks(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
-    counts = layer.read_json("artefact.json")["counts"]
-    say(f"  {counts['rows']} masks, {counts['without_class']} of them background alone, {counts['quarantined']} quarantined")
+    return make_masks(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
 
 
 def _evaluate(run: RunConfig, stage: EvaluateStage, root: Store, say: Say) -> None:

@@ -10,8 +10,7 @@ import torch
 
 from framework.config import RunConfig
 from framework.corpus.layers import layer_store
-from framework.corpus.schema import CorpusInfo, ModelInfo
-from framework.corpus.training_set import NO_MASK
+from framework.corpus.schema import NO_MASK, CorpusInfo, ModelInfo
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 from framework.training.collective import rank

@@ -11,8 +11,8 @@ import torch
 from framework.corpus.augment import AugmentConfig
 from framework.corpus.budget import BudgetConfig
 from framework.corpus.loader import AHEAD, Batch, Loader, Stream
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import NO_MASK, CorpusConfig, TrainingSet
+from framework.corpus.schema import IGNORE, NO_MASK
+from framework.corpus.training_set import CorpusConfig, TrainingSet
 from framework.errors import CorpusError, StorageError
 
 STREAMS = (

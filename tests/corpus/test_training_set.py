@@ -10,7 +10,8 @@ import torch
 
 from framework.corpus.budget import BudgetConfig
 from framework.corpus.reader import Corpus
-from framework.corpus.training_set import NO_MASK, CorpusConfig, TrainingSet, require, resize_image, resize_mask
+from framework.corpus.schema import NO_MASK
+from framework.corpus.training_set import CorpusConfig, TrainingSet, require, resize_image, resize_mask
 from framework.errors import CorpusError
 
 WriteLayer = Callable[..., str]

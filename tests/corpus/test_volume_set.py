@@ -8,8 +8,8 @@ import pytest
 
 from framework.corpus.budget import BudgetConfig
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import NO_MASK, CorpusConfig
+from framework.corpus.schema import IGNORE, NO_MASK
+from framework.corpus.training_set import CorpusConfig
 from framework.corpus.volume_set import VolumeSet
 from framework.errors import CorpusError
 from tests.contract.volumes import build_volumes, volume

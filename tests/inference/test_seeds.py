@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import NO_MASK
+from framework.corpus.schema import IGNORE, NO_MASK
 from framework.inference.crf import CrfConfig
 from framework.inference.seeds import eight_bit, seed_row, seeds
 from framework.inference.threshold import cut

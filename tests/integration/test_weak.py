@@ -55,8 +55,14 @@ def described(corpus: str, out: Path) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def root(phantom_url: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return run_stages(described(phantom_url, tmp_path_factory.mktemp("weak")), lambda line: None)
+def said() -> list[str]:
+    """What the run said."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def root(phantom_url: str, said: list[str], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return run_stages(described(phantom_url, tmp_path_factory.mktemp("weak")), said.append)
 
 
 def test_images_have_a_map_for_what_their_labels_say(root: Store, phantom_url: str) -> None:
@@ -93,7 +99,9 @@ def test_every_stage_makes_what_the_next_one_reads(root: Store, phantom_url: str
     assert walked.classes == maps.classes
     assert all(walked.maps(name)[class_id].max() == 1 for name in list(positives)[:5])
     seeds, pseudo = (Layer.open(corpus, (root / name).url) for name in ("seeds", "pseudo"))
-    assert set(seeds.kinds) == positives and set(seeds.kinds.values()) <= {"seed", "none"}
+    counts = (root / "seeds").read_json("artefact.json")["counts"]
+    assert set(seeds.kinds) <= positives and set(seeds.kinds.values()) == {"seed"}
+    assert len(seeds.kinds) == counts["rows"] and counts["rows"] + counts["without_seed"] == len(positives)
     assert set(pseudo.kinds) == set(corpus.ids("train"))
     for name in pseudo.kinds:
         shape = corpus.value(name, "height"), corpus.value(name, "width")
@@ -101,6 +109,14 @@ def test_every_stage_makes_what_the_next_one_reads(root: Store, phantom_url: str
     counts = (root / "segmenter").read_json("artefact.json")["counts"]
     assert counts["labelled_images"] == 0 and counts["pseudo_images"] == len(pseudo.kinds)
     assert (root / "pseudo").exists("quality.json")
+
+
+def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store, said: list[str]) -> None:
+    assert any("best validation AUC" in line for line in said)
+    assert any("with haemorrhage" in line for line in said) and any("without any seed" in line for line in said)
+    assert any("background alone" in line for line in said)
+    page = next(Path(root.url).rglob("report.html"), None) or next(Path(root.url).glob("*.html"))
+    assert all(name in page.read_text() for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
 
 
 def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url: str) -> None:

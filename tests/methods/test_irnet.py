@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from framework.corpus.schema import IGNORE
-from framework.errors import ScantsegError
+from framework.errors import ConfigError, ScantsegError
 from framework.methods.irnet import TINY, IRNet, pair_loss
 from framework.networks.affinity import offsets, path
 from framework.networks.encoder import Encoder
@@ -129,6 +129,12 @@ def test_a_model_that_does_not_fit_is_named(fault: str, corpus: str, tmp_path: P
     changes, message = BAD[fault]
     with pytest.raises(ScantsegError, match=message):
         build(tiny_run(corpus, "irnet", tmp_path, changes))
+
+
+def test_a_model_that_is_no_classifier_is_named(corpus: str, tmp_path: Path) -> None:
+    segmenter = train(tiny_run(corpus, "supervised", tmp_path))
+    with pytest.raises(ConfigError, match="holds no classifier"):
+        build(tiny_run(corpus, "irnet", tmp_path, {"models": {"classifier": segmenter.url}}))
 
 
 def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
