@@ -58,3 +58,8 @@ def roles_of(config: AnyConfig) -> tuple[str, ...]:
 def reads_features(config: AnyConfig) -> bool:
     """Whether the method's networks are encoders."""
     return METHODS[type(config)].reads_features
+
+
+def finds_overlapping(config: AnyConfig) -> bool:
+    """Whether the method's classes may overlap, so that it needs masks of bits."""
+    return METHODS[type(config)].overlapping

@@ -60,6 +60,9 @@ class Method(nn.Module, ABC):
     """Which questions about whole images it answers."""
     reads_features: ClassVar[bool] = False
     """Whether its networks are encoders, which give features, and not segmenters, which give logits."""
+    overlapping: ClassVar[bool] = False
+    """Whether the structures it finds may overlap: its masks are bits (bit i is class i + 1), and channel k > 0 of `predict` is the
+    probability of class k by itself, channel 0 that of none."""
 
     def __init__(self) -> None:
         super().__init__()
