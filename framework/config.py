@@ -15,7 +15,7 @@ from framework.config_faults import explain, models_of
 from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
 from framework.errors import ConfigError, nearest
-from framework.methods.build import MethodConfig, reads_features, roles_of
+from framework.methods.build import MethodConfig, finds_overlapping, reads_features, roles_of
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
 from framework.pipeline.stages import SourceConfig, Stage, default_stages
@@ -96,6 +96,8 @@ class RunConfig(BaseModel):
             raise ValueError(f"network '{self.network.name}' takes images, corpus.patch makes volumes; set network.name to monai")
         if self.network.name == "monai" and not self.corpus.patch:
             raise ValueError("network 'monai' takes volumes; set corpus.patch to slices, rows and columns, such as [8, 96, 96]")
+        if self.corpus.patch and finds_overlapping(self.method):
+            raise ValueError(f"method '{self.method.name}' takes images, corpus.patch makes volumes; leave corpus.patch out")
         if self.corpus.patch and self.method.name == "unimatch":
             raise ValueError(
                 "method 'unimatch' perturbs features, which MONAI's networks do not hand out; use fixmatch for volumes"

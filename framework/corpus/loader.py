@@ -50,7 +50,8 @@ class StreamBatch:
     strong: tuple[Tensor, ...]
     """Strong views of the weak one."""
     mask: Tensor
-    """`[B, H, W]` (of volumes `[B, D, H, W]`) int64 class ids, 255 = ignore (everywhere, for an image without a mask)."""
+    """`[B, H, W]` (of volumes `[B, D, H, W]`) int64 class ids, 255 = ignore (everywhere, for an image without a mask).
+    Lesion bits in place of ids for a method whose lesions may overlap."""
     labels: Tensor = NO_LABELS
     """Image-level labels `[B, L]` int64, in the order of the corpus's labels; -1 = unknown."""
 

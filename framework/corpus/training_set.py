@@ -19,9 +19,14 @@ from framework.corpus.budget import BudgetConfig, labelled_ids
 from framework.corpus.layers import Layer
 from framework.corpus.order import generator
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import NO_MASK
+from framework.corpus.schema import IGNORE, NO_MASK, CorpusInfo
 from framework.corpus.targets import Target
 from framework.errors import CorpusError
+
+MOST_LESIONS = 7
+"""With an eighth, 255 could also be a pixel of all lesions."""
+BITS = np.array([0, *(1 << bit for bit in range(MOST_LESIONS)), *[IGNORE] * (255 - MOST_LESIONS)], np.uint8)
+"""Lesion bits of each class id."""
 
 
 class CorpusConfig(BaseModel):
@@ -39,6 +44,8 @@ class CorpusConfig(BaseModel):
     budget: BudgetConfig = BudgetConfig()
     shuffle_labels: bool = False
     """Control: the image-level labels of the training images are dealt out anew among them, so that they say nothing."""
+    disjoint: bool = False
+    """Take masks of one class a pixel where a method's lesions may overlap: they then never do."""
     cache_mb: float = Field(default=1024, gt=0)
     """Memory of each worker for decoded images."""
 
@@ -52,7 +59,8 @@ class CorpusConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Prepared:
-    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]` uint8 or None.
+    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]` uint8 or None: class
+    ids, or lesion bits for a method whose lesions may overlap.
 
     A volume has an axis of slices before its rows: `[C, D, S, S]` and `[D, S, S]`.
     """
@@ -71,9 +79,12 @@ class Prepared:
 class TrainingSet:
     """Prepared samples by id, with a bounded cache; safe to use from several threads."""
 
-    def __init__(self, config: CorpusConfig) -> None:
-        self.config = config
+    def __init__(self, config: CorpusConfig, bits: bool = False) -> None:
+        """`bits`: masks are bits, for lesions that may overlap. Raises `CorpusError` when the corpus's say less."""
+        self.config, self.bits = config, bits
         self.corpus = Corpus.open(config.path)
+        if bits:
+            require_bits(self.corpus.info, config.disjoint)
         self.layers = [Layer.open(self.corpus, name) for name in config.layers]
         self.train = self.corpus.ids("train")
         self.kinds = self._kinds()
@@ -118,10 +129,11 @@ class TrainingSet:
     def _prepare(self, name: str) -> Prepared:
         sample = self.corpus.read(name)
         kind = self.kinds.get(name, "mask")  # validation images are not in `kinds`: their masks are for measuring
-        mask = sample.mask
+        mask = sample.mask if not self.bits else sample.bits if sample.bits is not None else as_bits(sample.mask)
         if kind not in ("mask", NO_MASK):
             layer = next(layer for layer in self.layers if name in layer.kinds)
             mask = layer.mask(name, sample.image.shape[:2])
+            mask = as_bits(mask) if self.bits else mask
         elif kind == NO_MASK:
             mask = None
         size = self.config.size
@@ -134,6 +146,24 @@ def shuffled(names: list[str]) -> dict[str, str]:
     """The names dealt out anew among themselves, in a way that depends on them alone."""
     drawn = generator("labels", *names[:1], len(names)).permutation(len(names))
     return {name: names[place] for name, place in zip(names, drawn, strict=True)}
+
+
+def require_bits(info: CorpusInfo, disjoint: bool) -> None:
+    """Raise `CorpusError` where masks cannot say that lesions overlap and nobody said that they never do."""
+    if info.encoding == "ids" and not disjoint:
+        raise CorpusError(
+            f"corpus '{info.name}' holds one class a pixel, and this method's lesions may overlap; pack masks of bits "
+            "(`scantseg corpus pack --bits`), or set corpus.disjoint=true if these lesions never do"
+        )
+    if (found := len(info.classes) - 1) > MOST_LESIONS:
+        raise CorpusError(
+            f"corpus '{info.name}' has {found} lesions; methods whose lesions may overlap take {MOST_LESIONS} at most"
+        )
+
+
+def as_bits(ids: np.ndarray | None) -> np.ndarray | None:
+    """Class ids `[H, W]` as lesion bits; 255 stays."""
+    return None if ids is None else BITS[ids]
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:

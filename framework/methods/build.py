@@ -8,11 +8,14 @@ from pydantic import Field
 
 from framework.methods.classifier import Classifier, ClassifierConfig
 from framework.methods.coda import CoDA, CoDAConfig
+from framework.methods.collaborative import Collaborative, CollaborativeConfig
 from framework.methods.contract import Method, Setting
 from framework.methods.cps import CPS, CPSConfig
 from framework.methods.dcr import DCR, DCRConfig
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
+from framework.methods.grader import Grader, GraderConfig
 from framework.methods.irnet import IRNet, IRNetConfig
+from framework.methods.lesions import Lesions, LesionsConfig
 from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from framework.methods.mixing import Mixing, MixingConfig
 from framework.methods.sks import SKS, SKSConfig
@@ -21,7 +24,8 @@ from framework.methods.ua_mt import UAMT, UAMTConfig
 from framework.methods.unimatch import UniMatch, UniMatchConfig
 
 SemiConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
-AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig | IRNetConfig | SKSConfig
+LesionConfig = LesionsConfig | GraderConfig | CollaborativeConfig
+AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig | IRNetConfig | SKSConfig | LesionConfig
 MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
 METHODS: dict[type, type[Method]] = {
@@ -37,6 +41,9 @@ METHODS: dict[type, type[Method]] = {
     ClassifierConfig: Classifier,
     IRNetConfig: IRNet,
     SKSConfig: SKS,
+    LesionsConfig: Lesions,
+    GraderConfig: Grader,
+    CollaborativeConfig: Collaborative,
 }
 
 

@@ -27,8 +27,15 @@ class Setting:
     """Of the run: random parts of a step are drawn by (seed, step, id)."""
     network: Callable[[int], nn.Module]
     """Builds network 0, 1, … of the run's architecture, each with its own initialisation."""
+    channels: int
+    """Of the images."""
     labels: Sequence[LabelInfo] = ()
     """The corpus's image-level labels."""
+
+    @property
+    def lesions(self) -> int:
+        """L: how many structures may overlap; all classes but the background."""
+        return self.classes - 1
 
 
 Read = Callable[[str], Iterator[StreamBatch]]
@@ -42,6 +49,8 @@ class Update(NamedTuple):
     loss: Tensor
     metrics: dict[str, Tensor]
     """Scalars for the log, detached; means over this rank's equal share of the batch, or global values."""
+    rate: float = 1.0
+    """Share of the run's learning rate that this group learns with."""
 
 
 class Method(nn.Module, ABC):
@@ -61,8 +70,8 @@ class Method(nn.Module, ABC):
     reads_features: ClassVar[bool] = False
     """Whether its networks are encoders, which give features, and not segmenters, which give logits."""
     overlapping: ClassVar[bool] = False
-    """Whether the structures it finds may overlap: its masks are bits (bit i is class i + 1), and channel k > 0 of `predict` is the
-    probability of class k by itself, channel 0 that of none."""
+    """Whether the structures it finds may overlap: its masks are bits (bit i is class i + 1), its networks have no channel for the
+    background, and channel k > 0 of `predict` is the probability of class k by itself, channel 0 that of none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,8 +79,8 @@ class Method(nn.Module, ABC):
         self.frozen = nn.ModuleDict()
         self.live: dict[str, nn.Module] = {}
 
-    def prepare(self, ids: Mapping[str, Sequence[str]]) -> None:
-        """Make room for state that belongs to single images: the ids of every stream, before training."""
+    def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
+        """Make room for state that belongs to single images, or count them: the ids of every stream, before training."""
 
     @classmethod
     def roles(cls, config: BaseModel) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class DCR(Method):
         self.networks["pair"] = Pair(setting)
         self.indicators = Indicators(config.indicators, setting.steps) if config.indicators else None
 
-    def prepare(self, ids: Mapping[str, Sequence[str]]) -> None:
+    def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         if self.indicators is not None:
             self.indicators.prepare(ids["weak"], self.first)
 

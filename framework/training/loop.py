@@ -18,7 +18,7 @@ from framework.corpus.schema import ModelInfo
 from framework.corpus.training_set import TrainingSet
 from framework.corpus.volume_set import VolumeSet
 from framework.errors import ConfigError, TrainingError
-from framework.methods.build import build_method
+from framework.methods.build import build_method, finds_overlapping
 from framework.methods.contract import Method, Setting, Update
 from framework.networks.build import build_network
 from framework.pipeline.artefact import input_of
@@ -60,10 +60,10 @@ class Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
-        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus)
+        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus, finds_overlapping(run.method))
         method = new_method(run, ModelInfo.of(data.corpus.info))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
-        method.prepare({name: order.ids for name, order in loader.orders.items()})
+        method.prepare({name: order.ids for name, order in loader.orders.items()}, loader.plain)
         adopt_models(method, run)
         method.to(device, parameter_type(run.train.precision))
         precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
@@ -96,7 +96,7 @@ class Trainer:
             require_finite(update.loss, batch, self.step)
             lr = rate(self.step, self.run.train.steps, self.run.optimiser)
             self.strategy.backward(update.group, update.loss)
-            norm = self.strategy.step(update.group, lr)
+            norm = self.strategy.step(update.group, lr * update.rate)
             require_finite(norm, batch, self.step)
             metrics |= {"loss": update.loss.detach(), "gradient_norm": norm.detach(), **update.metrics}
         self.method.after_step(self.step, self.read)
@@ -142,11 +142,12 @@ def seed_device(device: torch.device, seed: int) -> None:
 def new_method(run: RunConfig, known: ModelInfo) -> Method:
     """The run's method, freshly initialised, on the processor."""
     classes = len(known.classes)
+    outputs = classes - 1 if finds_overlapping(run.method) else classes
 
     def network(member: int) -> torch.nn.Module:
-        return build_network(run.network, known.channels, classes, run.seed, member)
+        return build_network(run.network, known.channels, outputs, run.seed, member)
 
-    return build_method(run.method, Setting(classes, run.train.steps, run.seed, network, known.labels))
+    return build_method(run.method, Setting(classes, run.train.steps, run.seed, network, known.channels, known.labels))
 
 
 def adopt_models(method: Method, run: RunConfig) -> None:

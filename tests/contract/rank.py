@@ -1,4 +1,4 @@
-"""One rank of a two-rank run of every method, and of Co-DA under every strategy.
+"""One rank of a two-rank run of every method, and of two of them under every strategy.
 
 python -m tests.contract.rank FOLDER CORPUS     with torchrun's environment
 """
@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from framework.training.loop import TrainingError, require_finite
-from tests.contract.support import CASES, STRATEGIES, long, tiny_run, trained
+from tests.contract.support import CASES, STRATEGIES, UNDER_STRATEGIES, long, tiny_run, trained
 
 
 def main(folder: Path, corpus: str) -> None:
@@ -25,7 +25,8 @@ def main(folder: Path, corpus: str) -> None:
         state = dict(trainer.method.state_dict())
         torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)
     for strategy, changes in STRATEGIES.items():
-        trained(tiny_run(corpus, "coda", folder / strategy, changes))
+        for method, steps in UNDER_STRATEGIES.items():
+            trained(tiny_run(corpus, method, folder / strategy, {**changes, "train": {"steps": steps}}))
     (folder / f"finite-{dist.get_rank()}").write_text(_non_finite_ids())
     # Out without the interpreter's teardown: beside gloo's threads it aborts now and then, when all collectives are long done.
     sys.stderr.flush()

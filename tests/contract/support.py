@@ -24,6 +24,9 @@ from framework.training.loop import Trainer, fit
 from framework.training.metric_log import read
 from framework.training.run import train
 
+JUDGE = {"widths": [4, 8]}
+GRADING = {"name": "encoder", "widths": [4, 4, 8, 8]}
+
 METHODS: dict[str, dict[str, Any]] = {
     "supervised": {"name": "supervised"},
     "mean_teacher": {"name": "mean_teacher", "ramp": 0.0},
@@ -40,6 +43,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "irnet-displacement": {"name": "irnet", "radius": 3, "displacement": True},
     "sks": {"name": "sks"},
     "sks-plain": {"name": "sks", "fss": False, "cross": False, "initialise": True},
+    "lesions": {"name": "lesions", "adversary": JUDGE},
+    "lesions-alone": {"name": "lesions", "adversary": None},
+    "grader": {"name": "grader", "grade": {"label": "grade"}, "encoder": GRADING},
+    "collaborative": {"name": "collaborative", "grade": {"label": "grade"}, "encoder": GRADING, "adversary": JUDGE, "joint": 0.1},
     "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
     "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},
@@ -54,10 +61,13 @@ IRNETS = ("irnet", "irnet-displacement")
 PROMPTED = ("sks", "sks-plain")
 """Those whose segmenter starts from a classifier."""
 
-WITHOUT_MASKS = ("classifier", *IRNETS)
+STAGED = {"grader": {"segmenter": "lesions"}, "collaborative": {"segmenter": "lesions", "grader": "grader"}}
+"""Those that start from other methods' models, by role."""
+
+WITHOUT_MASKS = ("classifier", *IRNETS, "grader")
 """Those that make no masks."""
 
-WITH_ENCODERS = (*WITHOUT_MASKS, *PROMPTED)
+WITH_ENCODERS = ("classifier", *IRNETS, *PROMPTED)
 """Those whose networks give features."""
 
 VOLUMES = "-3d"
@@ -70,14 +80,15 @@ CASES = [*METHODS, *(method + VOLUMES for method in IN_DEPTH)]
 
 
 STRATEGIES: dict[str, dict[str, Any]] = {
-    name: {"train": {"steps": 50}, "compute": {"strategy": strategy}}
+    name: {"compute": {"strategy": strategy}}
     for name, strategy in {
         "ddp": {"name": "ddp"},
         "zero1": {"name": "deepspeed", "zero": 1},
         "zero2": {"name": "deepspeed", "zero": 2},
     }.items()
 }
-"""Fifty steps under each strategy."""
+UNDER_STRATEGIES = {"coda": 50, "collaborative": 10}
+"""Steps that a method of two networks, and one of three optimisers, take under each strategy."""
 
 
 def long(method: str) -> dict[str, Any]:
@@ -86,11 +97,12 @@ def long(method: str) -> dict[str, Any]:
 
 
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
-    """A packed phantom with layers of boxes and of seeds, and a classifier of it beside it; gives its path."""
+    """A packed phantom with layers of boxes and of seeds, and models that others start from beside it; gives its path."""
     pack(phantom_source(PhantomConfig(images=images, size=size), "tiny"), Store.at(folder))
     simulate(str(folder), "box", Box())
     _write_seeds(Corpus.open(str(folder)))
-    train(tiny_run(str(folder), "classifier", folder.parent).model_copy(update={"name": f"{folder.name}-classifier"}))
+    for method in ("classifier", "lesions", "grader"):
+        train(tiny_run(str(folder), method, folder.parent).model_copy(update={"name": f"{folder.name}-{method}"}))
     return str(folder)
 
 
@@ -123,6 +135,8 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         merge(value, {"corpus": {"layers": ["seed"]}})
     if base in IRNETS or base in PROMPTED:
         merge(value, {"models": {"classifier": f"{corpus}-classifier"}})
+    if base in STAGED:
+        merge(value, {"models": {role: f"{corpus}-{model}" for role, model in STAGED[base].items()}})
     if volumes:
         in_depth = {"corpus": {"path": corpus + VOLUMES, "patch": [4, 24, 24]}, "network": {"name": "monai", "widths": [4, 8]}}
         merge(value, in_depth)

@@ -13,7 +13,7 @@ from framework.corpus.loader import Batch, StreamBatch
 from framework.methods.irnet import IRNet
 from framework.training.checkpoint import latest
 from framework.training.loop import Trainer
-from tests.contract.support import CASES, VOLUMES, WITH_ENCODERS, build, losses, tiny_run, trained
+from tests.contract.support import CASES, STAGED, VOLUMES, WITH_ENCODERS, build, losses, tiny_run, trained
 
 pytestmark = pytest.mark.parametrize("method", CASES)
 
@@ -60,7 +60,7 @@ def test_every_network_gets_a_gradient(method: str, tiny_corpus: str, tmp_path: 
 def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     still = {"flip": False, "quarter_turns": False}
     changes: dict[str, Any] = {"train": {"steps": 150}, "augment": still, "optimiser": {"lr": 0.01, "schedule": "constant"}}
-    if method not in WITH_ENCODERS:
+    if method not in (*WITH_ENCODERS, *STAGED):
         changes |= {"network": {"widths": [8, 16]}}
     trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes))
     batch = trainer.loader.at(0)
@@ -138,7 +138,9 @@ def test_predicts_probabilities_of_the_image_size_or_of_each_answer_or_boundarie
     assert set(answers) == {target.name for target in trainer.method.targets} and (masks or answers)
     for probability in masks.values():
         assert probability.shape == (2, len(info.classes), *size)
+        if trainer.method.overlapping:
+            assert torch.equal(probability[:, 0], 1 - probability[:, 1:].amax(1)) and (probability >= 0).all()
     for target in trainer.method.targets:
         assert answers[target.name].shape == (2, len(target.classes))
-    for probability in (*masks.values(), *answers.values()):
+    for probability in (*([] if trainer.method.overlapping else masks.values()), *answers.values()):
         assert torch.allclose(probability.sum(1), torch.ones(2, *probability.shape[2:]), atol=1e-5)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.support import CASES, STRATEGIES, long, losses, tiny_run, trained
+from tests.contract.support import CASES, STRATEGIES, UNDER_STRATEGIES, long, losses, tiny_run, trained
 
 
 @pytest.fixture(scope="module")
 def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every method trained by two processes, and Co-DA by them under every strategy."""
+    """Every method trained by two processes, and two of them under every strategy."""
     folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -38,9 +38,10 @@ def test_two_ranks_equal_one_for_many_steps_in_double(method: str, folder: Path,
     assert losses(one) == pytest.approx(two, rel=1e-9)
 
 
-def test_coda_takes_50_steps_under_ddp_and_zero_with_equal_losses(folder: Path, tiny_corpus: str) -> None:
-    found = {name: losses(tiny_run(tiny_corpus, "coda", folder / name, changes)) for name, changes in STRATEGIES.items()}
-    assert len(found["ddp"]) == 50
+@pytest.mark.parametrize("method", UNDER_STRATEGIES)
+def test_a_method_has_equal_losses_under_ddp_and_zero(method: str, folder: Path, tiny_corpus: str) -> None:
+    found = {name: losses(tiny_run(tiny_corpus, method, folder / name, changes)) for name, changes in STRATEGIES.items()}
+    assert len(found["ddp"]) == UNDER_STRATEGIES[method]
     assert found["zero1"] == pytest.approx(found["ddp"], rel=2e-3)
     assert found["zero2"] == pytest.approx(found["ddp"], rel=2e-3)
 

@@ -125,7 +125,7 @@ def test_without_weak_masks_and_mixing_dcr_is_cps(monkeypatch: pytest.MonkeyPatc
 def test_without_co_regularisation_one_network_of_dcr_is_naive_mixing_and_no_trust_is_strong_only() -> None:
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
     dcr = DCR(DCRConfig(name="dcr", weight=0.0, indicators=IndicatorConfig()), convolutions(K))
-    dcr.prepare({"weak": ["c", "d"]})
+    dcr.prepare({"weak": ["c", "d"]}, lambda stream: iter(()))
     dcr.networks["pair"].second.load_state_dict(dcr.first.state_dict())  # type: ignore[union-attr]
     mixing = Mixing(MixingConfig(name="mixing"), convolutions(K))
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(mixing, batch))

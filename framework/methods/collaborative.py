@@ -1,0 +1,168 @@
+"""Collaborative learning of lesions and grades (Zhou et al., CVPR 2019; methods.md 1.5 to 1.7): the third stage, all at once.
+
+A segmenter learns from few masks, and from pseudo masks that the grader's attention gives for graded images; the grader learns from
+the segmenter's masks. Reconstructed: the thresholds, the weights and the order of the updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+from torch.func import functional_call
+
+from framework.corpus.loader import Batch
+from framework.corpus.schema import IGNORE
+from framework.corpus.targets import resolve
+from framework.methods.adversary import Adversary, Pair
+from framework.methods.classifier import known_entropy
+from framework.methods.contract import Method, Read, Setting, Update
+from framework.methods.grader import GradingConfig, graded, network_of, part_of, spread
+from framework.methods.lesions import MASKED, LesionConfig, lesion_loss, planes, rarity, with_background
+from framework.methods.losses import planar
+from framework.methods.supervised import Single
+
+
+class PseudoMaskConfig(BaseModel):
+    """How attention becomes masks (methods.md 1.5, but stretched between its least and largest value in an image).
+
+    Divided by its peak alone, attention that has saturated, which it does early, would call the whole image a lesion.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    least: float = Field(default=0.2, ge=0, le=1)
+    """A lesion whose attention peaks below this is not there."""
+    contrast: float = Field(default=0.2, ge=0, le=1)
+    """Attention that differs less between the places of an image says nothing about that lesion."""
+    low: float = Field(default=0.3, ge=0, le=1)
+    """Of the stretched attention: below it there is no lesion, between the two nothing is said."""
+    high: float = Field(default=0.5, ge=0, le=1)
+    """Of the stretched attention: from it on there is a lesion."""
+    agreement: float = Field(default=0.3, ge=0, le=1)
+    """Least probability that the segmenter must give such a pixel too; where it gives less, nothing is said. 0 asks for none."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PseudoMaskConfig:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is over high {self.high}; give a low that is at most high")
+        return self
+
+
+class CollaborativeConfig(LesionConfig, GradingConfig):
+    """Zhou's third stage."""
+
+    name: Literal["collaborative"]
+    pseudo: PseudoMaskConfig = PseudoMaskConfig()
+    weight: float = Field(default=0.5, ge=0)
+    """Of the pseudo masks, after the ramp."""
+    ramp: float = Field(default=0.2, ge=0, le=1)
+    """Share of the run over which that weight rises (linearly)."""
+    joint: float = Field(default=0.0, ge=0)
+    """Weight with which the grading loss reaches the segmenter through its masks; the published objective has none."""
+    grader_rate: float = Field(default=0.5, gt=0)
+    """Share of the run's learning rate that the grader learns with."""
+
+
+class Collaborative(Method):
+    """Three networks, an optimiser each."""
+
+    overlapping = True
+
+    def __init__(self, config: CollaborativeConfig, setting: Setting) -> None:
+        super().__init__()
+        self.config, self.setting = config, setting
+        self.networks["generator"] = Single(setting.network(0))
+        self.networks["grader"] = network_of(config, setting)
+        self.adversary = Adversary.beside(self, config.adversary, setting)
+        self.targets = (resolve("grade", config.grade, setting.labels),)
+        self.streams = (MASKED, graded(self))
+        self.register_buffer("weights", torch.ones(setting.lesions))
+
+    @classmethod
+    def roles(cls, config: BaseModel) -> tuple[str, ...]:
+        return ("segmenter", "grader")
+
+    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
+        groups = {"grader": ["grader"], "segmenter": ["generator", *(["discriminator"] if self.adversary else [])]}
+        for group in groups[role]:
+            self.networks[group].load_state_dict(part_of(state, role, group))
+
+    def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
+        self.weights = rarity(read(MASKED.name), self.setting.lesions)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        masked, unmasked = batch[MASKED.name], batch["graded"]
+        logits = self.call("generator", masked.image, unmasked.image)
+        target = planes(masked.mask, self.setting.lesions)
+        pairs = [Pair(masked, planar(logits[0]).sigmoid(), target), Pair(unmasked, planar(logits[1]).sigmoid())]
+        if self.adversary is not None:
+            yield self.adversary.judge(pairs, step)
+        grade = self.targets[0].of(unmasked.labels)
+        answer, attention = self.call("grader", unmasked.image, pairs[1].predicted.detach())
+        grading = known_entropy(answer, grade)
+        yield Update("grader", grading, {"loss_grading": grading.detach(), **spread(attention)}, self.config.grader_rate)
+        pseudo = pseudo_masks(attention.detach(), pairs[1].predicted.detach(), grade == 0, self.config.pseudo)
+        truth = planes(unmasked.mask, self.setting.lesions)
+        pseudo = torch.where(truth == IGNORE, pseudo, truth)  # a graded image that has a mask keeps it
+        supervised = lesion_loss(logits[0], target, self.weights, self.config.dice)
+        taught = lesion_loss(logits[1], pseudo, self.weights, self.config.dice)
+        weight = self.config.weight * self._risen(step)
+        deceit = self._deceit(pairs)
+        loss = supervised + weight * taught + deceit + self._joint(pairs[1], grade)
+        metrics = {
+            "loss_supervised": supervised.detach(),
+            "loss_unsupervised": taught.detach(),
+            "loss_adversarial": deceit.detach(),
+            "weight": torch.tensor(weight),
+            "kept": (pseudo != IGNORE).float().mean(),
+            "pseudo_lesion": (pseudo == 1).float().mean(),
+        }
+        yield Update("generator", loss, metrics)
+
+    def _risen(self, step: int) -> float:
+        length = self.config.ramp * self.setting.steps
+        return min(1.0, step / length) if length else 1.0
+
+    def _deceit(self, pairs: Sequence[Pair]) -> Tensor:
+        """The judge's part in the segmenter's loss."""
+        if self.adversary is None:
+            return pairs[0].predicted.new_zeros(())
+        weights = self.adversary.config.weight, self.adversary.config.weight_unmasked
+        return torch.stack([w * self.adversary.deceit(pair) for w, pair in zip(weights, pairs, strict=True)]).sum()
+
+    def _joint(self, pair: Pair, grade: Tensor) -> Tensor:
+        """What the grading loss says about the masks, by the grader as it now is."""
+        if not self.config.joint:
+            return pair.predicted.new_zeros(())
+        network = self.networks["grader"]
+        fixed = {name: value.detach() for name, value in network.named_parameters()}
+        answer, _ = functional_call(network, fixed, (pair.images.image, pair.predicted))
+        return self.config.joint * known_entropy(answer, grade)
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        return {"network 1": with_background(self._masks(image))}
+
+    def classify(self, image: Tensor) -> dict[str, Tensor]:
+        return {self.targets[0].name: self.networks["grader"](image, self._masks(image))[0].float().softmax(1)}
+
+    def _masks(self, image: Tensor) -> Tensor:
+        return planar(self.networks["generator"](image)[0]).sigmoid()
+
+
+@torch.no_grad()
+def pseudo_masks(attention: Tensor, predicted: Tensor, healthy: Tensor, config: PseudoMaskConfig) -> Tensor:
+    """Planes `[B, L, H, W]` of 0, 1 and 255 (nothing is said) from attention `[B, L, h, w]` and predicted masks `[B, L, H, W]`.
+
+    An image `[B]` that is graded healthy has no lesion anywhere.
+    """
+    whole = F.interpolate(attention, predicted.shape[2:], mode="bilinear", align_corners=False)
+    least, peak = whole.amin((2, 3), keepdim=True), whole.amax((2, 3), keepdim=True)
+    stretched = (whole - least) / (peak - least).clamp_min(1e-6)
+    sharp = peak - least >= config.contrast
+    there = sharp & (stretched >= config.high) & (predicted >= config.agreement)
+    absent = (sharp & (stretched < config.low)) | (peak < config.least) | healthy[:, None, None, None]
+    return torch.where(absent, 0, torch.where(there, 1, IGNORE))

@@ -1,0 +1,68 @@
+"""The networks around a segmenter of lesions (Zhou et al., CVPR 2019; methods.md 1.3, 1.4): its judge, and a grader that attends.
+
+Their algebra is reconstructed: the paper's own layers are known from summaries alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from framework.networks.encoder import Encoder
+from framework.networks.padding import enlarged
+
+
+class Discriminator(nn.Module):
+    """Tells true from predicted masks: images with their masks `[B, C + L, H, W]` to a logit for each patch `[B, 1, h, w]`.
+
+    It has no batch normalisation, whose statistics would betray which masks of a batch are true.
+    """
+
+    def __init__(self, inputs: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in zip([inputs, *widths], widths, strict=False):
+            layers += [spectral_norm(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 4, 1, 2)))
+
+    def forward(self, pairs: Tensor) -> tuple[Tensor]:
+        return (self.layers(pairs),)
+
+
+class Grader(nn.Module):
+    """An encoder whose coarsest level is weighed, for each lesion, by an attention that sees the lesion's mask and fine detail."""
+
+    def __init__(self, encoder: Encoder, lesions: int, grades: int, width: int) -> None:
+        """`width` channels for each lesion's attention."""
+        super().__init__()
+        self.encoder, self.lesions = encoder, lesions
+        fine, coarse = encoder.widths[0], encoder.widths[-1]
+        # One 3x3 convolution for each lesion over [detail; its mask] is the sum of one over the detail and one over the masks.
+        self.detail = nn.Conv2d(fine, lesions * width, 3, padding=1)
+        self.masks = nn.Conv2d(lesions, lesions * width, 3, padding=1, groups=lesions, bias=False)
+        self.context = nn.Conv2d(coarse, width, 1)
+        self.attend = nn.Conv2d(lesions * width, lesions, 1, groups=lesions)
+        self.decide = nn.Linear(lesions * coarse, grades)
+
+    def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the grades `[B, G]`, and the attention `[B, L, h, w]` (0..1, float32), of images and masks `[B, L, H, W]`.
+
+        The attention lives on the finest level's grid: on the coarsest, small lesions would vanish.
+        """
+        levels = self.encoder(image)
+        fine, coarse = levels[0], levels[-1]
+        whole = enlarged(masks, (self.encoder.stride, self.encoder.stride))
+        seen = F.interpolate(whole, fine.shape[2:], mode="bilinear", antialias=True, align_corners=False)
+        detail = torch.relu(self.detail(fine) + self.masks(seen))
+        context = F.interpolate(self.context(coarse), fine.shape[2:], mode="bilinear", align_corners=False)
+        attention = self.attend(detail * context.repeat(1, self.lesions, 1, 1)).float().sigmoid()
+        weight = F.adaptive_avg_pool2d(attention, coarse.shape[2:]).to(coarse.dtype)
+        pooled = torch.einsum("blhw,bchw->blc", weight, coarse) / coarse[0, 0].numel()
+        rows, columns = (
+            -(-side * cells // full) for side, cells, full in zip(image.shape[2:], fine.shape[2:], whole.shape[2:], strict=True)
+        )
+        return self.decide(pooled.flatten(1)), attention[..., :rows, :columns]

@@ -1,0 +1,167 @@
+"""Lesions, grades and their collaboration: the invariants of methods.md 1.13, and the losses against slow references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from framework.corpus.schema import IGNORE
+from framework.corpus.training_set import BITS, CorpusConfig, TrainingSet, require_bits
+from framework.errors import ConfigError, CorpusError
+from framework.methods.adversary import Adversary, Pair
+from framework.methods.collaborative import Collaborative, PseudoMaskConfig, pseudo_masks
+from framework.methods.lesions import Lesions, lesion_loss, planes, rarity
+from framework.training.loop import Trainer
+from framework.training.run import train
+from tests.contract.support import build, build_phantom, tiny_run
+
+L = 3
+SHARP = PseudoMaskConfig(agreement=0)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_phantom(tmp_path_factory.mktemp("lesions") / "corpus")
+
+
+def updates(trainer: Trainer) -> list[tuple[str, dict[str, torch.Tensor | None]]]:
+    """The group of each update of a first step, and the gradients that its loss leaves, by parameter."""
+    trainer.method.train()
+    found = []
+    for update in trainer.method.train_step(trainer.loader.at(0), 0):
+        update.loss.backward()
+        found.append((update.group, {n: p.grad for n, p in trainer.method.networks.named_parameters()}))
+        trainer.method.zero_grad(set_to_none=True)
+    return found
+
+
+@pytest.mark.parametrize("method", ["lesions", "collaborative"])
+def test_every_update_reaches_its_own_network_alone(method: str, corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(corpus, method, tmp_path))
+    for group, gradients in updates(trainer):
+        assert {name.split(".")[0] for name, grad in gradients.items() if grad is not None} == {group}
+
+
+def test_without_pseudo_masks_and_judge_it_is_a_supervised_step(corpus: str, tmp_path: Path) -> None:
+    alone = build(tiny_run(corpus, "lesions-alone", tmp_path))
+    changes: dict[str, Any] = {"method": {"weight": 0.0, "joint": 0.0, "adversary": None}, "optimiser": {"weight_decay": 0.0}}
+    both = build(tiny_run(corpus, "collaborative", tmp_path, changes))
+    alone.method.networks["generator"].load_state_dict(both.method.networks["generator"].state_dict())
+    batch = both.loader.at(0)
+    losses = [list(t.method.train_step(batch, 0))[-1].loss for t in (alone, both)]
+    assert torch.equal(*losses)
+    pairs = zip(losses, (alone, both), strict=True)
+    grads = [torch.autograd.grad(loss, list(t.method.networks["generator"].parameters())) for loss, t in pairs]
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+def test_a_healthy_image_has_no_lesion_whatever_the_attention() -> None:
+    attention, predicted = torch.rand(2, L, 8, 8), torch.rand(2, L, 32, 32)
+    found = pseudo_masks(attention, predicted, torch.tensor([True, False]), SHARP)
+    assert not found[0].any() and found[1].any()
+    assert set(found.unique().tolist()) <= {0, 1, IGNORE} and not found.requires_grad
+
+
+def test_attention_without_contrast_says_nothing_and_a_low_peak_says_there_is_none() -> None:
+    attention = torch.stack([torch.full((8, 8), 0.97), torch.full((8, 8), 0.1), torch.zeros(8, 8)])[None]
+    attention[0, 2, 2:4, 2:4] = 0.9
+    found = pseudo_masks(attention, torch.ones(1, L, 8, 8), torch.tensor([False]), SHARP)[0]
+    assert (found[0] == IGNORE).all() and (found[1] == 0).all()
+    assert (found[2, 2:4, 2:4] == 1).all() and (found[2] == 1).sum() == 4
+    unsure = pseudo_masks(attention, torch.zeros(1, L, 8, 8), torch.tensor([False]), PseudoMaskConfig())[0]
+    assert (unsure[2, 2:4, 2:4] == IGNORE).all() and not (unsure == 1).any()
+
+
+def test_no_predicted_lesion_still_gives_a_grade(corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(corpus, "collaborative", tmp_path))
+    images = torch.randn(2, 3, 32, 32)
+    logits, attention = trainer.method.networks["grader"].eval()(images, torch.zeros(2, 4, 32, 32))
+    assert torch.isfinite(logits).all() and ((attention > 0) & (attention < 1)).all()
+
+
+def test_a_graded_image_with_a_mask_keeps_it(corpus: str, tmp_path: Path) -> None:
+    """With every image masked, attention decides nothing: other thresholds, the same loss."""
+    changes = {"corpus": {"budget": {"share": 1.0}}, "method": {"ramp": 0.0}}
+    found = []
+    for pseudo in ({}, {"contrast": 0.0, "low": 0.0, "high": 0.0, "agreement": 0.0}):
+        trainer = build(tiny_run(corpus, "collaborative", tmp_path, {**changes, "method": {"ramp": 0.0, "pseudo": pseudo}}))
+        found.append(list(trainer.method.train_step(trainer.loader.at(0), 0))[-1].metrics)
+    assert found[0]["loss_unsupervised"] == found[1]["loss_unsupervised"] and found[0]["kept"] == 1
+
+
+def test_loss_equals_the_sums_pixel_by_pixel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, L, 5, 6, generator=generator, dtype=torch.float64)
+    mask = torch.randint(0, 2**L, (2, 5, 6), generator=generator)
+    mask[1, 2:] = IGNORE
+    weights = torch.tensor([1.0, 3.0, 20.0])
+    entropy, overlap, size, count = 0.0, np.zeros(L), np.zeros(L), 0
+    for b, y, x in np.ndindex(2, 5, 6):
+        if mask[b, y, x] == IGNORE:
+            continue
+        for k in range(L):
+            q, t = float(logits[b, k, y, x].sigmoid()), int(mask[b, y, x]) >> k & 1
+            entropy -= float(weights[k]) * t * np.log(q) + (1 - t) * np.log(1 - q)
+            overlap[k], size[k], count = overlap[k] + q * t, size[k] + q * q + t, count + 1
+    dice = 1 - ((2 * overlap + 1e-5) / (size + 1e-5)).mean()
+    assert lesion_loss(logits, planes(mask, L), weights, 0.5).item() == pytest.approx(entropy / count + 0.5 * dice, rel=1e-9)
+
+
+def test_nothing_known_is_a_loss_without_gradient() -> None:
+    logits = torch.randn(1, L, 4, 4, requires_grad=True)
+    lesion_loss(logits, torch.full((1, L, 4, 4), IGNORE), torch.ones(L), 0.0).backward()
+    assert logits.grad is not None and not logits.grad.any()
+
+
+def test_rare_lesions_weigh_more(corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(corpus, "lesions-alone", tmp_path))
+    assert isinstance(trainer.method, Lesions)
+    masks = torch.cat([part.mask for part in trainer.loader.plain("labelled")])
+    share = torch.stack([(masks >> k & 1).double().mean() for k in range(4)])
+    assert trainer.method.weights.tolist() == pytest.approx(((1 - share) / share).clamp(1, 50).tolist(), rel=1e-5)
+    assert rarity(iter(()), L).tolist() == [1, 1, 1]
+
+
+def test_masks_keep_lesions_that_overlap(corpus: str) -> None:
+    data = TrainingSet(CorpusConfig(path=corpus, size=48), bits=True)
+    names = [name for name in data.train if bin(int(data.corpus.read(name).bits.max())).count("1")]  # type: ignore[union-attr]
+    assert all(np.array_equal(data.get(name).mask, data.corpus.read(name).bits) for name in names[:5])
+    both = next(mask for name in names if ((mask := data.get(name).mask) & (mask - 1)).any())  # type: ignore[operator]
+    found = planes(torch.from_numpy(np.array(both)).long()[None], 4)
+    assert (found.sum(1) > 1).any()
+
+
+def test_class_ids_become_bits_only_when_told(corpus: str) -> None:
+    assert BITS[[0, 1, 2, 7, IGNORE]].tolist() == [0, 1, 2, 64, IGNORE]
+    ids = TrainingSet(CorpusConfig(path=corpus))
+    ids.corpus.info.encoding = "ids"
+    with pytest.raises(CorpusError, match=r"holds one class a pixel.*--bits.*corpus\.disjoint=true"):
+        require_bits(ids.corpus.info, disjoint=False)
+    require_bits(ids.corpus.info, disjoint=True)
+
+
+def test_what_the_truth_leaves_open_is_hidden_from_the_judge(corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(corpus, "lesions", tmp_path))
+    assert isinstance(trainer.method, Lesions) and isinstance(trainer.method.adversary, Adversary)
+    images = trainer.loader.at(0)["labelled"]
+    truth = planes(images.mask, 4)
+    truth[:, :, :8] = IGNORE
+    seen = [Pair(images, masks, truth).shown(masks) for masks in (torch.rand(truth.shape), torch.ones(truth.shape))]
+    assert all(not pairs[:, 3:, :8].any() for pairs in seen)
+
+
+def test_a_model_without_the_wanted_part_is_named(corpus: str, tmp_path: Path) -> None:
+    alone = train(tiny_run(corpus, "lesions-alone", tmp_path))
+    with pytest.raises(ConfigError, match=r"models\.segmenter: holds no discriminator"):
+        build(tiny_run(corpus, "collaborative", tmp_path, {"models": {"segmenter": alone.url}}))
+    with pytest.raises(ConfigError, match=r"models\.grader: holds no grader"):
+        build(tiny_run(corpus, "collaborative", tmp_path, {"models": {"grader": alone.url}}))
+
+
+def test_grades_are_answered_beside_masks(corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(corpus, "collaborative", tmp_path))
+    assert isinstance(trainer.method, Collaborative) and trainer.method.targets[0].name == "grade"
