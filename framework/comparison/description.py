@@ -26,7 +26,7 @@ class RecipeConfig(BaseModel):
     config: str
     """A run's YAML file; its place is taken from the folder of the comparison's file."""
     set: dict[str, Any] = {}
-    """Changes of its keys, laid over those for every recipe."""
+    """Changes of its keys, laid over those for every recipe; under `models` an earlier recipe may stand for a folder."""
 
 
 class ComparisonConfig(BaseModel):
@@ -77,8 +77,14 @@ class Comparison:
         return self.root / f"{self.config.name}-{self.config.split}"
 
     def run(self, recipe: str, seed: int) -> RunConfig:
-        """The run of one recipe and seed, in a folder of its own."""
-        return self.recipes[recipe].model_copy(update={"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed})
+        """The run of one recipe and seed, in a folder of its own; models that are recipes are those of the same seed."""
+        described = self.recipes[recipe]
+        models = {role: self._model(held, seed) for role, held in described.models.items()}
+        changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
+        return described.model_copy(update=changes)
+
+    def _model(self, held: str, seed: int) -> str:
+        return (self.root / f"{held}-{seed}").url if held in self.recipes else held
 
 
 def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
@@ -93,6 +99,7 @@ def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Compar
     config: ComparisonConfig = parse(value, ComparisonConfig, where)
     recipes = {name: _described(config, name, Path(path)) for name in config.recipes}
     _require_one_corpus(recipes, where)
+    _require_made_before(recipes, where)
     return Comparison(config, recipes)
 
 
@@ -112,6 +119,14 @@ def _described(config: ComparisonConfig, name: str, path: Path) -> RunConfig:
             f"{path}: recipe '{name}' makes no masks (method '{run.method.name}'), so none to compare; use `scantseg evaluate`"
         )
     return run
+
+
+def _require_made_before(recipes: dict[str, RunConfig], where: str) -> None:
+    names = list(recipes)
+    for place, (name, run) in enumerate(recipes.items()):
+        for held in run.models.values():
+            if held in names[place:]:
+                raise ConfigError(f"{where}: recipe '{name}' starts from recipe '{held}', which comes no earlier; move it up")
 
 
 def _require_one_corpus(recipes: dict[str, RunConfig], where: str) -> None:

@@ -153,7 +153,7 @@ def require_bits(info: CorpusInfo, disjoint: bool) -> None:
     if info.encoding == "ids" and not disjoint:
         raise CorpusError(
             f"corpus '{info.name}' holds one class a pixel, and this method's lesions may overlap; pack masks of bits "
-            "(`scantseg corpus pack --bits`), or set corpus.disjoint=true if these lesions never do"
+            "(`scantseg corpus build --bits`), or set corpus.disjoint=true if these lesions never do"
         )
     if (found := len(info.classes) - 1) > MOST_LESIONS:
         raise CorpusError(

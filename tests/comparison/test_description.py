@@ -46,6 +46,27 @@ def test_each_seed_has_a_folder_of_its_own(described: Path) -> None:
     assert comparison.folder.url == f"{described.parents[1]}/out/eyes-val"
 
 
+def staged(described: Path, *names: str) -> Path:
+    """Recipes in an order, the one called `sks` starting from the one called `classifier`."""
+    value = yaml.safe_load(described.read_text())
+    encoder = {"config": "../base/eyes.yaml", "set": {"network": {"name": "encoder"}, "method": {"name": "classifier"}}}
+    sks = {"models": {"classifier": "classifier"}, "network": {"name": "encoder"}, "method": {"name": "sks"}}
+    value["recipes"] |= {name: {"classifier": encoder, "sks": {"config": "../base/eyes.yaml", "set": sks}}[name] for name in names}
+    described.write_text(yaml.safe_dump(value, sort_keys=False))
+    return described
+
+
+def test_a_recipe_may_start_from_an_earlier_ones_model_of_the_same_seed(described: Path) -> None:
+    comparison = load_comparison(staged(described, "classifier", "sks"))
+    assert comparison.run("sks", 3).models == {"classifier": f"{comparison.config.out}/classifier-3"}
+    assert load_comparison(described, ["recipes.sks.set.models.classifier=runs/a"]).run("sks", 3).models == {"classifier": "runs/a"}
+
+
+def test_a_recipe_that_starts_from_a_later_one_is_named(described: Path) -> None:
+    with pytest.raises(ConfigError, match="recipe 'sks' starts from recipe 'classifier', which comes no earlier; move it up"):
+        load_comparison(staged(described, "sks", "classifier"))
+
+
 def test_overrides_address_the_comparison(described: Path) -> None:
     words = ["seeds=[5]", "set.train.steps=3", "recipes.pair.set.method.weight=0.3", "corpus=other", "source.phantom.images=9"]
     comparison = load_comparison(described, words)
