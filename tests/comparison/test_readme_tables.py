@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.tables import filled
+
+TEXT = "before\n<!-- table a-val -->\nold\n| 1 |\n<!-- end -->\nbetween\n<!-- table b-val -->\n<!-- end -->\nafter"
+
+
+def test_a_table_replaces_what_stands_between_its_marks_alone() -> None:
+    found = filled(filled(TEXT, "a-val", "new \\1\n"), "b-val", "| 2 |")
+    assert found == "before\n<!-- table a-val -->\nnew \\1\n<!-- end -->\nbetween\n<!-- table b-val -->\n| 2 |\n<!-- end -->\nafter"
+    assert filled(found, "a-val", "new \\1") == found
+
+
+def test_a_table_without_marks_is_named() -> None:
+    with pytest.raises(SystemExit, match="no marks for 'c-val'"):
+        filled(TEXT, "c-val", "x")
