@@ -162,7 +162,7 @@ def _order(data: TrainingSet, stream: Stream, method: str, batch: int, seed: int
         if number != UNKNOWN:
             members[number].append(name)
     for held, found in zip(stream.target.classes, members, strict=True):
-        hint = f"give labels.csv more values, or take class '{held}' out of method.targets.{stream.target.name}"
+        hint = f"give labels.csv more values, or take class '{held}' out of {stream.target.where}"
         require(found, method, f"'{held}'", hint)
     return BalancedOrder(tuple(map(tuple, members)), batch, seed, stream.name)
 

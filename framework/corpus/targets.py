@@ -36,6 +36,8 @@ class Target:
     classes: tuple[str, ...]
     class_of: tuple[int, ...]
     """Class of each value of the label; `UNKNOWN` where none takes it in."""
+    where: str
+    """Its key in the configuration, for messages."""
 
     def of(self, labels: Tensor) -> Tensor:
         """Classes `[B]` of the labels `[B, L]` of images."""
@@ -49,24 +51,26 @@ class Target:
         return UNKNOWN if value < 0 else self.class_of[value]
 
 
-def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo]) -> Target:
-    """The target that a description stands for; raises `ConfigError` for a label or value that the corpus does not have."""
+def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo], where: str) -> Target:
+    """The target that a description, at a key `where`, stands for.
+
+    Raises `ConfigError` for a label or value that the corpus does not have.
+    """
     known = [label.name for label in labels]
     if config.label not in known:
         has = nearest(config.label, known) if known else "; it has none"
-        raise ConfigError(f"method.targets.{name}.label: the corpus has no image label '{config.label}'{has}")
+        raise ConfigError(f"{where}.label: the corpus has no image label '{config.label}'{has}")
     column = known.index(config.label)
     values = labels[column].values
     classes = config.classes or {value: [value] for value in values}
-    where = f"method.targets.{name}.classes"
     if len(classes) < 2:
-        raise ConfigError(f"{where}: {len(classes)} class; there is nothing to tell apart with fewer than two")
+        raise ConfigError(f"{where}.classes: {len(classes)} class; there is nothing to tell apart with fewer than two")
     place = dict.fromkeys(values, UNKNOWN)
     for number, (held, members) in enumerate(classes.items()):
         for value in members:
             if value not in place:
-                raise ConfigError(f"{where}.{held}: label '{config.label}' has no value '{value}'{nearest(value, values)}")
+                raise ConfigError(f"{where}.classes.{held}: label '{config.label}' has no value '{value}'{nearest(value, values)}")
             if place[value] != UNKNOWN:
-                raise ConfigError(f"{where}: value '{value}' is in two classes; it can be in one")
+                raise ConfigError(f"{where}.classes: value '{value}' is in two classes; it can be in one")
             place[value] = number
-    return Target(name, column, tuple(classes), tuple(place.values()))
+    return Target(name, column, tuple(classes), tuple(place.values()), where)

@@ -50,7 +50,7 @@ class Classifier(Method):
         described = config.targets or {label.name: TargetConfig(label=label.name) for label in setting.labels}
         if not described:
             raise ConfigError("method 'classifier' needs image-level labels and the corpus has none; add a column to labels.csv")
-        self.targets = tuple(resolve(name, target, setting.labels) for name, target in described.items())
+        self.targets = tuple(resolve(name, target, setting.labels, f"method.targets.{name}") for name, target in described.items())
         encoder = setting.network(0)
         assert isinstance(encoder, Encoder)
         with seeded("heads", setting.seed):

@@ -17,11 +17,10 @@ from torch.func import functional_call
 
 from framework.corpus.loader import Batch
 from framework.corpus.schema import IGNORE
-from framework.corpus.targets import resolve
 from framework.methods.adversary import Adversary, Pair
 from framework.methods.classifier import known_entropy
 from framework.methods.contract import Method, Read, Setting, Update
-from framework.methods.grader import GradingConfig, graded, network_of, part_of, spread
+from framework.methods.grader import GradingConfig, grade_of, graded, network_of, part_of, spread
 from framework.methods.lesions import MASKED, LesionConfig, lesion_loss, planes, rarity, with_background
 from framework.methods.losses import planar
 from framework.methods.supervised import Single
@@ -78,7 +77,7 @@ class Collaborative(Method):
         self.networks["generator"] = Single(setting.network(0))
         self.networks["grader"] = network_of(config, setting)
         self.adversary = Adversary.beside(self, config.adversary, setting)
-        self.targets = (resolve("grade", config.grade, setting.labels),)
+        self.targets = (grade_of(config, setting),)
         self.streams = (MASKED, graded(self))
         self.register_buffer("weights", torch.ones(setting.lesions))
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from framework.corpus.loader import Batch, Stream
-from framework.corpus.targets import TargetConfig, resolve
+from framework.corpus.targets import Target, TargetConfig, resolve
 from framework.errors import ConfigError
 from framework.methods.classifier import ANY, known_entropy
 from framework.methods.contract import Method, Setting, Update
@@ -53,7 +53,7 @@ class Grader(Method):
         super().__init__()
         self.networks["grader"] = network_of(config, setting)
         self.frozen["generator"] = Single(setting.network(0)).requires_grad_(False).eval()
-        self.targets = (resolve("grade", config.grade, setting.labels),)
+        self.targets = (grade_of(config, setting),)
         self.streams = (graded(self),)
 
     @classmethod
@@ -83,9 +83,13 @@ def network_of(config: GradingConfig, setting: Setting) -> nn.Module:
     """The grader that a configuration describes, freshly initialised."""
     encoder = build_network(config.encoder, setting.channels, setting.classes, setting.seed, 1)
     assert isinstance(encoder, Encoder)
-    grades = len(resolve("grade", config.grade, setting.labels).classes)
     with seeded("grader", setting.seed):
-        return Network(encoder, setting.lesions, grades, config.width)
+        return Network(encoder, setting.lesions, len(grade_of(config, setting).classes), config.width)
+
+
+def grade_of(config: GradingConfig, setting: Setting) -> Target:
+    """The question that a grader answers."""
+    return resolve("grade", config.grade, setting.labels, "method.grade")
 
 
 def graded(method: Method) -> Stream:

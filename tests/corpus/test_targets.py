@@ -13,14 +13,14 @@ LABELS = [LabelInfo(name="side", values=["left", "right"]), LabelInfo(name="kind
 
 
 def test_values_are_grouped_and_the_rest_is_unknown() -> None:
-    target = resolve("tumour", TargetConfig(label="kind", classes={"present": ["malignant"], "absent": ["normal"]}), LABELS)
+    target = resolve("tumour", TargetConfig(label="kind", classes={"present": ["malignant"], "absent": ["normal"]}), LABELS, "method.targets.tumour")
     assert target.classes == ("present", "absent")
     labels = torch.tensor([[0, 2], [1, 0], [0, 1], [0, -1]])
     assert target.of(labels).tolist() == [0, 1, UNKNOWN, UNKNOWN]
 
 
 def test_without_classes_every_value_is_one() -> None:
-    target = resolve("kind", TargetConfig(label="kind"), LABELS)
+    target = resolve("kind", TargetConfig(label="kind"), LABELS, "method.targets.kind")
     assert target.classes == ("normal", "benign", "malignant")
     assert target.of(torch.tensor([[0, 0], [0, 1], [0, 2], [0, -1]])).tolist() == [0, 1, 2, UNKNOWN]
 
@@ -43,9 +43,9 @@ BAD = {
 def test_a_description_that_does_not_fit_the_corpus_is_one_clear_line(fault: str) -> None:
     config, message = BAD[fault]
     with pytest.raises(ConfigError, match=message):
-        resolve("t", config, LABELS)
+        resolve("t", config, LABELS, "method.targets.t")
 
 
 def test_a_corpus_without_labels_says_so() -> None:
     with pytest.raises(ConfigError, match="no image label 'grade'; it has none"):
-        resolve("t", TargetConfig(label="grade"), [])
+        resolve("t", TargetConfig(label="grade"), [], "method.targets.t")

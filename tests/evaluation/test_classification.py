@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from framework.corpus.targets import Target
 from framework.evaluation.classification import SCHEMA, answer_row, auc, confusion, kappa, macro_auc, summarise_answers
 
-TARGET = Target("grade", 0, ("none", "mild", "severe"), (0, 1, 2))
+TARGET = Target("grade", 0, ("none", "mild", "severe"), (0, 1, 2), "method.targets.grade")
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=25))

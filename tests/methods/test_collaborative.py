@@ -129,7 +129,8 @@ def test_rare_lesions_weigh_more(corpus: str, tmp_path: Path) -> None:
 def test_masks_keep_lesions_that_overlap(corpus: str) -> None:
     data = TrainingSet(CorpusConfig(path=corpus, size=48), bits=True)
     names = [name for name in data.train if bin(int(data.corpus.read(name).bits.max())).count("1")]  # type: ignore[union-attr]
-    assert all(np.array_equal(data.get(name).mask, data.corpus.read(name).bits) for name in names[:5])
+    for name in names[:5]:
+        np.testing.assert_array_equal(data.get(name).mask, data.corpus.read(name).bits)  # type: ignore[arg-type]
     both = next(mask for name in names if ((mask := data.get(name).mask) & (mask - 1)).any())  # type: ignore[operator]
     found = planes(torch.from_numpy(np.array(both)).long()[None], 4)
     assert (found.sum(1) > 1).any()
@@ -160,6 +161,11 @@ def test_a_model_without_the_wanted_part_is_named(corpus: str, tmp_path: Path) -
         build(tiny_run(corpus, "collaborative", tmp_path, {"models": {"segmenter": alone.url}}))
     with pytest.raises(ConfigError, match=r"models\.grader: holds no grader"):
         build(tiny_run(corpus, "collaborative", tmp_path, {"models": {"grader": alone.url}}))
+
+
+def test_a_label_that_is_not_there_is_named(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"method\.grade\.label: the corpus has no image label 'grades'; did you mean 'grade'"):
+        build(tiny_run(corpus, "grader", tmp_path, {"method": {"grade": {"label": "grades"}}}))
 
 
 def test_grades_are_answered_beside_masks(corpus: str, tmp_path: Path) -> None:
