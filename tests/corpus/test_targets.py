@@ -13,7 +13,8 @@ LABELS = [LabelInfo(name="side", values=["left", "right"]), LabelInfo(name="kind
 
 
 def test_values_are_grouped_and_the_rest_is_unknown() -> None:
-    target = resolve("tumour", TargetConfig(label="kind", classes={"present": ["malignant"], "absent": ["normal"]}), LABELS, "method.targets.tumour")
+    config = TargetConfig(label="kind", classes={"present": ["malignant"], "absent": ["normal"]})
+    target = resolve("tumour", config, LABELS, "method.targets.tumour")
     assert target.classes == ("present", "absent")
     labels = torch.tensor([[0, 2], [1, 0], [0, 1], [0, -1]])
     assert target.of(labels).tolist() == [0, 1, UNKNOWN, UNKNOWN]
