@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from framework.corpus.targets import UNKNOWN, Target
-from framework.evaluation.intervals import METHOD, Interval, resamples
+from framework.evaluation.intervals import METHOD, resamples, spread_interval
 
 Numbers = NDArray[np.float64]
 
@@ -100,9 +100,8 @@ def kappa(matrix: Numbers) -> Numbers:
 
 
 def _interval(value: float, spread: Numbers) -> dict[str, float] | None:
-    """A statistic with its interval, None where it is undefined; resamples that lack a class it needs are left out."""
-    held = spread[np.isfinite(spread)]
-    return asdict(Interval(float(value), *map(float, np.percentile(held, [2.5, 97.5])))) if np.isfinite(value) else None
+    found = spread_interval(value, spread)
+    return None if found is None else asdict(found)
 
 
 def macro_auc(truth: Sequence[int], probability: Numbers) -> float:
