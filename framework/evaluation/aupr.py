@@ -31,7 +31,7 @@ def _histogram(probability: Tensor, truth: Tensor) -> Tensor:
 
 
 def average_precision(counts: NDArray[np.number]) -> NDArray[np.float64]:
-    """The area `[R, K-1]` from histograms `[R, K-1, 2, BINS]`: precision summed over the steps of recall; NaN without a pixel."""
+    """The area `[...]` from histograms `[..., 2, BINS]`: precision summed over the steps of recall; NaN without a pixel."""
     above = counts[..., ::-1].astype(np.float64).cumsum(-1)
     precision = above[..., 1, :] / np.maximum(above.sum(-2), 1)
     found = (counts[..., 1, ::-1] * precision).sum(-1)
@@ -49,6 +49,7 @@ def sample_histograms(probability: Tensor, sample: Sample) -> Tensor:
 
     The truth is the corpus's bits, or else its ids as lesions that do not overlap.
     """
+    assert sample.mask is not None
     mask, lesions = torch.from_numpy(sample.mask), len(probability) - 1
     if sample.bits is not None:
         truth = planes(torch.from_numpy(sample.bits), lesions)
