@@ -69,6 +69,12 @@ def resamples(groups: Sequence[str], seed: int = 0) -> NDArray[np.float64]:
     return drawn[:, members].astype(np.float64)
 
 
+def over_seeds(spread: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
+    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over training seeds that are drawn as well."""
+    weight = _draws(np.random.default_rng([seed, len(spread)]), len(spread)) / len(spread)
+    return (weight.T * spread).sum(axis=0)
+
+
 def _draws(rng: np.random.Generator, size: int) -> NDArray[np.int64]:
     """How often each of `size` things is in each resample, `[RESAMPLES, size]`."""
     return rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
