@@ -155,11 +155,12 @@ def cost(models: Sequence[Store], target: float | None) -> Row:
     """
     logs = [metric_log.read(model) for model in models]
     counts = [model.read_json("artefact.json")["counts"] for model in models]
-    told = target is not None and judged_by(logs[0]) == "Dice"
     memory = [held["peak_memory_mb"] for held in counts if "peak_memory_mb" in held]
     return {
         "seconds_per_step": statistics.median(record["seconds"] for log in logs for record in log if "seconds" in record),
-        "target_seconds": [seconds_to(log, target) for log in logs] if told else None,
+        "target_seconds": [seconds_to(log, target) for log in logs]
+        if target is not None and judged_by(logs[0]) == "Dice"
+        else None,
         "parameters": counts[0]["parameters"],
         "peak_memory_mb": max(memory, default=None),
     }

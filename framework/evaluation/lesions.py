@@ -46,13 +46,18 @@ def counts_of(table: pa.Table) -> tuple[Counts, list[str], list[str]]:
     return np.stack(sides, axis=2), table["group"].to_pylist()[:: len(lesions)], lesions
 
 
+def showing(counts: Counts) -> NDArray[np.bool_]:
+    """Which images show which lesion, `[N, K-1]`."""
+    return counts[:, :, 1].sum(-1) > 0
+
+
 def areas(counts: Counts, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """AUPR of each lesion, and in the last column their mean over those that occur at all, `[R, K]`, under weights `[R, N]`.
 
     NaN where a lesion has no pixel; the mean, where one that occurs has none.
     """
     columns = [average_precision((weight @ held.reshape(len(held), -1)).reshape(-1, 2, BINS)) for held in counts.swapaxes(0, 1)]
-    occurring = [column for column, there in zip(columns, counts[:, :, 1].any((0, 2)), strict=True) if there]
+    occurring = [column for column, images in zip(columns, showing(counts).sum(0), strict=True) if images]
     mean = np.mean(occurring, axis=0) if occurring else np.full(len(weight), np.nan)
     return np.stack([*columns, mean], axis=1)
 
@@ -61,8 +66,8 @@ def summarise_lesions(table: pa.Table) -> dict[str, Any]:
     """Each lesion's AUPR with its interval (None where it does not occur) and number of images with it, and their mean."""
     counts, groups, lesions = counts_of(table)
     (values,), spread = areas(counts, np.ones((1, len(counts)))), areas(counts, resamples(groups))
-    there = counts[:, :, 1].any(-1)
-    images = [*there.sum(0).tolist(), int(there.any(1).sum())]
+    shown = showing(counts)
+    images = [*shown.sum(0).tolist(), int((shown.sum(1) > 0).sum())]
     found = [spread_interval(value, drawn) for value, drawn in zip(values, spread.T, strict=True)]
     return {
         name: {"aupr": None if held is None else asdict(held), "images": count}

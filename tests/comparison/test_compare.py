@@ -107,12 +107,13 @@ def test_masks_and_answers_stand_side_by_side(described: Path, tmp_path: Path, m
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(base))
     recipes = {name: {"config": "tiny.yaml", "set": {"method": {"name": name}, "network": networks[name]}} for name in networks}
     value = yaml.safe_load(described.read_text()) | {"out": str(tmp_path / "out"), "seeds": [0], "recipes": recipes}
-    (tmp_path / "compare.yaml").write_text(yaml.safe_dump(value | {"control": "classifier"}, sort_keys=False))
+    value |= {"control": "classifier", "split": "train"}  # so that both values of a label occur
+    (tmp_path / "compare.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
     lines: list[str] = []
     made = compare(load_comparison(tmp_path / "compare.yaml"), lines.append)
     masks, answers = made.read_json("table.json")["rows"]
     assert masks["dice"] and not masks["figures"] and masks["difference"] is None
-    assert answers["dice"] is None and "has_HE AUC" in answers["figures"]
+    assert answers["dice"] is None and "grade AUC" in answers["figures"]
     shown = made.read_json("pictures.json")
     assert "best case of supervised by" in shown["rule"] and all(list(case["dice"]) == ["supervised"] for case in shown["cases"])
     assert any(line.startswith("classifier-0: ") and " AUC " in line for line in lines)
