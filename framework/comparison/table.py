@@ -150,17 +150,15 @@ def cost(models: Sequence[Store], target: float | None) -> Row:
     """What a recipe costs: seconds of a step (median over all seeds' steps), seconds to the target, size and memory.
 
     `target_seconds` has an entry per seed, None where the target was not reached; it is None where there is no target, or no Dice
-    was measured. Memory is the largest of the seeds', in MB,
-    None where the models do not tell.
+    was measured. Memory is the largest of the seeds', in MB, None where the models do not tell.
     """
     logs = [metric_log.read(model) for model in models]
     counts = [model.read_json("artefact.json")["counts"] for model in models]
+    reached = None if target is None or judged_by(logs[0]) != "Dice" else [seconds_to(log, target) for log in logs]
     memory = [held["peak_memory_mb"] for held in counts if "peak_memory_mb" in held]
     return {
         "seconds_per_step": statistics.median(record["seconds"] for log in logs for record in log if "seconds" in record),
-        "target_seconds": [seconds_to(log, target) for log in logs]
-        if target is not None and judged_by(logs[0]) == "Dice"
-        else None,
+        "target_seconds": reached,
         "parameters": counts[0]["parameters"],
         "peak_memory_mb": max(memory, default=None),
     }
