@@ -223,6 +223,8 @@ def _pack(source, target, shard_mb: float, error_budget: float) -> None:  # type
 def _print_scores(summary: dict) -> None:
     if "predictors" in summary:
         _print_masks(summary)
+    if "lesions" in summary:
+        _print_lesions(summary)
     if "targets" in summary:
         _print_answers(summary)
 
@@ -236,6 +238,18 @@ def _print_answers(summary: dict) -> None:
         held = (found[key] for key in ("auc", "accuracy", "balanced_accuracy", "kappa"))
         cells = (f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" if m else "one class only" for m in held)
         table.add_row(name, str(found["images"]), *cells)
+    Console().print(table)
+
+
+def _print_lesions(summary: dict) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("lesion", "images with it", "AUPR", title=f"{summary['split']}: over the pixels of all images [95 % interval]")
+    for name, found in summary["lesions"].items():
+        m = found["aupr"]
+        area = f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" if m else "in no image"
+        table.add_row(name, str(found["images"]), area)
     Console().print(table)
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from framework.config import RunConfig, load_yaml, merge, override, parse
 from framework.errors import ConfigError, nearest
-from framework.methods.build import makes_masks
+from framework.methods.build import answers_questions, makes_masks
 from framework.pipeline.stages import SourceConfig
 from framework.storage import Store
 
@@ -114,10 +114,9 @@ def _described(config: ComparisonConfig, name: str, path: Path) -> RunConfig:
     if config.source is not None:
         value["source"] = config.source
     run: RunConfig = parse(value, RunConfig, f"{path}: recipe '{name}'")
-    if not makes_masks(run.method):
-        raise ConfigError(
-            f"{path}: recipe '{name}' makes no masks (method '{run.method.name}'), so none to compare; use `scantseg evaluate`"
-        )
+    if not makes_masks(run.method) and not answers_questions(run.method):
+        said = f"recipe '{name}' makes no masks and answers no questions (method '{run.method.name}')"
+        raise ConfigError(f"{path}: {said}, so there is nothing to compare; leave it out")
     return run
 
 

@@ -11,6 +11,7 @@ from framework.evaluation.intervals import Interval
 from framework.evaluation.pictures import colour_of, data_address
 from framework.evaluation.report_sources import Artefact
 from framework.storage import Store
+from framework.training.metric_log import MEASURES
 
 Entry = dict[str, Any]
 
@@ -18,7 +19,7 @@ CURVES = Frame(680, 280)
 
 
 def comparison_entry(artefact: Artefact) -> Entry:
-    """A comparison's table, forest plot, curves, pictures and configurations, from its artefact alone."""
+    """A comparison's tables, forest plot, curves, pictures and configurations, from its artefact alone."""
     found = artefact.store.read_json("table.json")
     recipes = list(found["curves"])
     styles = {name: {"colour": i % COLOURS, "dashed": i // COLOURS % 2 == 1} for i, name in enumerate(recipes)}
@@ -26,10 +27,11 @@ def comparison_entry(artefact: Artefact) -> Entry:
         "recipes": recipes,
         "styles": styles,
         "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(found["classes"], start=1)],
-        "best": max(found["rows"], key=lambda row: row["dice"]["mean"]["mean"]),
+        "best": max((row for row in found["rows"] if row["dice"]), key=lambda row: row["dice"]["mean"]["mean"], default=None),
+        "figures": found.get("figures", {}),
         "costs": costs(found),
         "forest": forest_of(found, styles),
-        "chart": curves_of(found),
+        "charts": curves_of(found),
         "pictures": pictures_of(artefact.store),
         "configurations": {name: artefact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
         "parents": artefact.parents,
@@ -54,12 +56,20 @@ def forest_of(found: Entry, styles: dict[str, Entry]) -> Forest | None:
     return forest_plot([(*name, held) for name, held in zip(names, ends, strict=True)]) if rows else None
 
 
-def curves_of(found: Entry) -> Any:
-    """Validation Dice of all recipes by step, the target marked; None when no run was validated."""
-    series = coloured((name, [tuple(point) for point in points]) for name, points in found["curves"].items())
-    target = found["target_dice"]
+def curves_of(found: Entry) -> list[Any]:
+    """A chart for each score of validations that has points: the recipes that are judged by it."""
+    charts = [_chart(found, measure) for measure in MEASURES]
+    return [chart for chart in charts if chart]
+
+
+def _chart(found: Entry, measure: str) -> Any:
+    """The validation scores of one name by step, the target marked in that of Dice; None where there are none."""
+    measures = found.get("measures", dict.fromkeys(found["curves"], "Dice"))
+    shown = {name: points if measures[name] == measure else [] for name, points in found["curves"].items()}
+    series = coloured((name, [tuple(point) for point in points]) for name, points in shown.items())
+    target = found["target_dice"] if measure == "Dice" else None
     include = () if target is None else (target,)
-    return line_chart("Validation Dice", series, CURVES, include, reference=target) if series else None
+    return line_chart(f"Validation {measure}", series, CURVES, include, reference=target) if series else None
 
 
 def pictures_of(store: Store) -> Entry:

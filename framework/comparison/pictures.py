@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,16 +16,25 @@ from framework.inference.predictor import Predictor
 from framework.storage import Store
 
 RULE = (
-    "the worst, the median and the best case of the control by mean Dice over classes, of the cases with any structure; "
+    "the worst, the median and the best case of {} by mean Dice over classes, of the cases with any structure; "
     "of a volume the slice with most of it"
 )
 
 
 def write_pictures(folder: Store, members: Sequence[Member], control: str, corpus_url: str) -> None:
-    """Write `pictures.json` and a PNG per case, predicted by the first predictor of each recipe's first seed."""
-    firsts = [member for member in members if member.seed == members[0].seed]
+    """Write `pictures.json` and a PNG per case, predicted by the first predictor of each recipe's first seed.
+
+    Recipes without masks are not shown; where the control is one, the cases are chosen by the first recipe with masks.
+    """
+    firsts = [m for m in members if m.seed == members[0].seed and m.evaluation.exists("cases.parquet")]
+    shown = _panels(folder, firsts, control, corpus_url) if firsts else []
+    of = "the control" if not firsts or control in {member.recipe for member in firsts} else firsts[0].recipe
+    folder.write_json("pictures.json", {"rule": RULE.format(of), "seed": members[0].seed, "cases": shown})
+
+
+def _panels(folder: Store, firsts: Sequence[Member], control: str, corpus_url: str) -> list[dict[str, Any]]:
     dice = {member.recipe: case_dice(member.evaluation.read_table("cases.parquet")) for member in firsts}
-    chosen = choose(dice[control])
+    chosen = choose(dice.get(control, dice[firsts[0].recipe]))
     corpus = Corpus.open(corpus_url)
     shown = {rank: fullest(corpus, case) for rank, case in chosen.items()}
     predictors = [Predictor(member.model) for member in firsts]
@@ -37,7 +47,7 @@ def write_pictures(folder: Store, members: Sequence[Member], control: str, corpu
         case = chosen[rank]
         scores = {name: held[case] for name, held in dice.items()}
         listed.append({"rank": rank, "case": case, "image": sample.id, "file": f"{rank}.png", "dice": scores})
-    folder.write_json("pictures.json", {"rule": RULE, "seed": members[0].seed, "cases": listed})
+    return listed
 
 
 def case_dice(table: pa.Table) -> dict[str, float]:

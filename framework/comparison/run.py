@@ -12,7 +12,7 @@ from pathlib import Path
 from framework.comparison.description import Comparison
 from framework.comparison.pictures import write_pictures
 from framework.comparison.table import Member, compared
-from framework.comparison.text import csv_text, markdown
+from framework.comparison.text import csv_text, headline, markdown
 from framework.config import RunConfig
 from framework.errors import TrainingError
 from framework.evaluation.evaluate import evaluate
@@ -68,8 +68,7 @@ def _member(comparison: Comparison, name: str, seed: int, say: Say) -> Member:
         train_apart(run)
     scores = Store.at(f"{model.url}-{split}")
     summary = evaluate(model, run.corpus.path, scores, split)
-    first, held = next(iter(summary["predictors"].items()))
-    say(f"{run.name}: Dice {held['mean']['dice']['mean']:.3f} ({first}) over {summary['cases']} cases of {split}")
+    say(f"{run.name}: {headline(summary)}")
     return Member(name, seed, model, scores)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from framework.corpus.targets import UNKNOWN, Target
-from framework.evaluation.intervals import METHOD, Interval, resamples
+from framework.evaluation.intervals import METHOD, resamples, spread_interval
 
 Numbers = NDArray[np.float64]
 
@@ -41,20 +41,24 @@ def summarise_answers(table: pa.Table, target: Target) -> dict[str, Any]:
 
     AUC is that of one class against all others, averaged over the classes that occur, and None when one class alone does.
     """
-    rows = [row for row in table.to_pylist() if row["target"] == target.name and row["truth"] is not None]
-    truth = np.array([target.classes.index(row["truth"]) for row in rows])
-    probability = np.array([row["probability"] for row in rows])
-    once = np.ones((1, len(rows)))
-    drawn = resamples([row["group"] for row in rows])
+    truth, probability, groups = known_answers(table, target.name, target.classes)
+    once, drawn = np.ones((1, len(groups))), resamples(groups)
     values, spread = statistics(truth, probability, once), statistics(truth, probability, drawn)
     matrix = confusion(truth, probability.argmax(1), probability.shape[1], once)[0]
     return {
         "classes": list(target.classes),
-        "images": len(rows),
+        "images": len(groups),
         "interval": METHOD,
         "confusion": matrix.astype(int).tolist(),
         **{name: _interval(values[name][0], spread[name]) for name in STATISTICS},
     }
+
+
+def known_answers(table: pa.Table, target: str, classes: Sequence[str]) -> tuple[NDArray[np.int64], Numbers, list[str]]:
+    """Of a target's images whose class is known: class `[N]`, probabilities `[N, C]`, and groups."""
+    rows = [row for row in table.to_pylist() if row["target"] == target and row["truth"] is not None]
+    truth = np.array([list(classes).index(row["truth"]) for row in rows])
+    return truth, np.array([row["probability"] for row in rows]), [row["group"] for row in rows]
 
 
 def statistics(truth: NDArray[np.int64], probability: Numbers, weight: Numbers) -> dict[str, Numbers]:
@@ -100,9 +104,8 @@ def kappa(matrix: Numbers) -> Numbers:
 
 
 def _interval(value: float, spread: Numbers) -> dict[str, float] | None:
-    """A statistic with its interval, None where it is undefined; resamples that lack a class it needs are left out."""
-    held = spread[np.isfinite(spread)]
-    return asdict(Interval(float(value), *map(float, np.percentile(held, [2.5, 97.5])))) if np.isfinite(value) else None
+    found = spread_interval(value, spread)
+    return None if found is None else asdict(found)
 
 
 def macro_auc(truth: Sequence[int], probability: Numbers) -> float:

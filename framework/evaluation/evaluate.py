@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from framework.corpus.reader import Corpus, Sample
 from framework.errors import CorpusError
 from framework.evaluation.answers import score_answers
 from framework.evaluation.cases import case_rows, summarise, write_cases
+from framework.evaluation.lesions import lesion_rows, summarise_lesions, write_lesions
 from framework.evaluation.pictures import panels
-from framework.inference.predictor import Predictor
+from framework.inference.predictor import Predictor, class_ids
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
 BATCH = 16
 
+Rows = list[dict[str, Any]]
 Shown = tuple[float, str, str]
 """Of a case: mean Dice of the first predictor, its name, and the image to show."""
 
@@ -35,6 +38,15 @@ class Case:
     spacing: list[float] | None
     samples: list[Sample] = field(default_factory=list)
     predicted: list[dict[str, np.ndarray]] = field(default_factory=list)
+    counted: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of the table of lesions, for a method whose lesions may overlap."""
+
+    def add(self, sample: Sample, found: dict[str, Tensor], lesions: Sequence[str]) -> None:
+        """Keep the masks of one image, and of the first predictor the histograms of these lesions."""
+        self.samples.append(sample)
+        self.predicted.append({name: class_ids(p) for name, p in found.items()})
+        if lesions:
+            self.counted += lesion_rows(sample, next(iter(found.values())), lesions)
 
     def stacked(self, predictor: str) -> tuple[np.ndarray, np.ndarray]:
         """Truth and prediction, `[D, H, W]` for volumes, `[H, W]` for an image."""
@@ -49,7 +61,8 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
 
     2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
     has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own; a model
-    of volumes predicts each volume from all of its slices. Raises `CorpusError` when such a model meets an image of no volume.
+    of volumes predicts each volume from all of its slices. Lesions that may overlap are scored by their AUPR too. Raises
+    `CorpusError` when a model of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     recipe = Recipe(
@@ -75,13 +88,14 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
 
 
 def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
-    rows, shown = _score_all(corpus, predictor, _labelled(corpus, split))
+    rows, shown, counted = _score_all(corpus, predictor, _labelled(corpus, split))
     stacked = any(corpus.value(name, "volume") for name in corpus.ids(split))
     millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
     table = write_cases(out, rows)
     _write_pictures(out, corpus, predictor, shown)
     unit = "mm" if millimetres else "px"
-    return summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
+    found = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
+    return found | ({"lesions": summarise_lesions(write_lesions(out, counted))} if counted else {})
 
 
 def _labelled(corpus: Corpus, split: str) -> list[str]:
@@ -91,10 +105,11 @@ def _labelled(corpus: Corpus, split: str) -> list[str]:
     return ids
 
 
-def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[list[dict[str, Any]], list[Shown]]:
-    """All rows of the per-case table, and of each case what a picture needs."""
-    rows: list[dict[str, Any]] = []
+def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[Rows, list[Shown], Rows]:
+    """All rows of the per-case table, of each case what a picture needs, and all rows of the table of lesions."""
+    rows: Rows = []
     shown: list[Shown] = []
+    counted: Rows = []
     for case in (volume_cases if predictor.run.corpus.patch else image_cases)(corpus, predictor, ids):
         spacing = case.spacing if case.samples[0].volume else case.spacing[1:] if case.spacing else None
         for name in case.predicted[0]:
@@ -103,7 +118,8 @@ def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[li
             if name == next(iter(case.predicted[0])):
                 shown.append((float(np.mean([row["dice"] for row in found])), case.name, _fullest(case)))
             rows += found
-    return rows, shown
+        counted += case.counted
+    return rows, shown, counted
 
 
 def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
@@ -112,12 +128,11 @@ def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterato
     open_cases: dict[str, Case] = {}
     stream = corpus.rows(ids)
     while samples := list(islice(stream, BATCH)):
-        found = predictor.segment([sample.image for sample in samples])
-        for i, sample in enumerate(samples):
+        found = predictor.at_own_sizes([sample.image for sample in samples])
+        for sample, probability in zip(samples, found, strict=True):
             key = sample.volume or sample.id
             case = open_cases.setdefault(key, Case(key, sample.group, sample.spacing))
-            case.samples.append(sample)
-            case.predicted.append({name: masks[i] for name, masks in found.items()})
+            case.add(sample, probability, _lesions(predictor))
             if len(case.samples) == left[key]:
                 yield open_cases.pop(key)
 
@@ -129,13 +144,17 @@ def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterat
         if wanted.isdisjoint(names):
             continue
         samples = [corpus.read(name) for name in names]
-        found = predictor.segment([sample.image for sample in samples])
+        found = predictor.at_own_sizes([sample.image for sample in samples])
         case = Case(volume, samples[0].group, samples[0].spacing)
-        for i, sample in enumerate(samples):
+        for sample, probability in zip(samples, found, strict=True):
             if sample.id in wanted:
-                case.samples.append(sample)
-                case.predicted.append({name: masks[i] for name, masks in found.items()})
+                case.add(sample, probability, _lesions(predictor))
         yield case
+
+
+def _lesions(predictor: Predictor) -> list[str]:
+    """What may overlap of what the model finds."""
+    return predictor.known.classes[1:] if predictor.method.overlapping else []
 
 
 def _fullest(case: Case) -> str:

@@ -55,11 +55,24 @@ def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -
     return [Interval(*map(float, ends)) for ends in zip(mean, low, high, strict=True)]
 
 
+def spread_interval(value: float, spread: NDArray[np.float64]) -> Interval | None:
+    """A statistic with the interval of its values in resamples, None where it is undefined (NaN); resamples that lack what it needs
+    are left out."""
+    held = spread[np.isfinite(spread)]
+    return Interval(float(value), *map(float, np.percentile(held, [2.5, 97.5]))) if np.isfinite(value) else None
+
+
 def resamples(groups: Sequence[str], seed: int = 0) -> NDArray[np.float64]:
     """How often each case is in each resample of the groups, `[RESAMPLES, cases]`."""
     members = np.unique(np.asarray(groups), return_inverse=True)[1]
     drawn = _draws(np.random.default_rng(seed), int(members.max()) + 1)
     return drawn[:, members].astype(np.float64)
+
+
+def over_seeds(spread: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
+    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over training seeds that are drawn as well."""
+    weight = _draws(np.random.default_rng([seed, len(spread)]), len(spread)) / len(spread)
+    return (weight.T * spread).sum(axis=0)
 
 
 def _draws(rng: np.random.Generator, size: int) -> NDArray[np.int64]:

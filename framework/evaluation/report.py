@@ -130,12 +130,10 @@ def curves(models: Sequence[Artefact], logs: dict[str, list[Entry]]) -> list[Any
     """Loss and validation scores of all models, each chart only when there is something in it."""
     names = unique_names(models)
     loss = coloured((names[m.key], points(logs[m.key], "loss")) for m in models)
-    dice, area = (coloured((names[m.key], validation_points(logs[m.key], kind)) for m in models) for kind in ("Dice", "AUC"))
-    charts = [
-        ("Training loss", loss, (0.0,)),
-        ("Validation Dice, mean over classes", dice, ()),
-        ("Validation AUC, mean over targets", area, ()),
-    ]
+    charts: list[tuple[str, list[Series], tuple[float, ...]]] = [("Training loss", loss, (0.0,))]
+    for kind, parts in (("Dice", "classes"), ("AUPR", "lesions"), ("AUC", "targets")):
+        scores = coloured((names[m.key], validation_points(logs[m.key], kind)) for m in models)
+        charts.append((f"Validation {kind}, mean over {parts}", scores, ()))
     return [line_chart(title, series, include=include) for title, series, include in charts if series]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -68,15 +68,19 @@ class Predictor:
         image = augment.standardise(image.movedim(0, 1)[None] if self.run.corpus.patch else image)
         return image.to(memory_format=layout(image.dim()))
 
+    def at_own_sizes(self, images: Sequence[np.ndarray]) -> Iterator[dict[str, torch.Tensor]]:
+        """Probabilities `[K, H, W]` at each picture's own size, by predictor; of one volume's slices when the model is 3D.
+
+        The network runs once over all pictures; each is resized when its turn comes, so that one alone is held at its own size.
+        """
+        found = self.probabilities(np.stack([self.prepare(image) for image in images]))
+        for i, image in enumerate(images):
+            yield {name: at_own_size(many[i], image.shape[:2]) for name, many in found.items()}
+
     def segment(self, images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
         """Class ids `[H, W]` uint8 at each picture's own size, by predictor; of one volume's slices when the model is 3D."""
-        found = self.probabilities(np.stack([self.prepare(image) for image in images]))
-        return {
-            name: [
-                at_own_size(p, image.shape[:2]).argmax(0).numpy().astype(np.uint8) for p, image in zip(many, images, strict=True)
-            ]
-            for name, many in found.items()
-        }
+        found = [{name: class_ids(p) for name, p in each.items()} for each in self.at_own_sizes(images)]
+        return {name: [masks[name] for masks in found] for name in found[0]}
 
     def require_fits(self, info: CorpusInfo) -> None:
         """Raise `CorpusError` when a corpus has other classes, channels or labels than the model was trained on."""
@@ -96,6 +100,11 @@ def run_of(store: Store) -> RunConfig:
 def at_own_size(probability: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """Probabilities or maps `[K, S, S]` resized bilinearly to `[K, H, W]`."""
     return F.interpolate(probability[None], tuple(shape), mode="bilinear", align_corners=False)[0]
+
+
+def class_ids(probability: torch.Tensor) -> np.ndarray:
+    """The likeliest class `[H, W]` uint8 of probabilities `[K, H, W]`."""
+    return probability.argmax(0).numpy().astype(np.uint8)
 
 
 def use_threads(count: int) -> None:

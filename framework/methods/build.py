@@ -57,6 +57,16 @@ def makes_masks(config: AnyConfig) -> bool:
     return METHODS[type(config)].segments
 
 
+def answers_questions(config: AnyConfig) -> bool:
+    """Whether the method that a configuration describes answers questions about whole images."""
+    return METHODS[type(config)].classify is not Method.classify
+
+
+def measure_of(config: AnyConfig) -> str:
+    """The name of the score on validation images by which the method is judged."""
+    return METHODS[type(config)].measure()
+
+
 def roles_of(config: AnyConfig) -> tuple[str, ...]:
     """The roles of the finished models that the method starts from."""
     return METHODS[type(config)].roles(config)

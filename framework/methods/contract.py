@@ -79,6 +79,13 @@ class Method(nn.Module, ABC):
         self.frozen = nn.ModuleDict()
         self.live: dict[str, nn.Module] = {}
 
+    @classmethod
+    def measure(cls) -> str:
+        """The name of the score on validation images by which it is judged."""
+        if not cls.segments:
+            return "AUC"
+        return "AUPR" if cls.overlapping else "Dice"
+
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         """Make room for state that belongs to single images, or count them: the ids of every stream, before training."""
 

@@ -95,13 +95,14 @@ def _folder(config: FolderConfig, name: str) -> Source:
 
 
 def _train(run: RunConfig, stage: TrainStage, root: Store, say: Say) -> None:
+    from framework.training.metric_log import best_score
     from framework.training.run import train
 
     store = train(stage_run(run, stage, root))
     counts: dict[str, Any] = store.read_json("artefact.json")["counts"]
-    scores = {"Dice": counts.get("best_validation_dice"), "AUC": counts.get("best_validation_auc")}
-    best = "".join(f", best validation {measure} {score:.3f}" for measure, score in scores.items() if score is not None)
-    say(f"  {counts['labelled_images']} labelled of {counts['train_images']} training images{best}")
+    best = best_score(counts)
+    score = f", best validation {best[0]} {best[1]:.3f}" if best else ""
+    say(f"  {counts['labelled_images']} labelled of {counts['train_images']} training images{score}")
 
 
 def _pseudo_label(run: RunConfig, stage: PseudoLabelStage, root: Store) -> Store:
@@ -145,6 +146,9 @@ def _evaluate(run: RunConfig, stage: EvaluateStage, root: Store, say: Say) -> No
         dice = scores["mean"]["dice"]
         interval = f"[{dice['low']:.3f}, {dice['high']:.3f}]"
         say(f"  {name}: mean Dice {dice['mean']:.3f} {interval} over {summary['cases']} cases of {stage.split}")
+    for name, found in summary.get("lesions", {}).items():
+        area = found["aupr"]
+        say(f"  {name}: " + (f"AUPR {area['mean']:.3f} [{area['low']:.3f}, {area['high']:.3f}]" if area else "in no image"))
 
 
 def _report(stage: ReportStage, root: Store, say: Say) -> None:

@@ -32,6 +32,7 @@ from framework.training.precision import parameter_type, safe_precision
 from framework.training.strategies import Strategy, build_strategy
 from framework.training.validation import Validator
 from framework.training.validation_answers import AnswerValidator
+from framework.training.validation_lesions import LesionValidator
 
 LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
@@ -214,7 +215,8 @@ def build_validators(trainer: Trainer) -> list[Validator | AnswerValidator]:
     """What measures the run on its validation images: its masks, its answers, or both; none without such images."""
     found: list[Validator | AnswerValidator] = []
     if trainer.method.segments:
-        found.append(Validator(trainer.data, trainer.run.train.batch, trainer.device, parameter_type(trainer.run.train.precision)))
+        kind = LesionValidator if trainer.method.overlapping else Validator
+        found.append(kind(trainer.data, trainer.run.train.batch, trainer.device, parameter_type(trainer.run.train.precision)))
     if trainer.method.targets:
         found.append(AnswerValidator(trainer))
     return [validator for validator in found if validator.ids]
@@ -256,7 +258,7 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
 
 
 def _validate(trainer: Trainer, log: MetricLog | None, validators: list[Validator | AnswerValidator], listener: Listener) -> None:
-    """Measure, log, and keep the best weights; a method that makes masks is judged by their Dice, others by their AUC."""
+    """Measure, log, and keep the best weights; a method that makes masks is judged by these (Dice or AUPR), others by their AUC."""
     if not validators:
         return
     scores: dict[str, Any] = {}
@@ -270,7 +272,7 @@ def _validate(trainer: Trainer, log: MetricLog | None, validators: list[Validato
             trainer.store.write_bytes("best.safetensors", _encode(trainer.weights()))
         log.add({"step": trainer.step, "validation": scores})
         log.flush()
-    listener({"step": trainer.step, "dice": scores["mean"]})
+    listener({"step": trainer.step, "score": scores["mean"]})
 
 
 def _encode(tensors: dict[str, Tensor]) -> bytes:

@@ -10,6 +10,8 @@ from typing import Any
 from framework.storage import Store
 
 NAME = "metrics.jsonl"
+MEASURES = ("Dice", "AUPR", "AUC")
+"""Names of validation scores; where a method has two, the first of them is the one it is judged by."""
 
 
 class MetricLog:
@@ -61,7 +63,18 @@ def read(store: Store) -> list[dict[str, Any]]:
 
 def measure(scores: dict[str, Any]) -> str:
     """What the mean of a validation is a mean of."""
-    return "Dice" if "dice" in scores else "AUC"
+    return next(name for name in MEASURES if name.lower() in scores)
+
+
+def best_key(measure: str) -> str:
+    """Where a finished model counts its best validation score."""
+    return f"best_validation_{measure.lower()}"
+
+
+def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
+    """A finished model's best validation score and its name, of its counts; None for a model that was not validated."""
+    found = ((name, counts.get(best_key(name))) for name in MEASURES)
+    return next(((name, score) for name, score in found if score is not None), None)
 
 
 def _board(store: Store, step: int) -> Any:
@@ -83,6 +96,6 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, fl
         if isinstance(value, dict):
             yield from _scalars(value, f"{prefix}{key}/")
         elif isinstance(value, list):
-            yield from ((f"{prefix}{key}/{i}", v) for i, v in enumerate(value))
+            yield from ((f"{prefix}{key}/{i}", v) for i, v in enumerate(value) if v is not None)
         elif key != "step":
             yield prefix + key, value

@@ -16,6 +16,7 @@ from framework.storage import Store
 from framework.training.collective import rank
 from framework.training.loop import Listener, Trainer, fit
 from framework.training.memory import keep_freed_memory, peak_memory_mb
+from framework.training.metric_log import best_key
 from framework.training.tables import write_tables
 
 
@@ -113,7 +114,6 @@ def _counts(trainer: Trainer, labelled: list[str]) -> dict[str, Any]:
 
 def _best(trainer: Trainer) -> dict[str, float | None]:
     """The best score on the validation images, under its name; nothing for a method that neither segments nor answers."""
-    best = trainer.best if trainer.best >= 0 else None
-    if trainer.method.segments:
-        return {"best_validation_dice": best}
-    return {"best_validation_auc": best} if trainer.method.targets else {}
+    if not trainer.method.segments and not trainer.method.targets:
+        return {}
+    return {best_key(trainer.method.measure()): trainer.best if trainer.best >= 0 else None}

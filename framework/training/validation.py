@@ -44,14 +44,18 @@ class Validator:
         classes = len(self.data.corpus.info.classes)
         sums = torch.zeros(3, self.count, classes, device=self.device)
         trainer.method.eval()
-        mine = range(rank() * self.batch, len(self.ids), self.batch * world_size())
-        for start in mine:
-            self._add(trainer, slice(start, start + self.batch), sums)
+        for part in self.parts():
+            self._add(trainer, part, sums)
         trainer.method.train()
         overlap, predicted, truth = total(sums)[..., 1:]
         size = predicted + truth
         dice = torch.where(size > 0, 2 * overlap / size.clamp_min(1), torch.ones_like(size)).mean(0)
         return {"dice": dice.tolist(), "mean": dice.mean().item()}
+
+    def parts(self) -> Iterator[slice]:
+        """This rank's share of the ids, a batch at a time."""
+        for start in range(rank() * self.batch, len(self.ids), self.batch * world_size()):
+            yield slice(start, start + self.batch)
 
     def _add(self, trainer: Trainer, part: slice, sums: Tensor) -> None:
         samples = [self.data.get(name) for name in self.ids[part]]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from framework.config import RunConfig, load_yaml, merge, override, parse
 from framework.corpus.reader import Corpus
 from framework.errors import ConfigError, CorpusError, TrainingError
+from framework.methods.build import makes_masks, measure_of
 from framework.storage import Store
 from framework.tuning.space import Distribution, check_space, parse_space
 from framework.tuning.trials import Trial, Trials, table
@@ -43,8 +44,8 @@ class SearchConfig(BaseModel):
     """What every trial trains; its own name and place are not used."""
     space: dict[str, Distribution]
     trials: int = Field(ge=1)
-    metric: Literal["dice"] = "dice"
-    """What is maximised: the mean Dice over the classes on the validation split, the one score that every method has."""
+    metric: Literal["score"] = "score"
+    """What is maximised: the mean score on the validation split by which the method is judged, Dice, AUPR or AUC."""
     scheduler: AshaConfig | None = None
     """None lets every trial run to its end."""
     sampler: Literal["random", "tpe"] = "random"
@@ -91,9 +92,9 @@ def search(config: SearchConfig, say: Say = print) -> list[Trial]:
     else:
         say(f"search {config.name} is finished: {store.url}")
     ranked = trials.ranked()
-    for line in table(ranked):
+    for line in table(ranked, measure_of(config.run.method)):
         say(line)
-    if ranked[0].dice is None:
+    if ranked[0].score is None:
         raise TrainingError(f"search '{config.name}': every trial failed; mend what the table says and run the same command again")
     say(f"train the best in full: {train_command(config, ranked[0])}")
     return ranked
@@ -114,7 +115,8 @@ def _run(config: SearchConfig, trials: Trials, say: Say) -> None:
     start_ray()
     require_resources(config.run.compute)
     build_corpus(config.run, say)
-    _require_validation(config.run.corpus.path)
+    if makes_masks(config.run.method):
+        _require_validation(config.run.corpus.path)
     trials.store.write_text("search.yaml", yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
     run_trials(config, trials, say)
 

@@ -16,7 +16,7 @@ State = Literal["running", "finished", "stopped", "failed"]
 
 @dataclass
 class Trial:
-    """One trial; `step` and `dice` (best so far, 0..1) are those of its validations."""
+    """One trial; `step` and `score` (best so far, 0..1) are those of its validations."""
 
     name: str
     values: dict[str, Any]
@@ -24,7 +24,7 @@ class Trial:
     state: State = "running"
     """`stopped`: by the scheduler, because others were better at the same step."""
     step: int = 0
-    dice: float | None = None
+    score: float | None = None
     seconds: float = 0.0
     """From the start of its driver, that of its workers included."""
     message: str = ""
@@ -74,18 +74,18 @@ class Trials:
         self.store.write_json(FILE, {"hash": self.hash, "trials": [asdict(trial) for trial in self.found]})
 
     def ranked(self) -> list[Trial]:
-        """Best validation Dice first, those without one last."""
-        return sorted(self.found, key=lambda trial: -1.0 if trial.dice is None else trial.dice, reverse=True)
+        """Best validation score first, those without one last."""
+        return sorted(self.found, key=lambda trial: -1.0 if trial.score is None else trial.score, reverse=True)
 
 
-def table(trials: list[Trial]) -> list[str]:
-    """Lines of a table in the given order: name, values, step, best validation Dice, state, seconds."""
+def table(trials: list[Trial], measure: str) -> list[str]:
+    """Lines of a table in the given order: name, values, step, best validation score (named by `measure`), state, seconds."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
-    rows = [["trial", *keys, "step", "dice", "seconds", "state"]]
+    rows = [["trial", *keys, "step", measure, "seconds", "state"]]
     for trial in trials:
-        dice = "-" if trial.dice is None else f"{trial.dice:.4f}"
+        score = "-" if trial.score is None else f"{trial.score:.4f}"
         state = f"{trial.state}: {trial.message}" if trial.message else trial.state
-        rows.append([trial.name, *(show(trial.values[key]) for key in keys), str(trial.step), dice, f"{trial.seconds:.0f}", state])
+        rows.append([trial.name, *(show(trial.values[key]) for key in keys), str(trial.step), score, f"{trial.seconds:.0f}", state])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -26,7 +26,9 @@ from ray.tune.search import Searcher
 
 from framework.config import ComputeConfig, RunConfig, parse
 from framework.errors import ScantsegError
+from framework.methods.build import measure_of
 from framework.storage import Store
+from framework.training.metric_log import best_score
 from framework.training.ray_driver import anchored, fit_on_ray, ray_storage, worker_resources
 from framework.training.run import model_store
 from framework.tuning.search import AshaConfig, Say, SearchConfig
@@ -122,9 +124,9 @@ class Proposer(Searcher):
 
     def learn(self, trial: Trial) -> None:
         """Let the sampler know how good an ended trial was."""
-        if trial.ended and trial.dice is not None:
+        if trial.ended and trial.score is not None:
             drawn = {key: held.drawn(trial.values[key]) for key, held in self.config.space.items()}
-            self.study.add_trial(create_trial(params=drawn, distributions=self.distributions, value=trial.dice))
+            self.study.add_trial(create_trial(params=drawn, distributions=self.distributions, value=trial.score))
 
     def _draw(self) -> dict[str, Any]:
         drawn = self.study.ask(self.distributions).params
@@ -149,8 +151,8 @@ class Recorder(Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         found = self.trials[_name(trial)]
-        found.step, found.dice = result["step"], max(result["dice"], found.dice or 0.0)
-        self.say(f"{found.name}: step {found.step}, Dice {result['dice']:.4f}")
+        found.step, found.score = result["step"], max(result["score"], found.score or 0.0)
+        self.say(f"{found.name}: step {found.step}, {measure_of(self.proposer.config.run.method)} {result['score']:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         found = self.trials[_name(trial)]
@@ -193,7 +195,8 @@ def _conclude(found: Trial, store: Store) -> None:
         found.state, found.message = "failed", store.read_json(FAILED)["message"]
     elif store.exists("artefact.json"):
         counts = store.read_json("artefact.json")["counts"]
-        found.state, found.step, found.dice = "finished", counts["steps"], counts["best_validation_dice"]
+        best = best_score(counts)
+        found.state, found.step, found.score = "finished", counts["steps"], best and best[1]
     else:
         found.state = "stopped"
 

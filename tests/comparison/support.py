@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from framework.comparison.table import Member, compared
 from framework.comparison.text import csv_text, markdown
+from framework.corpus.targets import Target
+from framework.evaluation.aupr import histograms
 from framework.evaluation.cases import SCHEMA
+from framework.evaluation.classification import SCHEMA as ANSWERS
+from framework.evaluation.classification import answer_row, summarise_answers
+from framework.evaluation.lesions import SIDES, summarise_lesions, write_lesions
 from framework.evaluation.pictures import panels
 from framework.storage import Store
 
@@ -41,6 +49,42 @@ def member(root: Path, recipe: str, seed: int, dice: Dice, log: Sequence[dict] =
     return Member(recipe, seed, model, evaluation)
 
 
+def answering(root: Path, recipe: str, seed: int, skill: float) -> Member:
+    """A classifier: its grades of 12 images of 6 patients are the better the higher its skill is."""
+    log = [{"step": step, "loss": 1.0, "seconds": 0.5} for step in (1, 2)]
+    made = member(root, recipe, seed, {}, [*log, {"step": 2, "validation": {"auc": {"grade": 0.6}, "mean": 0.6}}])
+    made.evaluation.remove("cases.parquet")
+    add_answers(made.evaluation, seed, skill)
+    return made
+
+
+def add_answers(evaluation: Store, seed: int, skill: float) -> None:
+    """Grades of 12 images of 6 patients."""
+    rng, target = np.random.default_rng(seed), Target("grade", 0, ("none", "mild"), (0, 1))
+    truth = [i % 2 for i in range(12)]
+    chances = np.clip(rng.uniform(0.1, 0.9, 12) + skill * (np.array(truth) - 0.5), 0, 1)
+    rows = [answer_row(target, f"eye-{i}", f"p{i // 2}", truth[i], np.array([1 - p, p])) for i, p in enumerate(chances)]
+    table = pa.Table.from_pylist(rows, schema=ANSWERS)
+    evaluation.write_table("answers.parquet", table)
+    extend(evaluation, {"targets": {"grade": summarise_answers(table, target)}})
+
+
+def add_lesions(evaluation: Store, seed: int, skill: float) -> None:
+    """Histograms of two lesions in 8 images of 4 patients; the second is in none."""
+    rng, rows, known = np.random.default_rng(seed), [], torch.ones(50, dtype=torch.bool)
+    for i, lesion in itertools.product(range(8), CLASSES):
+        truth = rng.random(50) < 0.3 * (lesion == "disc")
+        chances = np.clip(rng.uniform(0, 0.7, 50) + skill * truth, 0, 1)
+        (held,) = histograms(torch.from_numpy(chances)[None], torch.from_numpy(truth)[None], known).int().numpy()
+        rows.append({"id": f"eye-{i}", "group": f"p{i // 2}", "lesion": lesion, **dict(zip(SIDES, held, strict=True))})
+    extend(evaluation, {"lesions": summarise_lesions(write_lesions(evaluation, rows))})
+
+
+def extend(evaluation: Store, held: dict[str, Any]) -> None:
+    """Add to an evaluation's summary."""
+    evaluation.write_json("summary.json", evaluation.read_json("summary.json") | held)
+
+
 def case_table(dice: Dice) -> pa.Table:
     """A per-case table of these scores."""
     rows = [
@@ -60,11 +104,7 @@ def comparison_artefact(root: Path) -> Store:
         members.append(member(root, "plain <b>", seed, {"network 1": base}, log_of((4, 0.3), (8, 0.4 + seed / 10))))
         better = {"both": base + rng.uniform(0, 0.2, base.shape), "network 1": base + 0.01}
         members.append(member(root, "pair", seed, better))
-    store = Store.at(root / "eyes-val")
-    found = {"name": "eyes", **compared(members, "plain <b>", 0.45)}
-    store.write_json("table.json", found)
-    store.write_text("table.csv", csv_text(found))
-    store.write_text("table.md", markdown(found))
+    store = artefact_of(root, members, "plain <b>")
     truth = np.zeros((40, 40), np.uint8)
     truth[5:15, 5:15], truth[20:35, 20:35] = 1, 2
     cases = []
@@ -73,6 +113,17 @@ def comparison_artefact(root: Path) -> Store:
         dice = {"plain <b>": 1.0, "pair": 0.8}
         cases.append({"rank": rank, "case": f"eye-{rank}", "image": f"eye-{rank}-3", "file": f"{rank}.png", "dice": dice})
     store.write_json("pictures.json", {"rule": "the rule", "seed": 0, "cases": cases})
+    return store
+
+
+def artefact_of(root: Path, members: list[Member], control: str) -> Store:
+    """A finished comparison without pictures."""
+    store = Store.at(root / "eyes-val")
+    found = {"name": "eyes", **compared(members, control, 0.45)}
+    store.write_json("table.json", found)
+    store.write_text("table.csv", csv_text(found))
+    store.write_text("table.md", markdown(found))
+    store.write_json("pictures.json", {"rule": "the rule", "seed": 0, "cases": []})
     for name in found["curves"]:
         store.write_text(f"recipes/{name}.yaml", "name: <script>alert(1)</script>\n")
     inputs = {f"evaluation {m.evaluation.name}": {"path": m.evaluation.url, "hash": "e"} for m in members}

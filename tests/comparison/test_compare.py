@@ -100,6 +100,25 @@ def test_a_comparison_may_lie_in_a_bucket(described: Path, said: list[str], s3: 
     assert Store.at(f"{s3}/comparison").read_text("tiny-val.html").startswith("<!DOCTYPE html>")
 
 
+def test_masks_and_answers_stand_side_by_side(described: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "train_apart", train)
+    base = yaml.safe_load((described.parent / "tiny.yaml").read_text())
+    networks = {"supervised": base.pop("network"), "classifier": {"name": "encoder", "widths": [4, 4, 8, 8]}}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(base))
+    recipes = {name: {"config": "tiny.yaml", "set": {"method": {"name": name}, "network": networks[name]}} for name in networks}
+    value = yaml.safe_load(described.read_text()) | {"out": str(tmp_path / "out"), "seeds": [0], "recipes": recipes}
+    value |= {"control": "classifier", "split": "train"}  # so that both values of a label occur
+    (tmp_path / "compare.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
+    lines: list[str] = []
+    made = compare(load_comparison(tmp_path / "compare.yaml"), lines.append)
+    masks, answers = made.read_json("table.json")["rows"]
+    assert masks["dice"] and not masks["figures"] and masks["difference"] is None
+    assert answers["dice"] is None and "grade AUC" in answers["figures"]
+    shown = made.read_json("pictures.json")
+    assert "best case of supervised by" in shown["rule"] and all(list(case["dice"]) == ["supervised"] for case in shown["cases"])
+    assert any(line.startswith("classifier-0: ") and " AUC " in line for line in lines)
+
+
 def test_another_recipe_under_the_same_name_is_refused(described: Path, said: list[str]) -> None:
     with pytest.raises(CheckpointError, match="supervised-0: holds a finished model of another configuration"):
         compare(load_comparison(described, ["set.train.steps=7"]), lambda line: None)

@@ -111,6 +111,15 @@ def test_an_empty_list_of_recipes_is_one_line(described: Path) -> None:
         load_comparison(described)
 
 
+def test_recipes_may_answer_questions_instead_of_making_masks(described: Path) -> None:
+    words = ["recipes.pair.set.method.name=classifier", "recipes.pair.set.network.name=encoder"]
+    assert load_comparison(described, words).recipes["pair"].method.name == "classifier"
+    words = ["recipes.pair.set.method.name=irnet", *words[1:], "recipes.pair.set.models.classifier=runs/c"]
+    with pytest.raises(ConfigError, match=r"'pair' makes no masks and answers no questions .*; leave it out") as raised:
+        load_comparison(described, words)
+    assert "\n" not in str(raised.value)
+
+
 def test_the_comparison_that_comes_along_is_valid() -> None:
     comparison = load_comparison(Path(__file__).parents[2] / "configs/compare/phantom.yaml")
     assert {name: run.method.name for name, run in comparison.recipes.items()} == {n: n for n in ("supervised", "cps", "coda")}

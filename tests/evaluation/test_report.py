@@ -109,6 +109,20 @@ def test_says_what_was_trained_on_what(run, tmp_path):
     assert "On the test split of eyes its mean Dice is 0." in text
 
 
+def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
+    held = {"mean": 0.4321, "low": 0.3, "high": 0.5}
+    lesions = {"disc <b>": {"aupr": held, "images": 3}, "ring": {"aupr": None, "images": 0}, "mean": {"aupr": held, "images": 3}}
+    (run / "test-1").write_json("summary.json", (run / "test-1").read_json("summary.json") | {"lesions": lesions})
+    log = [{"step": step, "validation": {"aupr": [0.2, None], "mean": 0.2}} for step in (200, 400)]
+    (run / "round-1").write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
+    page = page_of([run], tmp_path / "r.html")
+    text = words(page)
+    assert "disc <b> 3" in text and "0.432 0.300 – 0.500" in text and "ring 0 in no image" in text and "disc <b></th>" not in page
+    assert "mean over lesions that occur" in text and "Its mean AUPR over lesions is 0.432" in text
+    assert "Validation AUPR, mean over lesions" in text and "Validation Dice, mean over classes" in text
+    assert text.count("Lesions that may overlap") == 1
+
+
 def test_has_every_section(run, tmp_path):
     page = page_of([run], tmp_path / "r.html")
     for section in ("lineage", "results", "curves", "pseudo-labels", "marginals", "cases", "configuration"):

@@ -42,8 +42,8 @@ def test_trials_go_on_beside_one_that_fails(phantom_url: str, tmp_path: Path) ->
     said: list[str] = []
     best, failed = search(config, said.append)
     assert (best.name, best.state, best.step) == ("trial-2", "finished", 4)
-    assert best.dice is not None and 0 < best.dice <= 1
-    assert (failed.name, failed.state, failed.dice) == ("trial-1", "failed", None)
+    assert best.score is not None and 0 < best.score <= 1
+    assert (failed.name, failed.state, failed.score) == ("trial-1", "failed", None)
     assert failed.message.startswith("label budget: 0.1%")
     assert [line.split()[0] for line in said[-4:-1]] == ["trial", "trial-2", "trial-1"]
     assert f"scantseg train {tmp_path}/s/trial-2/config.yaml name=s-best" in said[-1]

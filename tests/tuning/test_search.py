@@ -78,15 +78,15 @@ class TestTrials:
     def test_are_recorded_and_ranked(self, tmp_path: Path) -> None:
         trials = Trials(Store.at(tmp_path), "h")
         ends: list[tuple[float | None, State]] = [(0.2, "stopped"), (None, "failed"), (0.7, "finished"), (None, "running")]
-        for dice, state in ends:
+        for score, state in ends:
             trial = trials.add({"method.kappa": 0.5})
-            trial.dice, trial.state = dice, state
+            trial.score, trial.state = score, state
         trials.save()
         again = Trials.open(Store.at(tmp_path), "h")
         assert again.found == trials.found
         assert [trial.name for trial in again.ranked()] == ["trial-3", "trial-1", "trial-2", "trial-4"]
         assert [trial.name for trial in again.open_ones()] == ["trial-2", "trial-4"]
-        assert again["trial-3"].dice == 0.7
+        assert again["trial-3"].score == 0.7
 
     def test_of_another_search_are_not_continued(self, tmp_path: Path) -> None:
         Trials(Store.at(tmp_path), "h").save()
@@ -98,9 +98,10 @@ class TestTrials:
             [
                 Trial("trial-1", {"a.b": 0.5, "c": [1, 2]}, "finished", 10, 0.25, 3.2),
                 Trial("trial-2", {"a.b": 1, "c": "x"}, message="no"),
-            ]
+            ],
+            "AUC",
         )
-        assert lines[0].split() == ["trial", "a.b", "c", "step", "dice", "seconds", "state"]
+        assert lines[0].split() == ["trial", "a.b", "c", "step", "AUC", "seconds", "state"]
         assert lines[1].split() == ["trial-1", "0.5", "[1,", "2]", "10", "0.2500", "3", "finished"]
         assert lines[2].split() == ["trial-2", "1", "x", "0", "-", "0", "running:", "no"]
 
@@ -133,7 +134,7 @@ def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_
     first = Proposer(config, trials)
     names = [first.suggest(str(i))["run"]["name"] for i in range(3)]  # type: ignore[index]
     assert names == ["trial-1", "trial-2", "trial-3"]
-    trials["trial-1"].state, trials["trial-1"].dice = "finished", 0.5
+    trials["trial-1"].state, trials["trial-1"].score = "finished", 0.5
 
     again = Proposer(config, Trials.open(Store.at(tmp_path), config.hash()))
     assert [again.suggest(str(i))["run"]["name"] for i in range(4)][-1] == "trial-4"  # type: ignore[index]
@@ -141,29 +142,30 @@ def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_
 
 
 @pytest.mark.parametrize(
-    ("files", "state", "step", "dice"),
+    ("files", "state", "step", "score"),
     [
         ({}, "stopped", 40, 0.3),
         ({"artefact.json": {"counts": {"steps": 100, "best_validation_dice": 0.6}}}, "finished", 100, 0.6),
+        ({"artefact.json": {"counts": {"steps": 100, "best_validation_auc": 0.7}}}, "finished", 100, 0.7),
         ({"failed.json": {"message": "no mask"}}, "failed", 40, 0.3),
     ],
 )
-def test_how_a_trial_ended_is_read_from_what_it_left(files: dict, state: str, step: int, dice: float, tmp_path: Path) -> None:
+def test_how_a_trial_ended_is_read_from_what_it_left(files: dict, state: str, step: int, score: float, tmp_path: Path) -> None:
     from framework.tuning.tuner import _conclude
 
     for name, value in files.items():
         Store.at(tmp_path).write_json(name, value)
-    trial = Trial("trial-1", {}, step=40, dice=0.3)
+    trial = Trial("trial-1", {}, step=40, score=0.3)
     _conclude(trial, Store.at(tmp_path))
-    assert (trial.state, trial.step, trial.dice) == (state, step, dice)
+    assert (trial.state, trial.step, trial.score) == (state, step, score)
 
 
 def test_a_finished_search_is_recognised_without_corpus_or_ray(tmp_path: Path) -> None:
     config = load(tmp_path, {"out": str(tmp_path)})
     finished = Trials(Store.at(tmp_path / "s"), config.hash())
-    for dice in (0.2, 0.6):
-        trial = finished.add({"method.kappa": dice})
-        trial.state, trial.step, trial.dice = "finished", 100, dice
+    for score in (0.2, 0.6):
+        trial = finished.add({"method.kappa": score})
+        trial.state, trial.step, trial.score = "finished", 100, score
     finished.save()
     said: list[str] = []
     assert [trial.name for trial in room.search(config, said.append)] == ["trial-2", "trial-1"]

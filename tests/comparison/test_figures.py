@@ -1,0 +1,132 @@
+"""Scores of a comparison beside Dice."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framework.comparison.figures import figure_rows, recipe_figures
+from framework.comparison.page import comparison_entry
+from framework.comparison.table import compared
+from framework.comparison.text import csv_text, headline, markdown
+from framework.evaluation.report import write_report
+from framework.evaluation.report_sources import gather
+from framework.storage import Store
+from tests.comparison.support import add_answers, add_lesions, answering, artefact_of, member
+
+DICE = {"network 1": np.random.default_rng(0).uniform(0.1, 0.6, (8, 2))}
+
+
+def finding(root: Path, recipe: str, skill: float, seeds: int = 2) -> list:
+    """Members with masks of lesions that may overlap."""
+    found = [member(root, recipe, seed, DICE) for seed in range(seeds)]
+    for seed, made in enumerate(found):
+        add_lesions(made.evaluation, seed, skill)
+    return found
+
+
+def test_with_one_seed_a_figure_is_that_of_its_evaluation(tmp_path: Path) -> None:
+    (made,) = finding(tmp_path, "one", 0.2, seeds=1)
+    add_answers(made.evaluation, 0, 0.3)
+    found = figure_rows({"one": recipe_figures([made.evaluation])}, "one")["one"]
+    summary = made.evaluation.read_json("summary.json")
+    expected = {
+        "AUPR": summary["lesions"]["mean"]["aupr"],
+        "grade AUC": summary["targets"]["grade"]["auc"],
+        "grade kappa": summary["targets"]["grade"]["kappa"],
+    }
+    assert list(found) == list(expected)
+    for name, row in found.items():
+        assert {key: row[key] for key in ("mean", "low", "high")} == pytest.approx(expected[name])
+        assert row["difference"] is None
+    assert (found["AUPR"]["images"], found["grade AUC"]["images"]) == (8, 12)
+
+
+def test_a_difference_is_paired(tmp_path: Path) -> None:
+    names = {"control": 0.1, "same": 0.1, "better": 0.6}
+    found = compared([m for name, skill in names.items() for m in finding(tmp_path, name, skill)], "control", None)
+    control, same, better = (row["figures"]["AUPR"] for row in found["rows"])
+    assert control["difference"] is None and same["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    difference = better["difference"]
+    assert difference["mean"] == pytest.approx(better["mean"] - control["mean"]) and 0 < difference["low"] < difference["high"]
+    assert better["mean"] == pytest.approx(np.mean(better["by_seed"])) and len(better["by_seed"]) == 2
+
+
+def test_figures_of_different_questions_have_no_difference(tmp_path: Path) -> None:
+    made = [answering(tmp_path, name, 0, 0.3) for name in ("one", "other")]
+    summary = made[1].evaluation.read_json("summary.json")
+    summary["targets"]["grade"]["classes"] = ["none", "mild", "severe"]
+    made[1].evaluation.write_json("summary.json", summary)
+    rows = figure_rows({m.recipe: recipe_figures([m.evaluation]) for m in made}, "one")
+    assert rows["other"]["grade AUC"]["difference"] is None
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Store:
+    """Masks alone, masks with lesions and answers, and answers alone; two seeds."""
+    plain = [member(tmp_path, "plain", seed, DICE | {"network 2": DICE["network 1"]}) for seed in (0, 1)]
+    both = finding(tmp_path, "both", 0.3)
+    for seed, made in enumerate(both):
+        add_answers(made.evaluation, seed, 0.5)
+    return artefact_of(tmp_path, [*plain, *both, *(answering(tmp_path, "answers", seed, 0.2) for seed in (0, 1))], "answers")
+
+
+def test_a_row_lacks_what_its_recipe_does_not_do(mixed: Store) -> None:
+    found = mixed.read_json("table.json")
+    assert [(row["recipe"], row["predictor"]) for row in found["rows"]] == [
+        ("plain", "network 1"),
+        ("plain", "network 2"),
+        ("both", "network 1"),
+        ("answers", None),
+    ]
+    plain, _, both, answers = found["rows"]
+    assert found["figures"] == {"AUPR": 8, "grade AUC": 12, "grade kappa": 12}
+    assert plain["figures"] == {} and plain["difference"] is None and plain["target_seconds"]
+    assert both["figures"]["AUPR"]["difference"] is None and both["figures"]["grade AUC"]["difference"]["mean"] > 0
+    assert answers["dice"] is None and answers["target_seconds"] is None and "AUPR" not in answers["figures"]
+
+
+def test_the_texts_have_a_cell_for_every_head(mixed: Store) -> None:
+    found = mixed.read_json("table.json")
+    lines = markdown(found).strip().splitlines()
+    assert lines[0].startswith("Dice [95 % interval] over 8 cases, AUPR [95 % interval] over 8 images, grade AUC")
+    assert len({line.count("|") for line in lines[2:]}) == 1 and len(lines) == 2 + 2 + 4
+    assert "| AUPR | AUPR against answers | grade AUC | grade AUC against answers |" in lines[2]
+    assert "| answers | – | – | – | – | – | – | – | 0." in lines[-1]
+    read = list(csv.DictReader(io.StringIO(csv_text(found))))
+    assert read[3]["dice"] == read[0]["AUPR"] == "" and read[3]["predictor"] == ""
+    assert float(read[2]["grade AUC difference low"]) == found["rows"][2]["figures"]["grade AUC"]["difference"]["low"]
+
+
+def test_the_page_shows_both_tables_and_a_curve_of_each_score(mixed: Store, tmp_path: Path) -> None:
+    page = Path(write_report([mixed], tmp_path / "r.html")).read_text()
+    assert 'id="table"' in page and 'id="figures"' in page and 'id="side-by-side"' not in page
+    (artefact,) = gather([mixed])
+    entry = comparison_entry(artefact)
+    assert [chart.title for chart in entry["charts"]] == ["Validation Dice", "Validation AUC"]
+    assert [line.series.name for line in entry["charts"][1].lines] == ["answers"] and entry["best"]["recipe"] in ("plain", "both")
+    assert "grade AUC, 12 images" in page and "AUPR, 8 images" in page
+
+
+def test_answers_alone_are_compared_without_dice(tmp_path: Path) -> None:
+    members = [answering(tmp_path, name, seed, skill) for name, skill in (("weak", 0.1), ("strong", 0.6)) for seed in (0, 1)]
+    store = artefact_of(tmp_path, members, "weak")
+    found = store.read_json("table.json")
+    assert (found["cases"], found["groups"], found["classes"]) == (12, 6, [])
+    assert "Dice" not in markdown(found) and "dice" not in csv_text(found)
+    assert markdown(found).startswith("grade AUC [95 % interval] over 12 images, grade kappa")
+    page = Path(write_report([store], tmp_path / "r.html")).read_text()
+    assert 'id="table"' not in page and 'id="figures"' in page and "highest mean Dice" not in page
+
+
+def test_the_headline_of_an_evaluation_names_what_it_has(tmp_path: Path) -> None:
+    (made,) = finding(tmp_path, "one", 0.2, seeds=1)
+    add_answers(made.evaluation, 0, 0.3)
+    scores = made.evaluation.read_json("summary.json") | {"cases": 8}
+    assert headline(scores).startswith("AUPR 0.") and ", grade AUC 0." in headline(scores)
+    scores["predictors"] = {"both": {"mean": {"dice": {"mean": 0.5}}}}
+    assert headline({"split": "val", "cases": 8, "predictors": scores["predictors"]}) == "Dice 0.500 (both) over 8 cases of val"

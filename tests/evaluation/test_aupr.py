@@ -1,0 +1,69 @@
+"""Area under the precision-recall curve from histograms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from framework.corpus.reader import Sample
+from framework.evaluation.aupr import BINS, average_precision, histograms, planes, sample_histograms
+
+PIXELS = st.lists(st.tuples(st.integers(0, BINS - 1), st.booleans(), st.booleans()), min_size=1, max_size=60)
+"""Of each pixel: bin, truth, and whether the truth is known."""
+
+
+def counted(pixels: list[tuple[int, bool, bool]]) -> torch.Tensor:
+    """Histograms of one lesion with probabilities in the middle of their bins."""
+    probability = (torch.tensor([place for place, _, _ in pixels]) + 0.5) / BINS
+    truth, known = (torch.tensor([pixel[i] for pixel in pixels], dtype=torch.bool) for i in (1, 2))
+    return histograms(probability[None], truth[None], known)
+
+
+@given(PIXELS)
+def test_the_area_is_that_of_sklearn(pixels: list[tuple[int, bool, bool]]) -> None:
+    (found,) = average_precision(counted(pixels).numpy())
+    known = [(place, true) for place, true, sure in pixels if sure]
+    if not any(true for _, true in known):
+        assert np.isnan(found)
+        return
+    score, truth = [place for place, _ in known], [true for _, true in known]
+    assert found == pytest.approx(average_precision_score(truth, score))
+
+
+@given(PIXELS, PIXELS)
+def test_histograms_of_parts_add_up_to_those_of_the_whole(first: list, second: list) -> None:
+    assert torch.equal(counted(first) + counted(second), counted(first + second))
+
+
+@given(PIXELS, st.integers(1, 4))
+def test_a_weight_counts_as_so_many_images(pixels: list, times: int) -> None:
+    weighted = average_precision(times * counted(pixels).numpy()[None].astype(float))
+    assert weighted[0] == pytest.approx(average_precision(counted(pixels * times).numpy()), nan_ok=True)
+
+
+def test_probabilities_at_the_ends_are_counted() -> None:
+    found = histograms(torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([[False, True, False]]), torch.ones(3, dtype=torch.bool))
+    assert found.dtype == torch.int64 and found.shape == (1, 2, BINS)
+    assert found.nonzero().tolist() == [[0, 0, 0], [0, 0, BINS - 1], [0, 1, BINS - 1]]
+
+
+def sample(mask: list[list[int]], bits: list[list[int]] | None = None) -> Sample:
+    held = None if bits is None else np.array(bits, np.uint8)
+    image, shown = np.zeros((2, 2, 3), np.uint8), np.array(mask, np.uint8)
+    return Sample("a", "a", "test", None, None, None, image, shown, held, np.zeros(0, np.int32))
+
+
+def test_the_truth_is_bits_where_there_are_bits_and_ids_elsewhere() -> None:
+    assert planes(torch.tensor([0, 1, 2, 3], dtype=torch.uint8), 2).tolist() == [
+        [False, True, False, True],
+        [False, False, True, True],
+    ]
+    probability = torch.full((3, 2, 2), 0.5)
+    overlapping = sample_histograms(probability, sample([[0, 1], [2, 2]], [[0, 1], [2, 3]]))
+    assert overlapping.sum(-1).tolist() == [[2, 2], [2, 2]]
+    disjoint = sample_histograms(probability, sample([[0, 1], [2, 255]]))
+    assert disjoint.sum(-1).tolist() == [[2, 1], [2, 1]]

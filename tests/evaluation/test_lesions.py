@@ -1,0 +1,108 @@
+"""Evaluation of lesions that may overlap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+from torch import Tensor
+
+from framework.corpus.pack import pack
+from framework.corpus.reader import Corpus, Sample
+from framework.evaluation.evaluate import evaluate
+from framework.evaluation.lesions import SCHEMA, areas, counts_of, lesion_rows, summarise_lesions
+from framework.inference.predictor import Predictor
+from framework.methods.supervised import Supervised
+from framework.pipeline.run import phantom_source
+from framework.pipeline.stages import PhantomConfig
+from framework.storage import Store
+from framework.training.run import train
+from tests.contract.support import tiny_run
+
+LESIONS = ["spot", "film", "scar"]
+
+
+def sample(i: int, bits: np.ndarray) -> Sample:
+    image, ids = np.zeros((*bits.shape, 3), np.uint8), (bits > 0).astype(np.uint8)
+    return Sample(f"i{i}", f"p{i // 2}", "test", None, None, None, image, ids, bits, np.zeros(0, np.int32))
+
+
+def drawn(images: int = 8) -> list[tuple[Sample, Tensor]]:
+    """Images with spots and films that overlap, and no scar; the probabilities know something."""
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(images):
+        bits = (rng.random((12, 10)) < 0.3).astype(np.uint8) + 2 * (rng.random((12, 10)) < 0.2 * (i > 3)).astype(np.uint8)
+        truth = np.stack([bits >> bit & 1 for bit in range(3)]).astype(int)
+        lesions = torch.from_numpy(rng.integers(0, 700, truth.shape) + 300 * truth) / 1000 + 0.0005
+        found.append((sample(i, bits), torch.cat([1 - lesions.amax(0, keepdim=True), lesions])))
+    return found
+
+
+def table_of(images: list[tuple[Sample, Tensor]]):  # type: ignore[no-untyped-def]
+    import pyarrow as pa
+
+    rows = [row for held, probability in images for row in lesion_rows(held, probability, LESIONS)]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def test_the_summary_pools_the_pixels_of_all_images() -> None:
+    images = drawn()
+    found = summarise_lesions(table_of(images))
+    for bit, name in enumerate(LESIONS[:2]):
+        truth = np.concatenate([(held.bits >> bit & 1).ravel() for held, _ in images if held.bits is not None])
+        score = np.concatenate([probability[bit + 1].numpy().ravel() for _, probability in images])
+        assert found[name]["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score))
+        assert found[name]["aupr"]["low"] < found[name]["aupr"]["mean"] < found[name]["aupr"]["high"]
+    assert (found["spot"]["images"], found["film"]["images"]) == (8, 4)
+    assert found["scar"] == {"aupr": None, "images": 0}
+    assert found["mean"]["aupr"]["mean"] == pytest.approx((found["spot"]["aupr"]["mean"] + found["film"]["aupr"]["mean"]) / 2)
+
+
+def test_a_weight_counts_as_so_many_images() -> None:
+    images = drawn(4)
+    counts, groups, lesions = counts_of(table_of(images))
+    assert counts.shape[:3] == (4, 3, 2) and groups == ["p0", "p0", "p1", "p1"] and lesions == LESIONS
+    twice = counts_of(table_of([*images, images[2], images[2]]))[0]
+    weighted, plain = areas(counts, np.array([[1.0, 1, 3, 1]])), areas(twice, np.ones((1, 6)))
+    assert weighted[:, 0] == pytest.approx(plain[:, 0]) and np.isnan(weighted[0, 1:3]).all()
+
+
+def test_no_lesion_at_all_has_no_area() -> None:
+    clear = [(sample(0, np.zeros((4, 4), np.uint8)), torch.full((4, 4, 4), 0.5))]
+    assert summarise_lesions(table_of(clear)) == {name: {"aupr": None, "images": 0} for name in [*LESIONS, "mean"]}
+
+
+def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Store.at(tmp_path / "corpus")
+    pack(phantom_source(PhantomConfig(images=40, size=48), "tiny"), corpus)
+    model = train(tiny_run(corpus.url, "supervised", tmp_path))
+    seen: list[int] = []
+
+    def predict(method: Supervised, image: Tensor) -> dict[str, Tensor]:
+        seen.append(len(image))
+        (logits,) = method.networks["network"](image)
+        lesions = logits[:, 1:].sigmoid()
+        return {"network 1": torch.cat([1 - lesions.amax(1, keepdim=True), lesions], 1)}
+
+    monkeypatch.setattr(Supervised, "overlapping", True)
+    monkeypatch.setattr(Supervised, "predict", predict)
+    out = Store.at(tmp_path / "test")
+    summary = evaluate(model, corpus.url, out)
+    opened = Corpus.open(corpus.url)
+    names = opened.ids("test")
+    assert sum(seen) == len(names) + len(out.read_json("pictures.json"))
+    assert summary["predictors"]["network 1"]["mean"]["dice"]["mean"] <= 1
+    assert list(summary["lesions"]) == [*opened.info.classes[1:], "mean"]
+    images = [opened.read(name) for name in opened.in_stored_order(names)]
+    (found,) = zip(*[each.values() for each in Predictor(model).at_own_sizes([image.image for image in images])], strict=True)
+    for bit, lesion in enumerate(opened.info.classes[1:]):
+        truth = np.concatenate([(image.bits >> bit & 1).ravel() for image in images if image.bits is not None])
+        held = summary["lesions"][lesion]
+        if truth.any():
+            score = np.concatenate([(p[bit + 1].numpy() * 1000).astype(int).ravel() for p in found])
+            assert held["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score), abs=1e-3)
+        assert held["images"] == sum(bool((image.bits >> bit & 1).any()) for image in images if image.bits is not None)
