@@ -115,8 +115,12 @@ def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store
     assert any("best validation AUC" in line for line in said)
     assert any("with haemorrhage" in line for line in said) and any("without any seed" in line for line in said)
     assert any("background alone" in line for line in said)
-    page = next(Path(root.url).rglob("report.html"), None) or next(Path(root.url).glob("*.html"))
-    assert all(name in page.read_text() for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
+    page = Path(root.url, "report.html").read_text()
+    assert all(name in page for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
+    way = page.split('id="way"')[1].split("</section>")[0]
+    assert way.count("data:image/png") == 4 and way.count('class="columns"') == 4
+    heads = ("image", "CAM", "seeds", "boundary map", "walk", "mask", "prediction", "truth")
+    assert [way.count(f"<b>{name}</b>") for name in heads] == [4] * len(heads)
 
 
 def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url: str) -> None:
