@@ -122,7 +122,9 @@ def corpus_of(maps: Artefact, artefacts: Sequence[Artefact]) -> Corpus:
 def addresses(maps: Artefact, artefacts: Sequence[Artefact]) -> list[str]:
     """Where a corpus may be: beside its layers, and where the models that were trained on it found it."""
     made_for = maps.parent("corpus")
-    models = [artefact for artefact in artefacts if artefact.kind == "model" and artefact.parent("corpus") == made_for]
+    assert made_for is not None
+    made = [(artefact, artefact.parent("corpus")) for artefact in artefacts if artefact.kind == "model"]
+    models = [model for model, corpus in made if corpus and corpus.hash == made_for.hash]
     beside = [maps.store.url.rsplit("/", 2)[0]] if maps.store.url.split("/")[-2] == "layers" else []
     return [*beside, *dict.fromkeys(run_of(model.store).corpus.path for model in models)]
 

@@ -121,7 +121,7 @@ def test_every_panel_shows_what_its_artefact_holds(root: Store, corpus: Corpus, 
     assert (mask[near, near] != image[near, near]).any(-1).all() and (mask[near, far] == image[near, far]).all()
     name = choose(corpus, MapLayer.open(corpus, (root / "maps").url).classes)[0]
     shown = {k for k in range(1, 5) if (truth == rgb(colour_of(k))).all(-1).any()}
-    assert shown == set(np.unique(corpus.mask(name)).tolist()) - {0}
+    assert shown == set(np.unique(np.array(corpus.mask(name))).tolist()) - {0}
 
 
 def test_what_the_report_was_not_given_has_no_column(root: Store, corpus: Corpus, tmp_path: Path) -> None:
