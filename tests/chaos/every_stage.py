@@ -19,7 +19,6 @@ from typing import Any
 import psutil
 
 from framework.config import RunConfig, load_run
-from framework.pipeline.run import run_stages
 from framework.storage import Store
 
 SIGNS = {
@@ -58,19 +57,16 @@ def yes(fact: bool) -> str:
 
 def outcomes(run: RunConfig, whole: Store, stages: Sequence[str]) -> list[Outcome]:
     """Run `run`, killed once in each of `stages`, to its end; `whole` is the folder of the run that was left alone."""
-    root, held = Path(run.out, run.name), {}
+    root = Path(run.out, run.name)
+    held: dict[str, dict[str, int]] = {}
     for stage in run.stages:
         if stage.name in stages:
             kill_when(run, root / stage.name, SIGNS[stage.stage])
             held[stage.name] = finished(root)
-    subprocess.run(command(run), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run_to_end(run)
     last = finished(root)
-    return [
-        Outcome(
-            name, name not in seen, len(seen), seen.items() <= last.items(), content(Store.at(root / name)) == content(whole / name)
-        )
-        for name, seen in held.items()
-    ]
+    equal = {name: content(Store.at(root / name)) == content(whole / name) for name in held}
+    return [Outcome(name, name not in seen, len(seen), seen.items() <= last.items(), equal[name]) for name, seen in held.items()]
 
 
 def command(run: RunConfig) -> list[str]:
@@ -79,6 +75,12 @@ def command(run: RunConfig) -> list[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(run.to_yaml())
     return [sys.executable, "-m", "framework.cli", "run", str(path)]
+
+
+def run_to_end(run: RunConfig) -> Store:
+    """Run it in a process of its own; gives its folder."""
+    subprocess.run(command(run), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return Store.at(run.out) / run.name
 
 
 def kill_when(run: RunConfig, folder: Path, sign: str) -> None:
@@ -116,7 +118,7 @@ def wait_until(ready: Callable[[], bool], seconds: float = 600) -> None:
 def main(config: str, *overrides: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = load_run(config, [*overrides, f"out={folder}/killed"])
-        whole = run_stages(run.model_copy(update={"out": f"{folder}/whole"}), lambda line: None)
+        whole = run_to_end(run.model_copy(update={"out": f"{folder}/whole"}))
         stages = [stage.name for stage in run.stages if stage.stage in SIGNS]
         for outcome in outcomes(run, whole, stages):
             print(outcome)
