@@ -66,6 +66,9 @@ class Layer:
     def open(cls, corpus: Corpus, name: str) -> Layer:
         return cls(layer_store(corpus.store, name), corpus)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._reader
+
     @property
     def kinds(self) -> dict[str, str]:
         """Kind of label by image id, of the images that have one; a row of seeds may hold none."""

@@ -58,6 +58,9 @@ class MapLayer:
     def open(cls, corpus: Corpus, name: str) -> MapLayer:
         return cls(layer_store(corpus.store, name), corpus)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._reader
+
     @property
     def classes(self) -> dict[str, list[int]]:
         """The class ids that have a map, by image id."""

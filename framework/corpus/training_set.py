@@ -15,18 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from torch import Tensor
 
 from framework.corpus.augment import levels
+from framework.corpus.bits import as_bits, require_bits
 from framework.corpus.budget import BudgetConfig, labelled_ids
 from framework.corpus.layers import Layer
 from framework.corpus.order import generator
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE, NO_MASK, CorpusInfo
+from framework.corpus.schema import NO_MASK
 from framework.corpus.targets import Target
 from framework.errors import CorpusError
-
-MOST_LESIONS = 7
-"""With an eighth, 255 could also be a pixel of all lesions."""
-BITS = np.array([0, *(1 << bit for bit in range(MOST_LESIONS)), *[IGNORE] * (255 - MOST_LESIONS)], np.uint8)
-"""Lesion bits of each class id."""
 
 
 class CorpusConfig(BaseModel):
@@ -146,24 +142,6 @@ def shuffled(names: list[str]) -> dict[str, str]:
     """The names dealt out anew among themselves, in a way that depends on them alone."""
     drawn = generator("labels", *names[:1], len(names)).permutation(len(names))
     return {name: names[place] for name, place in zip(names, drawn, strict=True)}
-
-
-def require_bits(info: CorpusInfo, disjoint: bool) -> None:
-    """Raise `CorpusError` where masks cannot say that lesions overlap and nobody said that they never do."""
-    if info.encoding == "ids" and not disjoint:
-        raise CorpusError(
-            f"corpus '{info.name}' holds one class a pixel, and this method's lesions may overlap; pack masks of bits "
-            "(`scantseg corpus build --bits`), or set corpus.disjoint=true if these lesions never do"
-        )
-    if (found := len(info.classes) - 1) > MOST_LESIONS:
-        raise CorpusError(
-            f"corpus '{info.name}' has {found} lesions; methods whose lesions may overlap take {MOST_LESIONS} at most"
-        )
-
-
-def as_bits(ids: np.ndarray | None) -> np.ndarray | None:
-    """Class ids `[H, W]` as lesion bits; 255 stays."""
-    return None if ids is None else BITS[ids]
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from framework.corpus.bits import planes
 from framework.corpus.reader import Sample
 from framework.corpus.schema import IGNORE
 
@@ -37,11 +38,6 @@ def average_precision(counts: NDArray[np.number]) -> NDArray[np.float64]:
     found = (counts[..., 1, ::-1] * precision).sum(-1)
     with np.errstate(invalid="ignore"):
         return found / above[..., 1, -1]
-
-
-def planes(bits: Tensor, lesions: int) -> Tensor:
-    """Bool `[lesions, ...]` from a mask of bits `[...]`: plane i is bit i."""
-    return torch.stack([(bits >> bit & 1).bool() for bit in range(lesions)])
 
 
 def sample_histograms(probability: Tensor, sample: Sample) -> Tensor:

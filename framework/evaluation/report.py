@@ -63,11 +63,21 @@ def render(artefacts: Sequence[Artefact], title: str) -> str:
         answers=answers,
         overview=[row for result in results for row in overview_rows(result)],
         pseudo=[entry for artefact in [*layers, *evaluations] for entry in pseudo_entries(artefact)],
+        ways=whole_ways(artefacts),
         indicators=[entry for model in models if (entry := indicator_entry(model, logs[model.key]))],
         marginals=[marginal_entry(model, logs[model.key]) for model in models if statistics_of(logs[model.key])],
         method=METHOD,
         version=framework.__version__,
     )
+
+
+def whole_ways(artefacts: Sequence[Artefact]) -> list[Entry]:
+    """The pictures of the whole way; the import waits, as nothing else of a report needs networks."""
+    if not any(artefact.kind == "map layer" for artefact in artefacts):
+        return []
+    from framework.evaluation.whole_way import way_entries
+
+    return way_entries(artefacts)
 
 
 def environment() -> jinja2.Environment:

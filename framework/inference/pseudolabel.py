@@ -87,6 +87,7 @@ def pseudo_label(
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
     recipe = Recipe("layer", inputs, {"confidence": config.confidence, "kind": "pseudo"})
     if is_finished(out, recipe):
+        measure_layer(corpus, out)  # an earlier run may have died between the two
         return out
     claim(out, recipe)
     started = time.perf_counter()

@@ -47,6 +47,7 @@ def make_masks(
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": Input(found.store.url, found.artefact["hash"])}
     recipe = Recipe("layer", inputs, config.model_dump(mode="json", include={"threshold", "splits"}) | {"kind": "pseudo"})
     if is_finished(out, recipe):
+        measure_layer(corpus, out)  # an earlier run may have died between the two
         return out
     held = found.classes
     names = [name for split in config.splits for name in corpus.ids(split) if name in held]

@@ -21,7 +21,7 @@ from framework.methods.adversary import Adversary, Pair
 from framework.methods.classifier import known_entropy
 from framework.methods.contract import Method, Read, Setting, Update
 from framework.methods.grader import GradingConfig, grade_of, graded, network_of, part_of, spread
-from framework.methods.lesions import MASKED, LesionConfig, lesion_loss, planes, rarity, with_background
+from framework.methods.lesions import MASKED, LesionConfig, lesion_loss, rarity, targets, with_background
 from framework.methods.losses import planar
 from framework.methods.supervised import Single
 
@@ -96,7 +96,7 @@ class Collaborative(Method):
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked, unmasked = batch[MASKED.name], batch["graded"]
         logits = self.call("generator", masked.image, unmasked.image)
-        target = planes(masked.mask, self.setting.lesions)
+        target = targets(masked.mask, self.setting.lesions)
         pairs = [Pair(masked, planar(logits[0]).sigmoid(), target), Pair(unmasked, planar(logits[1]).sigmoid())]
         if self.adversary is not None:
             yield self.adversary.judge(pairs, step)
@@ -105,7 +105,7 @@ class Collaborative(Method):
         grading = known_entropy(answer, grade)
         yield Update("grader", grading, {"loss_grading": grading.detach(), **spread(attention)}, self.config.grader_rate)
         pseudo = pseudo_masks(attention.detach(), pairs[1].predicted.detach(), grade == 0, self.config.pseudo)
-        truth = planes(unmasked.mask, self.setting.lesions)
+        truth = targets(unmasked.mask, self.setting.lesions)
         pseudo = torch.where(truth == IGNORE, pseudo, truth)  # a graded image that has a mask keeps it
         supervised = lesion_loss(logits[0], target, self.weights, self.config.dice)
         taught = lesion_loss(logits[1], pseudo, self.weights, self.config.dice)

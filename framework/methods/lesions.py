@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from framework.corpus.bits import planes
 from framework.corpus.loader import Batch, Stream
 from framework.corpus.schema import IGNORE
 from framework.methods.adversary import Adversary, AdversaryConfig, Pair
@@ -61,7 +62,7 @@ class Lesions(Method):
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked = batch[MASKED.name]
         (logits,) = self.call("generator", masked.image)
-        target = planes(masked.mask, self.setting.lesions)
+        target = targets(masked.mask, self.setting.lesions)
         loss = supervised = lesion_loss(logits, target, self.weights, self.config.dice)
         metrics = {"loss_supervised": supervised.detach()}
         if self.adversary is not None:
@@ -77,10 +78,9 @@ class Lesions(Method):
         return {"network 1": with_background(planar(logits).sigmoid())}
 
 
-def planes(mask: Tensor, lesions: int) -> Tensor:
+def targets(mask: Tensor, lesions: int) -> Tensor:
     """Bits `[B, H, W]` as one plane for each lesion `[B, L, H, W]` int64 of 0 and 1, and 255 in all of them where it is ignored."""
-    bits = torch.stack([mask >> lesion & 1 for lesion in range(lesions)], dim=1)
-    return torch.where(mask[:, None] == IGNORE, IGNORE, bits)
+    return torch.where(mask[:, None] == IGNORE, IGNORE, planes(mask, lesions).movedim(0, 1).long())
 
 
 def with_background(probability: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def rarity(masks: Iterator, lesions: int) -> Tensor:
     """How many known pixels without a lesion there are to one with it `[L]`, 1..50, over the masks of all ranks."""
     counts = torch.zeros(2, lesions, dtype=torch.float64)
     for part in masks:
-        found = planes(part.mask, lesions)
+        found = targets(part.mask, lesions)
         counts += torch.stack([(found == value).sum((0, 2, 3)) for value in (0, 1)])
     without, within = total(counts)
     return (without / within.clamp_min(1)).clamp(1, HEAVIEST).float()

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from framework.corpus.bits import planes
 from framework.corpus.loader import stacked
 from framework.corpus.schema import IGNORE
-from framework.evaluation.aupr import BINS, average_precision, histograms, planes
+from framework.evaluation.aupr import BINS, average_precision, histograms
 from framework.networks.layout import layout
 from framework.training.collective import total
 from framework.training.validation import Validator, predict

@@ -60,7 +60,7 @@ def answering(root: Path, recipe: str, seed: int, skill: float) -> Member:
 
 def add_answers(evaluation: Store, seed: int, skill: float) -> None:
     """Grades of 12 images of 6 patients."""
-    rng, target = np.random.default_rng(seed), Target("grade", 0, ("none", "mild"), (0, 1))
+    rng, target = np.random.default_rng(seed), Target("grade", 0, ("none", "mild"), (0, 1), "method.targets.grade")
     truth = [i % 2 for i in range(12)]
     chances = np.clip(rng.uniform(0.1, 0.9, 12) + skill * (np.array(truth) - 0.5), 0, 1)
     rows = [answer_row(target, f"eye-{i}", f"p{i // 2}", truth[i], np.array([1 - p, p])) for i, p in enumerate(chances)]

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from framework.corpus.bits import planes
 from framework.corpus.reader import Sample
-from framework.evaluation.aupr import BINS, average_precision, histograms, planes, sample_histograms
+from framework.evaluation.aupr import BINS, average_precision, histograms, sample_histograms
 
 PIXELS = st.lists(st.tuples(st.integers(0, BINS - 1), st.booleans(), st.booleans()), min_size=1, max_size=60)
 """Of each pixel: bin, truth, and whether the truth is known."""

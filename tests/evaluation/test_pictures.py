@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from framework.evaluation.pictures import GAP, LARGEST, PALETTE, SMALLEST, colour_of, panels, rgb
+from framework.evaluation.pictures import GAP, HEAT, LARGEST, PALETTE, SMALLEST, colour_of, grey, heat, panel, panels, rgb
 
 
 def draw(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -55,6 +55,24 @@ def test_ignored_pixels_are_hatched():
     _, (_, truth, _) = draw(image, square(48, 255), image)
     hatched = (truth[65:115, 65:115] == 255).all(-1).mean()
     assert 0.15 < hatched < 0.35
+
+
+def test_heat_leaves_zero_alone_and_covers_one_most():
+    base = np.full((40, 60, 3), 100, np.uint8)
+    drawn = heat(base, np.array([[0.0, 0.5, 1.0]], np.float32)).astype(int)
+    assert drawn.shape == base.shape and (drawn[:, :8] == 100).all()
+    changed = np.abs(drawn - 100).sum(-1)[0]
+    assert changed[30] > changed[15] > 0 and changed[-1] == changed.max()
+    hottest = np.array(HEAT[-1]) - 100
+    assert (np.sign(drawn[0, -1] - 100) == np.sign(hottest)).all()
+
+
+def test_grey_levels_are_the_values():
+    assert (grey(np.array([[0.0, 1.0]], np.float32), 8, 8)[:, [0, -1]] == [[0] * 3, [255] * 3]).all()
+
+
+def test_a_panel_may_be_kept_small():
+    assert panel(np.zeros((600, 1200), np.uint8), SMALLEST).shape == (SMALLEST // 2, SMALLEST, 3)
 
 
 def test_palette():

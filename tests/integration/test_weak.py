@@ -115,22 +115,27 @@ def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store
     assert any("best validation AUC" in line for line in said)
     assert any("with haemorrhage" in line for line in said) and any("without any seed" in line for line in said)
     assert any("background alone" in line for line in said)
-    page = next(Path(root.url).rglob("report.html"), None) or next(Path(root.url).glob("*.html"))
-    assert all(name in page.read_text() for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
+    page = Path(root.url, "report.html").read_text()
+    assert all(name in page for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
+    way = page.split('id="way"')[1].split("</section>")[0]
+    assert way.count("data:image/png") == 4 and way.count('class="columns"') == 4
+    heads = ("image", "CAM", "seeds", "boundary map", "walk", "mask", "prediction", "truth")
+    assert [way.count(f"<b>{name}</b>") for name in heads] == [4] * len(heads)
 
 
 def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url: str) -> None:
-    """A walk that was cut off is finished with what is missing alone, to the same rows; all else stays untouched."""
+    """A walk that was cut off is finished with what is missing alone, to the same rows, as is a measurement; all else stays."""
     made = {path.parent.name: path.stat().st_mtime_ns for path in Path(root.url).glob("*/artefact.json")}
     before = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
     rows = {name: before.maps(name) for name, held in before.classes.items() if held}
+    (root / "pseudo").remove("quality.json")
     (root / "walk").remove("artefact.json")
     (root / "walk").remove(next(name for name in (root / "walk").names() if name.startswith("rows-")))
     run_stages(described(phantom_url, Path(root.url).parent), lambda line: None)
     after = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
     assert all(np.array_equal(after.maps(name)[k], held) for name, maps in rows.items() for k, held in maps.items())
     again = {name: Path(root.url, name, "artefact.json").stat().st_mtime_ns for name in made}
-    assert {name for name in made if made[name] != again[name]} == {"walk"}
+    assert {name for name in made if made[name] != again[name]} == {"walk"} and (root / "pseudo").exists("quality.json")
 
 
 def test_iou_is_found_for_every_threshold_without_training(root: Store, phantom_url: str) -> None:

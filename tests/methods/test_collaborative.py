@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from framework.corpus.bits import BITS, require_bits
 from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import BITS, CorpusConfig, TrainingSet, require_bits
+from framework.corpus.training_set import CorpusConfig, TrainingSet
 from framework.errors import ConfigError, CorpusError
 from framework.methods.adversary import Adversary, Pair
 from framework.methods.collaborative import Collaborative, PseudoMaskConfig, pseudo_masks
-from framework.methods.lesions import Lesions, lesion_loss, planes, rarity
+from framework.methods.lesions import Lesions, lesion_loss, rarity, targets
 from framework.training.loop import Trainer
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run
@@ -108,7 +109,7 @@ def test_loss_equals_the_sums_pixel_by_pixel() -> None:
             entropy -= float(weights[k]) * t * np.log(q) + (1 - t) * np.log(1 - q)
             overlap[k], size[k], count = overlap[k] + q * t, size[k] + q * q + t, count + 1
     dice = 1 - ((2 * overlap + 1e-5) / (size + 1e-5)).mean()
-    assert lesion_loss(logits, planes(mask, L), weights, 0.5).item() == pytest.approx(entropy / count + 0.5 * dice, rel=1e-9)
+    assert lesion_loss(logits, targets(mask, L), weights, 0.5).item() == pytest.approx(entropy / count + 0.5 * dice, rel=1e-9)
 
 
 def test_nothing_known_is_a_loss_without_gradient() -> None:
@@ -132,7 +133,7 @@ def test_masks_keep_lesions_that_overlap(corpus: str) -> None:
     for name in names[:5]:
         np.testing.assert_array_equal(data.get(name).mask, data.corpus.read(name).bits)  # type: ignore[arg-type]
     both = next(mask for name in names if ((mask := data.get(name).mask) & (mask - 1)).any())  # type: ignore[operator]
-    found = planes(torch.from_numpy(np.array(both)).long()[None], 4)
+    found = targets(torch.from_numpy(np.array(both)).long()[None], 4)
     assert (found.sum(1) > 1).any()
 
 
@@ -149,7 +150,7 @@ def test_what_the_truth_leaves_open_is_hidden_from_the_judge(corpus: str, tmp_pa
     trainer = build(tiny_run(corpus, "lesions", tmp_path))
     assert isinstance(trainer.method, Lesions) and isinstance(trainer.method.adversary, Adversary)
     images = trainer.loader.at(0)["labelled"]
-    truth = planes(images.mask, 4)
+    truth = targets(images.mask, 4)
     truth[:, :, :8] = IGNORE
     seen = [Pair(images, masks, truth).shown(masks) for masks in (torch.rand(truth.shape), torch.ones(truth.shape))]
     assert all(not pairs[:, 3:, :8].any() for pairs in seen)
