@@ -47,7 +47,7 @@ def panels(image: NDArray[np.integer], *masks: NDArray[np.integer]) -> bytes:
 def panel(image: NDArray[np.integer], largest: int = LARGEST) -> NDArray[np.uint8]:
     """An image as `panels` takes it at the size of a panel, `[h, w, 3]`, its longer side at most `largest`."""
     base = as_rgb(image)
-    height, width = panel_size(*base.shape[:2], largest)
+    height, width = panel_size(base.shape[0], base.shape[1], largest)
     return np.asarray(Image.fromarray(base).resize((width, height), Image.Resampling.BICUBIC))
 
 
