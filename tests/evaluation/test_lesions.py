@@ -15,7 +15,7 @@ from framework.corpus.reader import Corpus, Sample
 from framework.evaluation.evaluate import evaluate
 from framework.evaluation.lesions import SCHEMA, areas, counts_of, lesion_rows, summarise_lesions
 from framework.inference.predictor import Predictor
-from framework.methods.supervised import Supervised
+from framework.methods.lesions import Lesions
 from framework.pipeline.run import phantom_source
 from framework.pipeline.stages import PhantomConfig
 from framework.storage import Store
@@ -79,17 +79,15 @@ def test_no_lesion_at_all_has_no_area() -> None:
 def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Store.at(tmp_path / "corpus")
     pack(phantom_source(PhantomConfig(images=40, size=48), "tiny"), corpus)
-    model = train(tiny_run(corpus.url, "supervised", tmp_path))
+    model = train(tiny_run(corpus.url, "lesions-alone", tmp_path))
     seen: list[int] = []
+    predict = Lesions.predict
 
-    def predict(method: Supervised, image: Tensor) -> dict[str, Tensor]:
+    def counted(method: Lesions, image: Tensor) -> dict[str, Tensor]:
         seen.append(len(image))
-        (logits,) = method.networks["network"](image)
-        lesions = logits[:, 1:].sigmoid()
-        return {"network 1": torch.cat([1 - lesions.amax(1, keepdim=True), lesions], 1)}
+        return predict(method, image)
 
-    monkeypatch.setattr(Supervised, "overlapping", True)
-    monkeypatch.setattr(Supervised, "predict", predict)
+    monkeypatch.setattr(Lesions, "predict", counted)
     out = Store.at(tmp_path / "test")
     summary = evaluate(model, corpus.url, out)
     opened = Corpus.open(corpus.url)
