@@ -15,10 +15,12 @@ from torch import Tensor
 from framework.corpus.reader import Corpus, Sample
 from framework.errors import CorpusError
 from framework.evaluation.answers import score_answers
+from framework.evaluation.attention import write_attention
 from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.evaluation.lesions import lesion_rows, summarise_lesions, write_lesions
 from framework.evaluation.pictures import panels
 from framework.inference.predictor import Predictor, class_ids
+from framework.methods.collaborative import Collaborative
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
@@ -93,6 +95,8 @@ def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -
     millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
     table = write_cases(out, rows)
     _write_pictures(out, corpus, predictor, shown)
+    if isinstance(predictor.method, Collaborative):
+        write_attention(out, corpus, predictor, [image for *_, image in shown])
     unit = "mm" if millimetres else "px"
     found = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
     return found | ({"lesions": summarise_lesions(write_lesions(out, counted))} if counted else {})

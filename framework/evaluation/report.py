@@ -221,7 +221,16 @@ def evaluation_entry(evaluation: Artefact) -> Entry:
         "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)],
         "states": states(evaluation.store),
         "pictures": pictures(evaluation.store),
+        "attention": attention(evaluation.store),
     }
+
+
+def attention(store: Store) -> Entry | None:
+    """What a collaborative model attends to, its pictures as data addresses; None for other models."""
+    if not store.exists("attention.json"):
+        return None
+    held = store.read_json("attention.json")
+    return held | {"pictures": [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in held["pictures"]]}
 
 
 def overview_rows(result: Entry) -> list[Entry]:

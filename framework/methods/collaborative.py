@@ -7,7 +7,7 @@ the segmenter's masks. Reconstructed: the thresholds, the weights and the order 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +66,14 @@ class CollaborativeConfig(LesionConfig, GradingConfig):
     """Share of the run's learning rate that the grader learns with."""
 
 
+class Attended(NamedTuple):
+    """Of images: probabilities of the grades `[B, G]`, attention `[B, L, h, w]` in 0..1, planes of pseudo masks `[B, L, H, W]`."""
+
+    grade: Tensor
+    attention: Tensor
+    pseudo: Tensor
+
+
 class Collaborative(Method):
     """Three networks, an optimiser each."""
 
@@ -108,7 +116,8 @@ class Collaborative(Method):
         truth = targets(unmasked.mask, self.setting.lesions)
         pseudo = torch.where(truth == IGNORE, pseudo, truth)  # a graded image that has a mask keeps it
         supervised = lesion_loss(logits[0], target, self.weights, self.config.dice)
-        taught = lesion_loss(logits[1], pseudo, self.weights, self.config.dice)
+        # Unweighted: pseudo lesions that weigh as much as true ones make more of themselves from step to step.
+        taught = lesion_loss(logits[1], pseudo, torch.ones_like(self.weights), 0.0)
         weight = self.config.weight * self._risen(step)
         deceit = self._deceit(pairs)
         loss = supervised + weight * taught + deceit + self._joint(pairs[1], grade)
@@ -147,6 +156,12 @@ class Collaborative(Method):
 
     def classify(self, image: Tensor) -> dict[str, Tensor]:
         return {self.targets[0].name: self.networks["grader"](image, self._masks(image))[0].float().softmax(1)}
+
+    def attended(self, image: Tensor, healthy: Tensor) -> Attended:
+        """What the grader attends to in images, and the pseudo masks of those that are graded healthy `[B]` or not."""
+        masks = self._masks(image)
+        grade, attention = self.networks["grader"](image, masks)
+        return Attended(grade.float().softmax(1), attention, pseudo_masks(attention, masks, healthy, self.config.pseudo))
 
     def _masks(self, image: Tensor) -> Tensor:
         return planar(self.networks["generator"](image)[0]).sigmoid()
