@@ -51,7 +51,9 @@ class Grader(nn.Module):
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the grades `[B, G]`, and the attention `[B, L, h, w]` (0..1, float32), of images and masks `[B, L, H, W]`.
 
-        The attention lives on the finest level's grid: on the coarsest, small lesions would vanish.
+        The attention lives on the finest level's grid: on the coarsest, small lesions would vanish. Levels are pooled by a mean that
+        it weighs, not by its product with them as in methods.md 1.4: with that it saturates (mean 0.99 and deviation 0.02 after 200
+        steps on the phantom, against 0.53 and 0.28) and says nothing about where.
         """
         levels = self.encoder(image)
         fine, coarse = levels[0], levels[-1]
@@ -61,7 +63,7 @@ class Grader(nn.Module):
         context = F.interpolate(self.context(coarse), fine.shape[2:], mode="bilinear", align_corners=False)
         attention = self.attend(detail * context.repeat(1, self.lesions, 1, 1)).float().sigmoid()
         weight = F.adaptive_avg_pool2d(attention, coarse.shape[2:]).to(coarse.dtype)
-        pooled = torch.einsum("blhw,bchw->blc", weight, coarse) / coarse[0, 0].numel()
+        pooled = torch.einsum("blhw,bchw->blc", weight / weight.sum((2, 3), keepdim=True), coarse)
         rows, columns = (
             -(-side * cells // full) for side, cells, full in zip(image.shape[2:], fine.shape[2:], whole.shape[2:], strict=True)
         )
