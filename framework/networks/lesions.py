@@ -51,8 +51,8 @@ class Grader(nn.Module):
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the grades `[B, G]`, and the attention `[B, L, h, w]` (0..1, float32), of images and masks `[B, L, H, W]`.
 
-        The attention lives on the finest level's grid: on the coarsest, small lesions would vanish. Levels are pooled by a mean that
-        it weighs, not by its product with them as in methods.md 1.4: with that it saturates (mean 0.99 and deviation 0.02 after 200
+        The attention lives on the finest level's grid: on the coarsest, small lesions would vanish. Levels are pooled by a mean it
+        weighs, not by its product with them as in methods.md 1.4: with that it saturates (mean 0.99 and deviation 0.02 after 200
         steps on the phantom, against 0.53 and 0.28) and says nothing about where.
         """
         levels = self.encoder(image)

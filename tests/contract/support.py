@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         "out": str(out),
         "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}, "layers": ["box"] if base in WEAK else []},
         "network": {"name": "encoder", "widths": [4, 4, 8, 8]} if base in WITH_ENCODERS else {"widths": [4, 8]},
-        "method": dict(METHODS[base]),  # what a test changes is its own
+        "method": copy.deepcopy(METHODS[base]),  # what a test changes is its own
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},
     }
