@@ -92,12 +92,12 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _of_one_dimension(self) -> RunConfig:
+        if self.corpus.patch and finds_overlapping(self.method):
+            raise ValueError(f"method '{self.method.name}' takes images, corpus.patch makes volumes; leave corpus.patch out")
         if self.corpus.patch and self.network.name != "monai":
             raise ValueError(f"network '{self.network.name}' takes images, corpus.patch makes volumes; set network.name to monai")
         if self.network.name == "monai" and not self.corpus.patch:
             raise ValueError("network 'monai' takes volumes; set corpus.patch to slices, rows and columns, such as [8, 96, 96]")
-        if self.corpus.patch and finds_overlapping(self.method):
-            raise ValueError(f"method '{self.method.name}' takes images, corpus.patch makes volumes; leave corpus.patch out")
         if self.corpus.patch and self.method.name == "unimatch":
             raise ValueError(
                 "method 'unimatch' perturbs features, which MONAI's networks do not hand out; use fixmatch for volumes"

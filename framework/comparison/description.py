@@ -123,9 +123,11 @@ def _described(config: ComparisonConfig, name: str, path: Path) -> RunConfig:
 def _require_made_before(recipes: dict[str, RunConfig], where: str) -> None:
     names = list(recipes)
     for place, (name, run) in enumerate(recipes.items()):
-        for held in run.models.values():
+        for role, held in run.models.items():
             if held in names[place:]:
                 raise ConfigError(f"{where}: recipe '{name}' starts from recipe '{held}', which comes no earlier; move it up")
+            if "/" not in held and held not in names:
+                raise ConfigError(f"{where}: recipe '{name}', models.{role}: there is no recipe '{held}'{nearest(held, names)}")
 
 
 def _require_one_corpus(recipes: dict[str, RunConfig], where: str) -> None:

@@ -58,7 +58,7 @@ def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo], where:
     """
     known = [label.name for label in labels]
     if config.label not in known:
-        has = nearest(config.label, known) if known else "; it has none"
+        has = nearest(config.label, known) if known else "; it has none: add a column to labels.csv"
         raise ConfigError(f"{where}.label: the corpus has no image label '{config.label}'{has}")
     column = known.index(config.label)
     values = labels[column].values

@@ -22,7 +22,7 @@ COUNT = 4
 
 def write_attention(out: Store, corpus: Corpus, predictor: Predictor, names: Sequence[str]) -> None:
     """Write a picture each of some images with lesions, and `attention.json`, which says what stands in its columns."""
-    samples = [corpus.read(name) for name in spread(corpus, names)]
+    samples = [corpus.read(name) for name in chosen(corpus, names)]
     classes = corpus.info.classes[1:]
     columns = ["image", *(f"attention: {name}" for name in classes), "pseudo mask", "prediction", "truth"]
     entries = []
@@ -34,7 +34,7 @@ def write_attention(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
     out.write_json("attention.json", {"columns": columns, "pictures": entries})
 
 
-def spread(corpus: Corpus, names: Sequence[str]) -> list[str]:
+def chosen(corpus: Corpus, names: Sequence[str]) -> list[str]:
     """At most `COUNT` images with a lesion, evenly over their sorted names; of all images when none has one."""
     held = [name for name in sorted(names) if (mask := corpus.mask(name)) is not None and ((mask > 0) & (mask != IGNORE)).any()]
     among = held or sorted(names)
@@ -50,7 +50,7 @@ def _drawn(predictor: Predictor, sample: Sample) -> tuple[list[NDArray[np.uint8]
     target = method.targets[0]
     truth = target.of_one(sample.labels.tolist())
     image = predictor.standardised(predictor.prepare(sample.image)[None])
-    found = method.attended(image, torch.tensor([truth == 0], device=image.device))
+    found = method.attended(image, torch.tensor([truth == method.healthy], device=image.device))
     base = panel(sample.image, SMALLEST)
     masks = [flattened(found.pseudo[0].cpu().numpy()), method.predict(image)["network 1"][0].argmax(0).cpu().numpy(), sample.mask]
     drawn = [base, *(heat(base, attention.cpu().numpy()) for attention in found.attention[0])]

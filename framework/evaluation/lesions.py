@@ -54,11 +54,11 @@ def showing(counts: Counts) -> NDArray[np.bool_]:
 def areas(counts: Counts, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """AUPR of each lesion, and in the last column their mean over those that occur at all, `[R, K]`, under weights `[R, N]`.
 
-    NaN where a lesion has no pixel; the mean, where one that occurs has none.
+    NaN where a lesion has no pixel; the mean leaves such a lesion out.
     """
     columns = [average_precision((weight @ held.reshape(len(held), -1)).reshape(-1, 2, BINS)) for held in counts.swapaxes(0, 1)]
-    occurring = [column for column, images in zip(columns, showing(counts).sum(0), strict=True) if images]
-    mean = np.mean(occurring, axis=0) if occurring else np.full(len(weight), np.nan)
+    known = np.isfinite(columns).sum(0)
+    mean = np.where(known, np.nansum(columns, axis=0) / np.maximum(known, 1), np.nan)
     return np.stack([*columns, mean], axis=1)
 
 

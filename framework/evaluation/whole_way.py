@@ -20,7 +20,7 @@ from framework.evaluation.pictures import SMALLEST, colour_of, data_address, gre
 from framework.evaluation.report_sources import Artefact
 from framework.inference.predictor import Predictor, run_of
 from framework.methods.build import makes_masks
-from framework.methods.irnet import IRNet
+from framework.methods.irnet import IRNet, IRNetConfig
 from framework.storage import Store
 
 COUNT = 4
@@ -82,7 +82,10 @@ def _entry(way: Sequence[Artefact], artefacts: Sequence[Artefact]) -> dict[str, 
 
 def _pictures(way: Sequence[Artefact], corpus: Corpus, maps: Artefact) -> dict[str, Any]:
     samples = [corpus.read(name) for name in choose(corpus, MapLayer(maps.store, corpus).classes)]
-    columns = [Column("image", "", lambda sample, base: base), *(_column(artefact, corpus) for artefact in way)]
+    columns = [
+        Column("image", "", lambda sample, base: base),
+        *(_column(artefact, corpus) for artefact in filter(has_picture, way)),
+    ]
     if all(sample.mask is not None for sample in samples):
         columns.append(Column("truth", "", lambda sample, base: _masked(base, sample.mask)))
     columns.sort(key=lambda column: list(ABOUT).index(column.title))
@@ -127,6 +130,14 @@ def addresses(maps: Artefact, artefacts: Sequence[Artefact]) -> list[str]:
     models = [model for model, corpus in made if corpus and corpus.hash == made_for.hash]
     beside = [maps.store.url.rsplit("/", 2)[0]] if maps.store.url.split("/")[-2] == "layers" else []
     return [*beside, *dict.fromkeys(run_of(model.store).corpus.path for model in models)]
+
+
+def has_picture(artefact: Artefact) -> bool:
+    """Whether an artefact gives something to look at: of models those that make masks or find boundaries."""
+    if artefact.kind != "model":
+        return True
+    method = run_of(artefact.store).method
+    return makes_masks(method) or isinstance(method, IRNetConfig)
 
 
 def _column(artefact: Artefact, corpus: Corpus) -> Column:

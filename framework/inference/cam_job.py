@@ -16,6 +16,7 @@ from framework.corpus.targets import UNKNOWN, Target
 from framework.errors import ConfigError, CorpusError, nearest
 from framework.inference.map_job import MapJob, run_job
 from framework.inference.settings import CamConfig
+from framework.methods.classifier import Classifier
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
@@ -82,7 +83,10 @@ def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, adva
     if is_finished(out, recipe):
         return out
     predictor = Predictor(model)
-    shown = resolve(config, corpus, predictor.method.targets, model)
+    if not isinstance(predictor.method, Classifier):
+        name = predictor.run.method.name
+        raise ConfigError(f"{model.url}: a model of method '{name}' has nothing to explain; train method 'classifier'")
+    shown = resolve(config, corpus, predictor.method.targets)
     predictor.require_fits(corpus.info)
     claim(out, recipe)
     started = time.perf_counter()
@@ -101,12 +105,8 @@ def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, adva
     return out
 
 
-def resolve(config: CamConfig, corpus: Corpus, targets: Sequence[Target], model: Store) -> list[Shown]:
+def resolve(config: CamConfig, corpus: Corpus, targets: Sequence[Target]) -> list[Shown]:
     """What the names in `shows` stand for."""
-    if not targets:
-        raise ConfigError(
-            f"{model.url}: answers no questions about images, so there is nothing to explain; train method 'classifier'"
-        )
     found = []
     for class_name, (target_name, value) in config.shows.items():
         where, known = f"shows.{class_name}", {target.name: i for i, target in enumerate(targets)}

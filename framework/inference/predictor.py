@@ -8,18 +8,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 
-from framework.config import RunConfig, parse
 from framework.corpus import augment
 from framework.corpus.schema import CorpusInfo, ModelInfo
 from framework.corpus.training_set import resize_image
 from framework.errors import CheckpointError, CorpusError
 from framework.inference.windows import predict_whole
 from framework.networks.layout import lay_out, layout
-from framework.pipeline.artefact import input_of
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
+from framework.training.finished import run_of
 from framework.training.loop import new_method
 from framework.training.precision import autocast, safe_precision
 
@@ -89,12 +87,6 @@ class Predictor:
             mine, other = getattr(self.known, what), getattr(info, what)
             if mine != other:
                 raise CorpusError(f"the model knows {what} {mine}, corpus '{info.name}' has {other}; use a model of its kind")
-
-
-def run_of(store: Store) -> RunConfig:
-    """The description of a finished model; raises `CorpusError` when none is there."""
-    input_of(store, "model")
-    return parse(yaml.safe_load(store.read_text("config.yaml")), RunConfig, f"{store.url}/config.yaml")
 
 
 def at_own_size(probability: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

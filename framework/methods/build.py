@@ -24,8 +24,8 @@ from framework.methods.ua_mt import UAMT, UAMTConfig
 from framework.methods.unimatch import UniMatch, UniMatchConfig
 
 SemiConfig = SupervisedConfig | MeanTeacherConfig | UAMTConfig | CPSConfig | CoDAConfig | FixMatchConfig | UniMatchConfig
-LesionConfig = LesionsConfig | GraderConfig | CollaborativeConfig
-AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig | IRNetConfig | SKSConfig | LesionConfig
+LesionMethodConfig = LesionsConfig | GraderConfig | CollaborativeConfig
+AnyConfig = SemiConfig | MixingConfig | DCRConfig | ClassifierConfig | IRNetConfig | SKSConfig | LesionMethodConfig
 MethodConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
 METHODS: dict[type, type[Method]] = {
@@ -78,5 +78,10 @@ def reads_features(config: AnyConfig) -> bool:
 
 
 def finds_overlapping(config: AnyConfig) -> bool:
-    """Whether the method's classes may overlap, so that it needs masks of bits."""
+    """Whether the method's classes may overlap, so that its networks have no channel for the background."""
     return METHODS[type(config)].overlapping
+
+
+def reads_bits(config: AnyConfig) -> bool:
+    """Whether the method learns from masks of classes that may overlap."""
+    return finds_overlapping(config) and makes_masks(config)

@@ -6,7 +6,7 @@ the segmenter's masks. Reconstructed: the thresholds, the weights and the order 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,12 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.func import functional_call
 
-from framework.corpus.loader import Batch
-from framework.corpus.schema import IGNORE
+from framework.corpus.loader import Batch, StreamBatch
+from framework.corpus.schema import IGNORE, NO_MASK
+from framework.corpus.targets import Target
+from framework.errors import ConfigError, nearest
 from framework.methods.adversary import Adversary, Pair
 from framework.methods.classifier import known_entropy
-from framework.methods.contract import Method, Read, Setting, Update
-from framework.methods.grader import GradingConfig, grade_of, graded, network_of, part_of, spread
+from framework.methods.contract import Finished, Method, Read, Setting, Update
+from framework.methods.grader import GradingConfig, grade_of, graded, network_of, part_of, require_same_lesions, spread
 from framework.methods.lesions import MASKED, LesionConfig, lesion_loss, rarity, targets, with_background
 from framework.methods.losses import planar
 from framework.methods.supervised import Single
@@ -55,6 +57,8 @@ class CollaborativeConfig(LesionConfig, GradingConfig):
     """Zhou's third stage."""
 
     name: Literal["collaborative"]
+    healthy: str
+    """Class of the grade of images without any lesion: their masks are known to be empty."""
     pseudo: PseudoMaskConfig = PseudoMaskConfig()
     weight: float = Field(default=0.5, ge=0)
     """Of the pseudo masks, after the ramp."""
@@ -86,20 +90,27 @@ class Collaborative(Method):
         self.networks["grader"] = network_of(config, setting)
         self.adversary = Adversary.beside(self, config.adversary, setting)
         self.targets = (grade_of(config, setting),)
-        self.streams = (MASKED, graded(self))
+        self.healthy = healthy_class(config.healthy, self.targets[0])
+        self.streams = (MASKED, graded(self.targets[0], frozenset({"mask", NO_MASK})))
         self.register_buffer("weights", torch.ones(setting.lesions))
 
     @classmethod
     def roles(cls, config: BaseModel) -> tuple[str, ...]:
         return ("segmenter", "grader")
 
-    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
+    def adopt(self, role: str, model: Finished) -> None:
+        require_same_lesions(model, role, self.setting)
+        # As text: two mappings of the same classes are equal in any order, grades are not.
+        grade = self.config.grade.model_dump_json()
+        if isinstance(model.method, GradingConfig) and model.method.grade.model_dump_json() != grade:
+            raise ConfigError(f"models.{role}: answers another 'grade' than this run's; give both the same label and classes")
         groups = {"grader": ["grader"], "segmenter": ["generator", *(["discriminator"] if self.adversary else [])]}
         for group in groups[role]:
-            self.networks[group].load_state_dict(part_of(state, role, group))
+            self.networks[group].load_state_dict(part_of(model, role, group))
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
-        self.weights = rarity(read(MASKED.name), self.setting.lesions)
+        self.weights = rarity(read(MASKED.name), self.setting.lesions, self.weights.device)
+        self._require_clear(part for part in read("graded"))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked, unmasked = batch[MASKED.name], batch["graded"]
@@ -107,12 +118,12 @@ class Collaborative(Method):
         target = targets(masked.mask, self.setting.lesions)
         pairs = [Pair(masked, planar(logits[0]).sigmoid(), target), Pair(unmasked, planar(logits[1]).sigmoid())]
         if self.adversary is not None:
-            yield self.adversary.judge(pairs, step)
+            yield self.adversary.judge(pairs if self.adversary.config.weight_unmasked else pairs[:1], step)
         grade = self.targets[0].of(unmasked.labels)
         answer, attention = self.call("grader", unmasked.image, pairs[1].predicted.detach())
         grading = known_entropy(answer, grade)
         yield Update("grader", grading, {"loss_grading": grading.detach(), **spread(attention)}, self.config.grader_rate)
-        pseudo = pseudo_masks(attention.detach(), pairs[1].predicted.detach(), grade == 0, self.config.pseudo)
+        pseudo = pseudo_masks(attention.detach(), pairs[1].predicted.detach(), grade == self.healthy, self.config.pseudo)
         truth = targets(unmasked.mask, self.setting.lesions)
         pseudo = torch.where(truth == IGNORE, pseudo, truth)  # a graded image that has a mask keeps it
         supervised = lesion_loss(logits[0], target, self.weights, self.config.dice)
@@ -130,6 +141,15 @@ class Collaborative(Method):
             "pseudo_lesion": (pseudo == 1).float().mean(),
         }
         yield Update("generator", loss, metrics)
+
+    def _require_clear(self, images: Iterable[StreamBatch]) -> None:
+        """Raise `ConfigError` where an image of the healthy grade has a mask with a lesion."""
+        for part in images:
+            bad = (self.targets[0].of(part.labels) == self.healthy) & ((part.mask != IGNORE) & (part.mask > 0)).flatten(1).any(1)
+            if bad.any():
+                name, grade = part.ids[int(bad.nonzero()[0])], self.config.healthy
+                fault = f"image '{name}' is graded '{grade}' and its mask has a lesion"
+                raise ConfigError(f"method.healthy: {fault}; name the class of images without any")
 
     def _risen(self, step: int) -> float:
         length = self.config.ramp * self.setting.steps
@@ -165,6 +185,13 @@ class Collaborative(Method):
 
     def _masks(self, image: Tensor) -> Tensor:
         return planar(self.networks["generator"](image)[0]).sigmoid()
+
+
+def healthy_class(name: str, grade: Target) -> int:
+    """The number of the healthy class; raises `ConfigError` when the grade has no such class."""
+    if name not in grade.classes:
+        raise ConfigError(f"method.healthy: the grade has no class '{name}'{nearest(name, grade.classes)}")
+    return grade.classes.index(name)
 
 
 @torch.no_grad()

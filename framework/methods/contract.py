@@ -19,8 +19,8 @@ from framework.corpus.targets import Target
 class Setting:
     """What a method may know of the run it is in."""
 
-    classes: int
-    """K, background included."""
+    names: Sequence[str]
+    """Of the classes, background first."""
     steps: int
     """Length of the run."""
     seed: int
@@ -31,6 +31,11 @@ class Setting:
     """Of the images."""
     labels: Sequence[LabelInfo] = ()
     """The corpus's image-level labels."""
+
+    @property
+    def classes(self) -> int:
+        """K, background included."""
+        return len(self.names)
 
     @property
     def lesions(self) -> int:
@@ -51,6 +56,16 @@ class Update(NamedTuple):
     """Scalars for the log, detached; means over this rank's equal share of the batch, or global values."""
     rate: float = 1.0
     """Share of the run's learning rate that this group learns with."""
+
+
+class Finished(NamedTuple):
+    """A finished model that a method starts from."""
+
+    state: Mapping[str, Tensor]
+    classes: Sequence[str]
+    """Of its masks, background first."""
+    method: BaseModel
+    """The configuration of the method that trained it."""
 
 
 class Method(nn.Module, ABC):
@@ -94,7 +109,7 @@ class Method(nn.Module, ABC):
         """What the finished models are to it that it starts from, under its configuration."""
         return ()
 
-    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
+    def adopt(self, role: str, model: Finished) -> None:
         """Take over the weights of the finished model of a role, before training.
 
         Raises `RuntimeError` when they do not fit, `ConfigError` when they are of another kind of model.

@@ -5,7 +5,7 @@ The second stage of the collaboration. Images are drawn from the grades in turn:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ from framework.corpus.loader import Batch, Stream
 from framework.corpus.targets import Target, TargetConfig, resolve
 from framework.errors import ConfigError
 from framework.methods.classifier import ANY, known_entropy
-from framework.methods.contract import Method, Setting, Update
+from framework.methods.contract import Finished, Method, Setting, Update
 from framework.methods.losses import planar
 from framework.methods.supervised import Single
 from framework.networks.build import build_network
@@ -30,7 +30,7 @@ class GradingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     grade: TargetConfig
-    """The image-level label; the first class is that of images without any lesion."""
+    """The image-level label."""
     encoder: EncoderConfig = EncoderConfig(name="encoder")
     """The grader's own; the paper's class is resnet50, pretrained."""
     width: int = Field(default=64, ge=1)
@@ -51,17 +51,19 @@ class Grader(Method):
 
     def __init__(self, config: GraderConfig, setting: Setting) -> None:
         super().__init__()
+        self.setting = setting
         self.networks["grader"] = network_of(config, setting)
         self.frozen["generator"] = Single(setting.network(0)).requires_grad_(False).eval()
         self.targets = (grade_of(config, setting),)
-        self.streams = (graded(self),)
+        self.streams = (graded(self.targets[0], ANY),)
 
     @classmethod
     def roles(cls, config: BaseModel) -> tuple[str, ...]:
         return ("segmenter",)
 
-    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
-        self.frozen["generator"].load_state_dict(part_of(state, role, "generator"))
+    def adopt(self, role: str, model: Finished) -> None:
+        require_same_lesions(model, role, self.setting)
+        self.frozen["generator"].load_state_dict(part_of(model, role, "generator"))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["graded"]
@@ -92,10 +94,9 @@ def grade_of(config: GradingConfig, setting: Setting) -> Target:
     return resolve("grade", config.grade, setting.labels, "method.grade")
 
 
-def graded(method: Method) -> Stream:
-    """Images whose grade is known."""
-    grade = method.targets[0]
-    return Stream("graded", ANY, target=grade, hint=f"no training image has a known {grade.name} in labels.csv")
+def graded(grade: Target, accepts: frozenset[str]) -> Stream:
+    """Images whose grade is known, with masks of accepted kinds or none."""
+    return Stream("graded", accepts, target=grade, hint=f"no training image has a known {grade.name} in labels.csv")
 
 
 def spread(attention: Tensor) -> dict[str, Tensor]:
@@ -104,10 +105,17 @@ def spread(attention: Tensor) -> dict[str, Tensor]:
     return {"attention": each.mean(), "attention_deviation": each.std(2).mean()}
 
 
-def part_of(state: Mapping[str, Tensor], role: str, group: str) -> dict[str, Tensor]:
+def require_same_lesions(model: Finished, role: str, setting: Setting) -> None:
+    """Raise `ConfigError` where a model's masks are of other lesions, or of the same in another order."""
+    if list(model.classes) != list(setting.names):
+        mine, other = ", ".join(setting.names[1:]), ", ".join(model.classes[1:])
+        raise ConfigError(f"models.{role}: finds {other}, this corpus has {mine}; give one of the same lesions in that order")
+
+
+def part_of(model: Finished, role: str, group: str) -> dict[str, Tensor]:
     """The weights of one of a finished model's networks; raises `ConfigError` for a model that has no such network."""
     within = f"networks.{group}."
-    found = {name.removeprefix(within): value for name, value in state.items() if name.startswith(within)}
+    found = {name.removeprefix(within): value for name, value in model.state.items() if name.startswith(within)}
     if not found:
         raise ConfigError(f"models.{role}: holds no {group}; give the folder of a model that trains one")
     return found

@@ -6,7 +6,7 @@ all of whose partners lie in the crop; here every pair within the image counts, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from framework.corpus.loader import Batch, Stream
 from framework.corpus.schema import IGNORE
 from framework.methods.classifier import encoder_of
-from framework.methods.contract import Method, Setting, Update
+from framework.methods.contract import Finished, Method, Setting, Update
 from framework.methods.losses import planar
 from framework.networks.affinity import affinities, offsets, partners
 from framework.networks.encoder import Encoder
@@ -60,8 +60,8 @@ class IRNet(Method):
     def roles(cls, config: BaseModel) -> tuple[str, ...]:
         return ("classifier",)
 
-    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
-        self.frozen["encoder"].load_state_dict(encoder_of(state))
+    def adopt(self, role: str, model: Finished) -> None:
+        self.frozen["encoder"].load_state_dict(encoder_of(model.state))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image, mask = batch["seeds"].image, batch["seeds"].mask

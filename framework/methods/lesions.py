@@ -5,7 +5,7 @@ The first stage of Zhou et al. 2019; without the judge the plain baseline. The g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from framework.corpus.bits import planes
-from framework.corpus.loader import Batch, Stream
+from framework.corpus.loader import Batch, Stream, StreamBatch
 from framework.corpus.schema import IGNORE
 from framework.methods.adversary import Adversary, AdversaryConfig, Pair
 from framework.methods.contract import Method, Read, Setting, Update
@@ -57,7 +57,7 @@ class Lesions(Method):
         self.register_buffer("weights", torch.ones(setting.lesions))
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
-        self.weights = rarity(read(MASKED.name), self.setting.lesions)
+        self.weights = rarity(read(MASKED.name), self.setting.lesions, self.weights.device)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked = batch[MASKED.name]
@@ -104,11 +104,11 @@ def lesion_loss(logits: Tensor, target: Tensor, weights: Tensor, dice: float) ->
     return sums[0] / sums[1].clamp_min(1) + dice * (1 - ((2 * overlap + 1e-5) / (size + 1e-5)).mean())
 
 
-def rarity(masks: Iterator, lesions: int) -> Tensor:
+def rarity(masks: Iterable[StreamBatch], lesions: int, device: torch.device) -> Tensor:
     """How many known pixels without a lesion there are to one with it `[L]`, 1..50, over the masks of all ranks."""
-    counts = torch.zeros(2, lesions, dtype=torch.float64)
+    counts = torch.zeros(2, lesions, dtype=torch.int64, device=device)
     for part in masks:
-        found = targets(part.mask, lesions)
+        found = targets(part.mask.to(device), lesions)
         counts += torch.stack([(found == value).sum((0, 2, 3)) for value in (0, 1)])
     without, within = total(counts)
     return (without / within.clamp_min(1)).clamp(1, HEAVIEST).float()

@@ -6,7 +6,7 @@ of the classifier's encoder as they are, without a top-down path of their own; t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from framework.corpus.loader import Batch
 from framework.methods.classifier import encoder_of
-from framework.methods.contract import Method, Setting, Update
+from framework.methods.contract import Finished, Method, Setting, Update
 from framework.methods.losses import supervised_loss
 from framework.methods.supervised import LABELLED
 from framework.networks.encoder import Encoder
@@ -64,8 +64,8 @@ class SKS(Method):
         assert isinstance(config, SKSConfig)
         return ("classifier",) if config.prompted or config.initialise else ()
 
-    def adopt(self, role: str, state: Mapping[str, Tensor]) -> None:
-        held = encoder_of(state)
+    def adopt(self, role: str, model: Finished) -> None:
+        held = encoder_of(model.state)
         if self.config.prompted:
             self.frozen["encoder"].load_state_dict(held)
         if self.config.initialise:

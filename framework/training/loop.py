@@ -18,7 +18,7 @@ from framework.corpus.schema import ModelInfo
 from framework.corpus.training_set import TrainingSet
 from framework.corpus.volume_set import VolumeSet
 from framework.errors import ConfigError, TrainingError
-from framework.methods.build import build_method, finds_overlapping
+from framework.methods.build import build_method, finds_overlapping, reads_bits
 from framework.methods.contract import Method, Setting, Update
 from framework.networks.build import build_network
 from framework.pipeline.artefact import input_of
@@ -26,6 +26,7 @@ from framework.storage import Store
 from framework.training import checkpoint as checkpoints
 from framework.training.collective import barrier, gather_objects, rank, total, world_size
 from framework.training.ema import Ema
+from framework.training.finished import adopt_models
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import rate
 from framework.training.precision import parameter_type, safe_precision
@@ -61,9 +62,10 @@ class Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
-        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus, finds_overlapping(run.method))
+        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus, reads_bits(run.method))
         method = new_method(run, ModelInfo.of(data.corpus.info))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
+        method.to(device)  # what it counts while it prepares, it sums over ranks on their device
         method.prepare({name: order.ids for name, order in loader.orders.items()}, loader.plain)
         adopt_models(method, run)
         method.to(device, parameter_type(run.train.precision))
@@ -142,25 +144,12 @@ def seed_device(device: torch.device, seed: int) -> None:
 
 def new_method(run: RunConfig, known: ModelInfo) -> Method:
     """The run's method, freshly initialised, on the processor."""
-    classes = len(known.classes)
-    outputs = classes - 1 if finds_overlapping(run.method) else classes
+    outputs = len(known.classes) - finds_overlapping(run.method)
 
     def network(member: int) -> torch.nn.Module:
         return build_network(run.network, known.channels, outputs, run.seed, member)
 
-    return build_method(run.method, Setting(classes, run.train.steps, run.seed, network, known.channels, known.labels))
-
-
-def adopt_models(method: Method, run: RunConfig) -> None:
-    """Give the method the finished models that it starts from. Raises errors that name the one that is missing or does not fit."""
-    for role, url in run.models.items():
-        store = Store.at(url)
-        input_of(store, "model")
-        try:
-            method.adopt(role, checkpoints.read_tensors(store, "model.safetensors"))
-        except RuntimeError:
-            advice = "give both the same 'network'"
-            raise ConfigError(f"models.{role}: {store.url} has another network than this run; {advice}") from None
+    return build_method(run.method, Setting(known.classes, run.train.steps, run.seed, network, known.channels, known.labels))
 
 
 def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:

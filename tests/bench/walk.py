@@ -56,7 +56,7 @@ def main() -> None:
 def forward_and_walk() -> tuple[float, float]:
     """Median seconds of the boundaries of one picture, and of the walk under them, taken in turns."""
     config = EncoderConfig(name="encoder", encoder="resnet50", output_stride=16)
-    setting = Setting(2, 1, 0, lambda member: build_network(config, 3, 2, 0, member), 3)
+    setting = Setting(["background", "lesion"], 1, 0, lambda member: build_network(config, 3, 2, 0, member), 3)
     method = IRNet(IRNetConfig(name="irnet"), setting).eval()
     image, maps = torch.randn(1, 3, 4 * GRID, 4 * GRID), torch.rand(1, 1, GRID, GRID)
     forward, walked = [], []

@@ -67,6 +67,11 @@ def test_a_recipe_that_starts_from_a_later_one_is_named(described: Path) -> None
         load_comparison(staged(described, "sks", "classifier"))
 
 
+def test_a_recipe_that_starts_from_none_of_them_is_named(described: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'sks', models\.classifier: there is no recipe 'clasifier'; did you mean 'classifier'"):
+        load_comparison(staged(described, "classifier", "sks"), ["recipes.sks.set.models.classifier=clasifier"])
+
+
 def test_overrides_address_the_comparison(described: Path) -> None:
     words = ["seeds=[5]", "set.train.steps=3", "recipes.pair.set.method.weight=0.3", "corpus=other", "source.phantom.images=9"]
     comparison = load_comparison(described, words)

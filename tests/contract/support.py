@@ -26,7 +26,7 @@ from framework.training.metric_log import read
 from framework.training.run import train
 
 JUDGE = {"widths": [4, 8]}
-GRADING = {"name": "encoder", "widths": [4, 4, 8, 8]}
+GRADE = {"grade": {"label": "grade"}, "encoder": {"name": "encoder", "widths": [4, 4, 8, 8]}}
 
 METHODS: dict[str, dict[str, Any]] = {
     "supervised": {"name": "supervised"},
@@ -46,8 +46,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "sks-plain": {"name": "sks", "fss": False, "cross": False, "initialise": True},
     "lesions": {"name": "lesions", "adversary": JUDGE},
     "lesions-alone": {"name": "lesions", "adversary": None},
-    "grader": {"name": "grader", "grade": {"label": "grade"}, "encoder": GRADING},
-    "collaborative": {"name": "collaborative", "grade": {"label": "grade"}, "encoder": GRADING, "adversary": JUDGE, "joint": 0.1},
+    "grader": {"name": "grader", **GRADE},
+    "collaborative": {"name": "collaborative", **GRADE, "healthy": "none", "adversary": JUDGE, "joint": 0.1},
     "coda": {"name": "coda", "ramp": 0.0, "warmup": 2},
     "coda-conditional": {"name": "coda", "ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"},
     "coda-marginal": {"name": "coda", "ramp": 0.0, "warmup": 2, "expectation": "marginal"},

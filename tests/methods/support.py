@@ -15,4 +15,4 @@ def convolutions(classes: int) -> Setting:
         torch.manual_seed(member)
         return nn.Conv2d(1, classes, 3, padding=1)
 
-    return Setting(classes, 100, 0, network, 1)
+    return Setting([str(k) for k in range(classes)], 100, 0, network, 1)

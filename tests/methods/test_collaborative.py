@@ -15,7 +15,8 @@ from framework.corpus.training_set import CorpusConfig, TrainingSet
 from framework.errors import ConfigError, CorpusError
 from framework.methods.adversary import Adversary, Pair
 from framework.methods.collaborative import Collaborative, PseudoMaskConfig, pseudo_masks
-from framework.methods.lesions import Lesions, lesion_loss, rarity, targets
+from framework.methods.contract import Finished
+from framework.methods.lesions import Lesions, LesionsConfig, lesion_loss, rarity, targets
 from framework.training.loop import Trainer
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run
@@ -124,7 +125,7 @@ def test_rare_lesions_weigh_more(corpus: str, tmp_path: Path) -> None:
     masks = torch.cat([part.mask for part in trainer.loader.plain("labelled")])
     share = torch.stack([(masks >> k & 1).double().mean() for k in range(4)])
     assert trainer.method.weights.tolist() == pytest.approx(((1 - share) / share).clamp(1, 50).tolist(), rel=1e-5)
-    assert rarity(iter(()), L).tolist() == [1, 1, 1]
+    assert rarity(iter(()), L, torch.device("cpu")).tolist() == [1, 1, 1]
 
 
 def test_masks_keep_lesions_that_overlap(corpus: str) -> None:
@@ -169,6 +170,50 @@ def test_a_label_that_is_not_there_is_named(corpus: str, tmp_path: Path) -> None
         build(tiny_run(corpus, "grader", tmp_path, {"method": {"grade": {"label": "grades"}}}))
 
 
-def test_grades_are_answered_beside_masks(corpus: str, tmp_path: Path) -> None:
-    trainer = build(tiny_run(corpus, "collaborative", tmp_path))
-    assert isinstance(trainer.method, Collaborative) and trainer.method.targets[0].name == "grade"
+SEVERE_FIRST = {"ill": ["very severe", "severe", "moderate", "mild"], "well": ["none"]}
+
+
+def graded(corpus: str, out: Path, healthy: str) -> Trainer:
+    """A collaboration on two classes, the healthy one last, from a grader of the same."""
+    grade = {"grade": {"label": "grade", "classes": SEVERE_FIRST}}
+    grader = train(tiny_run(corpus, "grader", out, {"method": grade}))
+    changes = {"method": {**grade, "healthy": healthy, "ramp": 0.0}, "models": {"grader": grader.url}}
+    return build(tiny_run(corpus, "collaborative", out, changes))
+
+
+def test_the_healthy_class_is_the_one_that_is_named(corpus: str, tmp_path: Path) -> None:
+    method = graded(corpus, tmp_path, "well").method
+    assert isinstance(method, Collaborative) and method.healthy == 1
+    with pytest.raises(ConfigError, match=r"method\.healthy: image '.*' is graded 'ill' and its mask has a lesion"):
+        graded(corpus, tmp_path, "ill")
+    with pytest.raises(ConfigError, match=r"method\.healthy: the grade has no class 'wel'; did you mean 'well'"):
+        graded(corpus, tmp_path, "wel")
+
+
+def test_a_grader_of_other_classes_is_refused(corpus: str, tmp_path: Path) -> None:
+    other = {"grade": {"label": "grade", "classes": dict(reversed(SEVERE_FIRST.items()))}, "healthy": "well"}
+    grader = graded(corpus, tmp_path, "well").run.models["grader"]
+    with pytest.raises(ConfigError, match=r"models\.grader: answers another 'grade'"):
+        build(tiny_run(corpus, "collaborative", tmp_path, {"method": other, "models": {"grader": grader}}))
+
+
+def test_a_segmenter_of_other_lesions_is_refused(corpus: str, tmp_path: Path) -> None:
+    model = Finished(
+        {}, ["background", "haemorrhage", "microaneurysm", "hard exudate", "soft exudate"], LesionsConfig(name="lesions")
+    )
+    with pytest.raises(ConfigError, match=r"models\.segmenter: finds haemorrhage, .*; give one of the same lesions in that order"):
+        build(tiny_run(corpus, "grader", tmp_path)).method.adopt("segmenter", model)
+
+
+def test_masks_of_layers_are_no_truth(corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"corpus": {"layers": ["box"]}}))
+    assert {trainer.data.kinds[name] for name in trainer.loader.orders["graded"].ids} == {"mask"}
+
+
+def test_a_judge_without_a_part_in_unmasked_images_sees_none_of_them(corpus: str, tmp_path: Path) -> None:
+    seen = {}
+    for weight in (0.0, 0.001):
+        trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"method": {"adversary": {"weight_unmasked": weight}}}))
+        judge, *_ = trainer.method.train_step(trainer.loader.at(0), 0)
+        seen[weight] = float(judge.loss)
+    assert seen[0.0] < seen[0.001]

@@ -27,7 +27,7 @@ K, IDS = 3, ["a", "b", "c"]
 
 
 def setting() -> Setting:
-    return Setting(K, 100, 0, lambda member: build_network(UNetConfig(widths=[4, 8]), 1, K, 0, member), 1)
+    return Setting([str(k) for k in range(K)], 100, 0, lambda member: build_network(UNetConfig(widths=[4, 8]), 1, K, 0, member), 1)
 
 
 def stream(ids: list[str], views: int = 0, label: int | None = None) -> StreamBatch:

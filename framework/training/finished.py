@@ -1,0 +1,31 @@
+"""Finished models that a run starts from."""
+
+from __future__ import annotations
+
+import yaml
+
+from framework.config import RunConfig, parse
+from framework.corpus.schema import ModelInfo
+from framework.errors import ConfigError
+from framework.methods.contract import Finished, Method
+from framework.pipeline.artefact import input_of
+from framework.storage import Store
+from framework.training.checkpoint import read_tensors
+
+
+def run_of(store: Store) -> RunConfig:
+    """The description of a finished model; raises `CorpusError` when none is there."""
+    input_of(store, "model")
+    return parse(yaml.safe_load(store.read_text("config.yaml")), RunConfig, f"{store.url}/config.yaml")
+
+
+def adopt_models(method: Method, run: RunConfig) -> None:
+    """Give the method the finished models that it starts from. Raises errors that name the one that is missing or does not fit."""
+    for role, url in run.models.items():
+        store = Store.at(url)
+        made, known = run_of(store), ModelInfo.model_validate(store.read_json("model.json"))
+        try:
+            method.adopt(role, Finished(read_tensors(store, "model.safetensors"), known.classes, made.method))
+        except RuntimeError:
+            advice = "give both the same 'network', classes and sizes under 'method'"
+            raise ConfigError(f"models.{role}: {store.url} has another network than this run; {advice}") from None
