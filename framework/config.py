@@ -210,9 +210,15 @@ def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator
             yield from known_keys(nested, f"{prefix}{name}.")
 
 
+ORDERED = ("targets", "classes")
+"""Mappings whose order counts too: of a network's outputs, and of the targets, by the first of which images are drawn."""
+
+
 def _flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, held in value.items():
         if isinstance(held, dict):
+            if key in ORDERED:
+                yield prefix + key, list(held)
             yield from _flatten(held, f"{prefix}{key}.")
         else:
             yield prefix + key, held

@@ -165,6 +165,17 @@ def test_what_changes_no_result_changes_no_hash(change: str) -> None:
     assert parse(override(copy.deepcopy(BASE), [change])).hash() == parse(BASE).hash()
 
 
+def test_the_order_of_classes_is_part_of_the_hash() -> None:
+    """It is that of the network's outputs; two mappings are equal in any order."""
+    classes = {"absent": ["0"], "present": ["1"]}
+
+    def run(classes: dict[str, list[str]]) -> RunConfig:
+        method = {"name": "classifier", "targets": {"t": {"label": "grade", "classes": classes}}}
+        return parse({**BASE, "network": {"name": "encoder"}, "method": method})
+
+    assert run(classes).hash() == run(dict(classes)).hash() != run(dict(reversed(classes.items()))).hash()
+
+
 @pytest.mark.parametrize("change", ["seed=1", "train.steps=5", "corpus.size=64", "corpus.budget.share=0.5", "method.name=cps"])
 def test_what_changes_the_result_changes_the_hash(change: str) -> None:
     assert parse(override(copy.deepcopy(BASE), [change])).hash() != parse(BASE).hash()
