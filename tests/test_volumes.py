@@ -24,7 +24,7 @@ from framework.training.loop import Trainer
 from framework.training.precision import safe_precision
 from framework.training.run import train
 from framework.training.validation import Validator
-from tests.contract.support import CASES, METHODS, WITH_ENCODERS, losses, tiny_run, trained
+from tests.contract.support import CASES, METHODS, STAGED, WITH_ENCODERS, losses, tiny_run, trained
 from tests.contract.volumes import build_volumes
 
 CHANGES = {"train": {"steps": 60, "validate_every": 60}, "optimiser": {"lr": 0.01}, "network": {"widths": [8, 16]}}
@@ -74,7 +74,7 @@ def test_a_comparison_shows_a_slice_as_it_is_predicted_in_its_volume(model: Stor
         assert folder.read_bytes(shown["file"]) == expected
 
 
-ELSEWHERE = {"unimatch", *WITH_ENCODERS}
+ELSEWHERE = {"unimatch", *WITH_ENCODERS, "lesions", "lesions-alone", *STAGED}
 """Methods that take images alone."""
 
 
