@@ -16,6 +16,7 @@ from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
 from framework.errors import ConfigError, nearest
 from framework.methods.build import MethodConfig, finds_overlapping, reads_features, roles_of
+from framework.methods.lesions import LesionConfig
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
 from framework.pipeline.stages import SourceConfig, Stage, default_stages
@@ -113,6 +114,14 @@ class RunConfig(BaseModel):
         for role in roles:
             if role not in self.models:
                 raise ValueError(f"method '{method}' starts from a finished model: set models.{role} to the folder of one")
+        return self
+
+    @model_validator(mode="after")
+    def _judge_fits_pictures(self) -> RunConfig:
+        judge = self.method.adversary if isinstance(self.method, LesionConfig) else None
+        if judge and 2 ** len(judge.widths) > self.corpus.size:
+            count = len(judge.widths)
+            raise ValueError(f"method.adversary.widths: {count} levels halve {self.corpus.size} pixels to nothing; give fewer")
         return self
 
     def identity(self) -> dict[str, Any]:

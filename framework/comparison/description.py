@@ -127,7 +127,8 @@ def _require_made_before(recipes: dict[str, RunConfig], where: str) -> None:
             if held in names[place:]:
                 raise ConfigError(f"{where}: recipe '{name}' starts from recipe '{held}', which comes no earlier; move it up")
             if "/" not in held and held not in names:
-                raise ConfigError(f"{where}: recipe '{name}', models.{role}: there is no recipe '{held}'{nearest(held, names)}")
+                hint = f"{nearest(held, names)} (a folder has a slash in it, such as ./{held})"
+                raise ConfigError(f"{where}: recipe '{name}', models.{role}: there is no recipe '{held}'{hint}")
 
 
 def _require_one_corpus(recipes: dict[str, RunConfig], where: str) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from framework.corpus.reader import Corpus, Sample
 from framework.corpus.schema import IGNORE
-from framework.evaluation.pictures import SMALLEST, heat, overlay, panel, resize_mask, side_by_side
+from framework.evaluation.pictures import SMALLEST, evenly, heat, overlay, panel, resize_mask, side_by_side
 from framework.inference.predictor import Predictor
 from framework.methods.collaborative import Collaborative
 from framework.storage import Store
@@ -37,9 +37,7 @@ def write_attention(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
 def chosen(corpus: Corpus, names: Sequence[str]) -> list[str]:
     """At most `COUNT` images with a lesion, evenly over their sorted names; of all images when none has one."""
     held = [name for name in sorted(names) if (mask := corpus.mask(name)) is not None and ((mask > 0) & (mask != IGNORE)).any()]
-    among = held or sorted(names)
-    places = np.linspace(0, len(among) - 1, min(COUNT, len(among))).round().astype(int)
-    return [among[place] for place in places]
+    return evenly(held or sorted(names), COUNT)
 
 
 @torch.no_grad()

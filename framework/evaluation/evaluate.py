@@ -63,9 +63,9 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
 
     2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
     has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own; a model
-    of volumes predicts each volume from all of its slices. Lesions that may overlap are scored by their AUPR too; their Dice is of
-    masks flattened to one class a pixel, the last lesion of the truth and the likeliest found. Raises
-    `CorpusError` when a model of volumes meets an image of no volume.
+    of volumes predicts each volume from all of its slices. Lesions that may overlap are scored by their AUPR too; their
+    Dice is of masks flattened to one class a pixel, the last lesion of the truth and the likeliest found. Raises `CorpusError`
+    when a model of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     recipe = Recipe(

@@ -126,3 +126,9 @@ def _resized(values: NDArray[np.float32], height: int, width: int) -> NDArray[np
 def rgb(colour: str) -> NDArray[np.float32]:
     """`[3]` in 0..255 from `#RRGGBB`."""
     return np.array(list(bytes.fromhex(colour.removeprefix("#"))), np.float32)
+
+
+def evenly(names: Sequence[str], count: int) -> list[str]:
+    """At most `count` of some names, evenly spread over their order, the first and the last among them."""
+    places = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
+    return [names[place] for place in places.tolist()]

@@ -16,7 +16,18 @@ from framework.corpus.reader import Corpus, Sample
 from framework.corpus.schema import IGNORE, CorpusInfo
 from framework.errors import CorpusError, ScantsegError
 from framework.evaluation.evaluate import predicted_mask
-from framework.evaluation.pictures import SMALLEST, colour_of, data_address, grey, heat, overlay, panel, resize_mask, side_by_side
+from framework.evaluation.pictures import (
+    SMALLEST,
+    colour_of,
+    data_address,
+    evenly,
+    grey,
+    heat,
+    overlay,
+    panel,
+    resize_mask,
+    side_by_side,
+)
 from framework.evaluation.report_sources import Artefact
 from framework.inference.predictor import Predictor, run_of
 from framework.methods.build import makes_masks
@@ -105,8 +116,7 @@ def choose(corpus: Corpus, classes: Mapping[str, Sequence[int]]) -> list[str]:
     among = [name for name in masked if corpus.value(name, "split") == "train"] or masked or names
     if not among:
         raise CorpusError("no image has a map")
-    places = np.linspace(0, len(among) - 1, min(COUNT, len(among))).round().astype(int)
-    return [among[place] for place in places]
+    return evenly(among, COUNT)
 
 
 def corpus_of(maps: Artefact, artefacts: Sequence[Artefact]) -> Corpus:

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from torch.func import functional_call
 
 from framework.corpus.loader import StreamBatch
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar
 from framework.methods.noise import generators
+from framework.networks.fixed import call_fixed
 from framework.networks.lesions import Discriminator
 from framework.networks.seeded import seeded
 
@@ -82,9 +82,7 @@ class Adversary:
 
     def deceit(self, pair: Pair) -> Tensor:
         """How far predicted masks are from passing for true (L_adv), by the judge as it now is; it learns nothing from this."""
-        network = self.method.networks["discriminator"]
-        fixed = {name: value.detach() for name, value in network.named_parameters()}
-        (verdict,) = functional_call(network, fixed, (pair.shown(pair.predicted),))
+        (verdict,) = call_fixed(self.method.networks["discriminator"], pair.shown(pair.predicted))
         return verdict_loss(verdict, True)
 
     def _softened(self, pair: Pair, step: int) -> Tensor:

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
-from torch.func import functional_call
 
 from framework.corpus.loader import Batch, StreamBatch
 from framework.corpus.schema import IGNORE, NO_MASK
@@ -26,6 +25,7 @@ from framework.methods.grader import GradingConfig, grade_of, graded, network_of
 from framework.methods.lesions import MASKED, LesionConfig, lesion_loss, rarity, targets, with_background
 from framework.methods.losses import planar
 from framework.methods.supervised import Single
+from framework.networks.fixed import call_fixed
 
 
 class PseudoMaskConfig(BaseModel):
@@ -110,7 +110,7 @@ class Collaborative(Method):
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         self.weights = rarity(read(MASKED.name), self.setting.lesions, self.weights.device)
-        self._require_clear(part for part in read("graded"))
+        self._require_clear(read(MASKED.name))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked, unmasked = batch[MASKED.name], batch["graded"]
@@ -123,9 +123,7 @@ class Collaborative(Method):
         answer, attention = self.call("grader", unmasked.image, pairs[1].predicted.detach())
         grading = known_entropy(answer, grade)
         yield Update("grader", grading, {"loss_grading": grading.detach(), **spread(attention)}, self.config.grader_rate)
-        pseudo = pseudo_masks(attention.detach(), pairs[1].predicted.detach(), grade == self.healthy, self.config.pseudo)
-        truth = targets(unmasked.mask, self.setting.lesions)
-        pseudo = torch.where(truth == IGNORE, pseudo, truth)  # a graded image that has a mask keeps it
+        pseudo = self._pseudo(pairs[1], attention, grade)
         supervised = lesion_loss(logits[0], target, self.weights, self.config.dice)
         # Unweighted: pseudo lesions that weigh as much as true ones make more of themselves from step to step.
         taught = lesion_loss(logits[1], pseudo, torch.ones_like(self.weights), 0.0)
@@ -141,6 +139,12 @@ class Collaborative(Method):
             "pseudo_lesion": (pseudo == 1).float().mean(),
         }
         yield Update("generator", loss, metrics)
+
+    def _pseudo(self, pair: Pair, attention: Tensor, grade: Tensor) -> Tensor:
+        """Planes `[B, L, H, W]` that graded images teach; one that has a mask keeps it."""
+        found = pseudo_masks(attention, pair.predicted, grade == self.healthy, self.config.pseudo)
+        truth = targets(pair.images.mask, self.setting.lesions)
+        return torch.where(truth == IGNORE, found, truth)
 
     def _require_clear(self, images: Iterable[StreamBatch]) -> None:
         """Raise `ConfigError` where an image of the healthy grade has a mask with a lesion."""
@@ -166,9 +170,7 @@ class Collaborative(Method):
         """What the grading loss says about the masks, by the grader as it now is."""
         if not self.config.joint:
             return pair.predicted.new_zeros(())
-        network = self.networks["grader"]
-        fixed = {name: value.detach() for name, value in network.named_parameters()}
-        answer, _ = functional_call(network, fixed, (pair.images.image, pair.predicted))
+        answer, _ = call_fixed(self.networks["grader"], pair.images.image, pair.predicted)
         return self.config.joint * known_entropy(answer, grade)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:

@@ -165,6 +165,11 @@ def test_a_model_without_the_wanted_part_is_named(corpus: str, tmp_path: Path) -
         build(tiny_run(corpus, "collaborative", tmp_path, {"models": {"grader": alone.url}}))
 
 
+def test_a_judge_of_more_levels_than_the_picture_has_is_refused(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"method\.adversary\.widths: 6 levels halve 32 pixels to nothing; give fewer"):
+        tiny_run(corpus, "lesions", tmp_path, {"method": {"adversary": {"widths": [4] * 6}}})
+
+
 def test_a_label_that_is_not_there_is_named(corpus: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"method\.grade\.label: the corpus has no image label 'grades'; did you mean 'grade'"):
         build(tiny_run(corpus, "grader", tmp_path, {"method": {"grade": {"label": "grades"}}}))
