@@ -131,4 +131,4 @@ def rgb(colour: str) -> NDArray[np.float32]:
 def evenly(names: Sequence[str], count: int) -> list[str]:
     """At most `count` of some names, evenly spread over their order, the first and the last among them."""
     places = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
-    return [names[place] for place in places.tolist()]
+    return [names[int(place)] for place in places]
