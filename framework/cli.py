@@ -90,12 +90,13 @@ def evaluate(
 ) -> None:
     """Score a model: per-case tables, means with intervals, pictures."""
     from framework.evaluation.evaluate import evaluate as score
+    from framework.evaluation.printed import print_scores
     from framework.storage import Store
 
     store = Store.at(model)
     target = Store.at(out) if out else Store.at(f"{store.url}-{split}")
     summary = score(store, corpus, target, split)
-    _print_scores(summary)
+    print_scores(summary)
     typer.echo(f"evaluation: {target.url}")
 
 
@@ -218,53 +219,6 @@ def _pack(source, target, shard_mb: float, error_budget: float) -> None:  # type
     typer.echo(f"corpus: {target.url} ({info.counts['rows']} images in {len(info.shards)} shards, version {info.version})")
     if bad:
         typer.secho(f"{bad} rows are in quarantine: see quarantine.parquet", fg="yellow", err=True)
-
-
-def _print_scores(summary: dict) -> None:
-    if "predictors" in summary:
-        _print_masks(summary)
-    if "lesions" in summary:
-        _print_lesions(summary)
-    if "targets" in summary:
-        _print_answers(summary)
-
-
-def _print_answers(summary: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("target", "images", "AUC", "accuracy", "balanced", "kappa", title=f"{summary['split']} [95 % interval]")
-    for name, found in summary["targets"].items():
-        held = (found[key] for key in ("auc", "accuracy", "balanced_accuracy", "kappa"))
-        cells = (f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" if m else "one class only" for m in held)
-        table.add_row(name, str(found["images"]), *cells)
-    Console().print(table)
-
-
-def _print_lesions(summary: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("lesion", "images with it", "AUPR", title=f"{summary['split']}: over the pixels of all images [95 % interval]")
-    for name, found in summary["lesions"].items():
-        m = found["aupr"]
-        area = f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" if m else "in no image"
-        table.add_row(name, str(found["images"]), area)
-    Console().print(table)
-
-
-def _print_masks(summary: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    unit = summary["unit"]
-    title = f"{summary['split']}: mean over {summary['cases']} cases [95 % interval]"
-    table = Table("predictor", "structure", "Dice", f"HD95 ({unit})", title=title)
-    for predictor, structures in summary["predictors"].items():
-        for structure, metrics in structures.items():
-            cells = (f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" for m in (metrics["dice"], metrics["hd95"]))
-            table.add_row(predictor, structure, *cells)
-    Console().print(table)
 
 
 def _split(text: str) -> list[str] | None:

@@ -161,6 +161,29 @@ class Store:
         self.remove(".writable")
 
     @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes of this machine out of the folder while something is made in it; raises `StorageError` for them.
+
+        The kernel lets go when this process ends, even if it is killed. A folder on S3 is only proven writable: there, a lock
+        would outlive a killed owner.
+        """
+        self.require_writable()
+        with contextlib.ExitStack() as stack:
+            if self.is_local:
+                folder = os.open(self.path(), os.O_RDONLY)
+                stack.callback(os.close, folder)
+                self._lock(folder)
+            yield
+
+    def _lock(self, folder: int) -> None:
+        import fcntl
+
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"{self.url}: another process is at work here; wait for it, or choose another name") from None
+
+    @contextlib.contextmanager
     def _explained(self, name: str = "") -> Iterator[None]:
         where = f"{self.url}/{name}" if name else self.url
         try:

@@ -20,9 +20,9 @@ from framework.evaluation.report import write_report
 from framework.inference.pseudolabel import pseudo_label
 from framework.inference.settings import PseudoLabelConfig
 from framework.storage import Store
-from framework.training.loop import Trainer
 from framework.training.metric_log import read
 from framework.training.run import train
+from framework.training.trainer import Trainer
 
 LESION = {"lesions": {"label": "has_HE", "classes": {"absent": ["no"], "present": ["yes"]}}}
 

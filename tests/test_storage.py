@@ -137,3 +137,39 @@ def test_missing_credentials_are_explained() -> None:
     ended = subprocess.run([sys.executable, "-c", code], env=kept | none, capture_output=True, text=True, timeout=60)
     assert "framework.errors.StorageError: s3://bucket/x/corpus.json: " in ended.stderr
     assert ended.stderr.strip().endswith("; check credentials, network and AWS_ENDPOINT_URL")
+
+
+HOLDER = """
+import sys, time
+from framework.storage import Store
+with Store.at(sys.argv[1]).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_in_work_is_not_entered_twice(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "run")
+    with store.held(), pytest.raises(StorageError, match="run: another process is at work here; wait for it"), store.held():
+        pass
+    with store.held():
+        assert store.names() == []
+
+
+def test_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", HOLDER, store.url], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(StorageError, match="another process is at work"), store.held():
+            pass
+        holder.kill()
+        holder.wait()
+    with store.held():
+        pass
+
+
+def test_a_folder_on_s3_is_proven_writable(s3: str, tmp_path: Path) -> None:
+    with (Store.at(s3) / tmp_path.name).held():
+        pass
+    with pytest.raises(StorageError, match=r"no such bucket|bucket"), Store.at("s3://no-such-bucket/run").held():
+        pass

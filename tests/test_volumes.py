@@ -20,9 +20,9 @@ from framework.inference.pseudolabel import pseudo_label
 from framework.inference.settings import PseudoLabelConfig
 from framework.inference.windows import predict_whole
 from framework.storage import Store
-from framework.training.loop import Trainer
 from framework.training.precision import safe_precision
 from framework.training.run import train
+from framework.training.trainer import Trainer
 from framework.training.validation import Validator
 from tests.contract.support import CASES, METHODS, STAGED, WITH_ENCODERS, losses, tiny_run, trained
 from tests.contract.volumes import build_volumes

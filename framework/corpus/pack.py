@@ -73,17 +73,17 @@ def pack(
     """
     if out.exists("corpus.json"):
         return _recognised(source, out)
-    out.require_writable()
-    progress = _begun(source, out)
-    advance(progress.taken)
-    for items in _shards(source.rows(progress.taken), shard_mb * 2**20):
-        _write_shard(source, items, out, progress)
-        out.write_json("building.json", asdict(progress))
-        advance(len(items))
-        if len(progress.quarantine) > error_budget * source.total:
-            break
-    _close_quarantine(progress, source.total, out, error_budget)
-    return _finish(source, out, progress)
+    with out.held():
+        progress = _begun(source, out)
+        advance(progress.taken)
+        for items in _shards(source.rows(progress.taken), shard_mb * 2**20):
+            _write_shard(source, items, out, progress)
+            out.write_json("building.json", asdict(progress))
+            advance(len(items))
+            if len(progress.quarantine) > error_budget * source.total:
+                break
+        _close_quarantine(progress, source.total, out, error_budget)
+        return _finish(source, out, progress)
 
 
 def _begun(source: Source, out: Store) -> _Progress:

@@ -13,11 +13,12 @@ import jinja2
 import framework
 from framework.comparison.page import comparison_entry
 from framework.evaluation.answers_page import answer_entry
-from framework.evaluation.charts import SMALL, Series, coloured, line_chart
+from framework.evaluation.charts import Series, coloured, line_chart
 from framework.evaluation.forest import signed
 from framework.evaluation.indicators import indicator_entry
 from framework.evaluation.intervals import METHOD
 from framework.evaluation.lineage import lineage_picture
+from framework.evaluation.marginals import marginal_entry, statistics_of
 from framework.evaluation.pictures import colour_of, data_address
 from framework.evaluation.report_sources import Artefact, gather, origin
 from framework.storage import Store
@@ -160,38 +161,6 @@ def points(log: Sequence[Entry], key: str) -> list[tuple[float, float]]:
 def validation_points(log: Sequence[Entry], kind: str) -> list[tuple[float, float]]:
     found = [(record["step"], record["validation"]) for record in log if "validation" in record]
     return [(step, scores["mean"]) for step, scores in found if metric_log.measure(scores) == kind]
-
-
-def statistics_of(log: Sequence[Entry]) -> list[tuple[float, Entry]]:
-    """The records of Co-DA's distributions: (step, statistics)."""
-    return [(r["step"], r["statistics"]) for r in log if "pi_labelled_1" in r.get("statistics", {})]
-
-
-def marginal_entry(model: Artefact, log: Sequence[Entry]) -> Entry:
-    """Per class, how the marginals of both networks, their ratio and the kept share went over time."""
-    found = statistics_of(log)
-    count = len(found[0][1]["pi_labelled_1"])
-    names = model.store.read_json("model.json")["classes"] if model.store.exists("model.json") else range(count)
-    rows = [{"class": str(name), "id": k, "colour": colour_of(k) if k else None} for k, name in enumerate(names)]
-    for row in rows:
-        row["charts"] = marginal_charts(found, row["id"])
-    return {"name": model.name, "classes": rows}
-
-
-def marginal_charts(found: Sequence[tuple[float, Entry]], class_id: int) -> list[Any]:
-    """Three charts of one class; network 2 is dashed."""
-
-    def over_time(name: str, key: str, colour: int) -> list[Series]:
-        networks = [i for i in (1, 2) if f"{key}_{i}" in found[0][1]]
-        values = {i: [(step, held[f"{key}_{i}"][class_id]) for step, held in found] for i in networks}
-        return [Series(f"{name}, network {i}", values[i], colour, dashed=i == 2) for i in networks]
-
-    shares = over_time("labelled", "pi_labelled", 0) + over_time("unlabelled", "pi_unlabelled", 1)
-    return [
-        line_chart("Share of pixels", shares, SMALL),
-        line_chart("Ratio", over_time("ratio", "ratio", 2), SMALL, include=(1.0,), reference=1.0),
-        line_chart("Kept share", over_time("kept", "kept", 3), SMALL, include=(0.0, 1.0)),
-    ]
 
 
 def pseudo_entries(artefact: Artefact) -> list[Entry]:

@@ -51,11 +51,12 @@ def run_job(job: MapJob, corpus: Corpus, names: list[str], out: Store, config: M
     `advance` hears how many rows of how many are done. Raises `CorpusError` when more rows are unreadable than the error budget
     allows: what is done stays, and the same call again continues.
     """
-    done = finished_ids(out)
-    advance(len(done), len(names))
-    if len(done) < len(names):
-        _stream(job, corpus, frozenset(names) - done, out, config, lambda new: advance(len(done) + new, len(names)))
-    return close_quarantine(out, len(names), config.error_budget)
+    with out.held():
+        done = finished_ids(out)
+        advance(len(done), len(names))
+        if len(done) < len(names):
+            _stream(job, corpus, frozenset(names) - done, out, config, lambda new: advance(len(done) + new, len(names)))
+        return close_quarantine(out, len(names), config.error_budget)
 
 
 def _stream(

@@ -18,8 +18,8 @@ from framework.networks.layout import lay_out, layout
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
 from framework.training.finished import run_of
-from framework.training.loop import new_method
 from framework.training.precision import autocast, safe_precision
+from framework.training.trainer import new_method
 
 
 class Predictor:

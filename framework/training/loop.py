@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from framework.config import RunConfig
-from framework.corpus.loader import Batch, Loader, StreamBatch
-from framework.corpus.order import key
-from framework.corpus.schema import ModelInfo
-from framework.corpus.training_set import TrainingSet
-from framework.corpus.volume_set import VolumeSet
-from framework.errors import ConfigError, TrainingError
-from framework.methods.build import build_method, finds_overlapping, reads_bits
-from framework.methods.contract import Method, Setting, Update
-from framework.networks.build import build_network
-from framework.pipeline.artefact import input_of
-from framework.storage import Store
-from framework.training import checkpoint as checkpoints
-from framework.training.collective import barrier, gather_objects, rank, total, world_size
-from framework.training.ema import Ema
-from framework.training.finished import adopt_models
+from framework.training.collective import rank, total, world_size
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import rate
-from framework.training.precision import parameter_type, safe_precision
-from framework.training.strategies import Strategy, build_strategy
+from framework.training.precision import parameter_type
+from framework.training.trainer import Trainer
 from framework.training.validation import Validator
 from framework.training.validation_answers import AnswerValidator
 from framework.training.validation_lesions import LesionValidator
@@ -39,140 +23,6 @@ LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
 
 Listener = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Trainer:
-    """The parts of a run on one rank."""
-
-    run: RunConfig
-    store: Store
-    data: TrainingSet
-    method: Method
-    loader: Loader
-    strategy: Strategy
-    device: torch.device
-    ema: Ema | None
-    identity: dict[str, Any]
-    step: int = 0
-    best: float = -1.0
-
-    @classmethod
-    def build(cls, run: RunConfig, store: Store, device: torch.device) -> Trainer:
-        """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
-        if run.train.batch % world_size():
-            raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
-        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus, reads_bits(run.method))
-        method = new_method(run, ModelInfo.of(data.corpus.info))
-        loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
-        method.to(device)  # what it counts while it prepares, it sums over ranks on their device
-        method.prepare({name: order.ids for name, order in loader.orders.items()}, loader.plain)
-        adopt_models(method, run)
-        method.to(device, parameter_type(run.train.precision))
-        precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
-        strategy = build_strategy(run.compute.strategy, device, precision)
-        strategy.wrap(method, run.optimiser)
-        ema = Ema(method.networks, run.train.ema) if run.train.ema else None
-        return cls(run, store, data, method, loader, strategy, device, ema, identity(run, data))
-
-    def restore(self) -> None:
-        """Go on from the latest whole checkpoint, if there is one."""
-        found = checkpoints.latest(self.store / "checkpoints", self.identity)
-        if found is None:
-            return
-        self.step, self.best = found.step, found.best
-        self.method.load_state_dict(checkpoints.to_state(found.parts["model"], self.device))
-        self.strategy.load(checkpoints.to_state(found.parts["optimiser"], self.device))
-        if self.ema is not None:
-            self.ema.shadow = checkpoints.to_state(found.parts["ema"], self.device)
-
-    def placed(self, batch: Batch) -> Batch:
-        """A batch of the loader on the run's device, its images in the type of the weights."""
-        return {name: stream.to(self.device, parameter_type(self.run.train.precision)) for name, stream in batch.items()}
-
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """All updates of one step; gives its metrics."""
-        seed_device(self.device, key("step", self.run.seed, self.step, rank()) % 2**63)
-        metrics: dict[str, Tensor] = {}
-        updates = self.method.train_step(batch, self.step)
-        while (update := self._next(updates)) is not None:
-            require_finite(update.loss, batch, self.step)
-            lr = rate(self.step, self.run.train.steps, self.run.optimiser)
-            self.strategy.backward(update.group, update.loss)
-            norm = self.strategy.step(update.group, lr * update.rate)
-            require_finite(norm, batch, self.step)
-            metrics |= {"loss": update.loss.detach(), "gradient_norm": norm.detach(), **update.metrics}
-        self.method.after_step(self.step, self.read)
-        if self.ema is not None:
-            self.ema.update(self.step)
-        return metrics
-
-    def save(self) -> None:
-        """Write a checkpoint from rank 0 and remove older ones; the state is gathered by all."""
-        optimiser = self.strategy.gather()
-        if rank() == 0:
-            parts = {"model": self.method.state_dict(), "optimiser": optimiser}
-            if self.ema is not None:
-                parts["ema"] = self.ema.shadow
-            found = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
-            name = checkpoints.save(self.store / "checkpoints", found)
-            checkpoints.prune(self.store / "checkpoints", {name})
-        barrier()
-
-    def weights(self) -> dict[str, Tensor]:
-        """What the model predicts with: averaged weights where the run keeps them."""
-        if self.ema is None:
-            return dict(self.method.state_dict())
-        with self.ema.swapped_in():
-            return {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
-
-    def read(self, stream: str) -> Iterator[StreamBatch]:
-        """This rank's share of a stream's images as they are, on the run's device."""
-        return (part.to(self.device, parameter_type(self.run.train.precision)) for part in self.loader.plain(stream))
-
-    def _next(self, updates: Iterator[Update]) -> Update | None:
-        with self.strategy.autocast():
-            return next(updates, None)
-
-
-def seed_device(device: torch.device, seed: int) -> None:
-    """Seed the generators that a step draws from; `torch.manual_seed` costs a millisecond, for devices that are not there."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
-
-
-def new_method(run: RunConfig, known: ModelInfo) -> Method:
-    """The run's method, freshly initialised, on the processor."""
-    outputs = len(known.classes) - finds_overlapping(run.method)
-
-    def network(member: int) -> torch.nn.Module:
-        return build_network(run.network, known.channels, outputs, run.seed, member)
-
-    return build_method(run.method, Setting(known.classes, run.train.steps, run.seed, network, known.channels, known.labels))
-
-
-def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:
-    """The configuration and the versions of the data: what determines the result."""
-    layers = [layer.artefact["hash"] for layer in data.layers]
-    models = {f"models.{role}": input_of(Store.at(url), "model").hash for role, url in run.models.items()}
-    return {**run.identity(), "corpus.version": data.corpus.info.version, "corpus.layer_hashes": layers, **models}
-
-
-def require_finite(value: Tensor, batch: Batch, step: int) -> None:
-    """Stop all ranks together when a value is not finite on any of them, and name the images of those ranks."""
-    if bool(total(torch.isfinite(value).float().reshape(1)) == world_size()):
-        return
-    mine = [] if bool(torch.isfinite(value)) else _suspects(batch)
-    ids = sorted({name for names in gather_objects(mine) for name in names})
-    raise TrainingError(f"step {step}: the loss is not finite; no weight was changed. Images of the batch: {', '.join(ids)}")
-
-
-def _suspects(batch: Batch) -> list[str]:
-    """Images with values that are not finite, or all images when none has."""
-    ids = [name for stream in batch.values() for name in stream.ids]
-    finite = [bool(ok) for stream in batch.values() for ok in torch.isfinite(stream.image).flatten(1).all(1)]
-    return [name for name, ok in zip(ids, finite, strict=True) if not ok] or ids
 
 
 def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:

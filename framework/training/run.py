@@ -14,10 +14,11 @@ from framework.corpus.schema import NO_MASK, CorpusInfo, ModelInfo
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 from framework.training.collective import rank
-from framework.training.loop import Listener, Trainer, fit
+from framework.training.loop import Listener, fit
 from framework.training.memory import keep_freed_memory, peak_memory_mb
 from framework.training.metric_log import best_key
 from framework.training.tables import write_tables
+from framework.training.trainer import Trainer
 
 
 def model_store(run: RunConfig) -> Store:
@@ -43,9 +44,15 @@ def train(run: RunConfig) -> Store:
     wanted = recipe(run)
     if is_finished(store, wanted):
         return store
-    store.require_writable()
-    if not store.exists("config.yaml"):
-        store.write_text("config.yaml", run.to_yaml())
+    with store.held():
+        if not store.exists("config.yaml"):
+            store.write_text("config.yaml", run.to_yaml())
+        _fit(run, store)
+    return store
+
+
+def _fit(run: RunConfig, store: Store) -> None:
+    """On Ray's workers, or without any in this process."""
     if run.compute.workers:
         from framework.training.ray_driver import fit_on_ray
 
@@ -55,7 +62,6 @@ def train(run: RunConfig) -> Store:
 
         with follow(store, run.name, run.train.steps):
             train_worker(run, store, torch.device("cpu"))
-    return store
 
 
 def train_worker(run: RunConfig, store: Store, device: torch.device, listener: Listener = lambda record: None) -> None:

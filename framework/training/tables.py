@@ -11,7 +11,7 @@ from framework.corpus.training_set import Prepared
 from framework.pipeline.artefact import Recipe, finish
 
 if TYPE_CHECKING:
-    from framework.training.loop import Trainer
+    from framework.training.trainer import Trainer
 
 SHOWN = 6
 """Pictures of the images with the smallest weights."""

@@ -18,7 +18,7 @@ from framework.networks.layout import layout
 from framework.training.collective import rank, total, world_size
 
 if TYPE_CHECKING:
-    from framework.training.loop import Trainer
+    from framework.training.trainer import Trainer
 
 
 class Validator:

@@ -17,7 +17,7 @@ from framework.training.precision import parameter_type
 from framework.training.validation import as_finished
 
 if TYPE_CHECKING:
-    from framework.training.loop import Trainer
+    from framework.training.trainer import Trainer
 
 BATCH = 16
 """Images of a forward pass."""

@@ -17,7 +17,7 @@ from framework.training.collective import total
 from framework.training.validation import Validator, predict
 
 if TYPE_CHECKING:
-    from framework.training.loop import Trainer
+    from framework.training.trainer import Trainer
 
 
 class LesionValidator(Validator):

@@ -111,14 +111,15 @@ def _run(config: SearchConfig, trials: Trials, say: Say) -> None:
     from framework.training.ray_driver import require_resources, start_ray
     from framework.tuning.tuner import run_trials
 
-    trials.store.require_writable()
-    start_ray()
-    require_resources(config.run.compute)
-    build_corpus(config.run, say)
-    if makes_masks(config.run.method):
-        _require_validation(config.run.corpus.path)
-    trials.store.write_text("search.yaml", yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
-    run_trials(config, trials, say)
+    described = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    with trials.store.held():
+        start_ray()
+        require_resources(config.run.compute)
+        build_corpus(config.run, say)
+        if makes_masks(config.run.method):
+            _require_validation(config.run.corpus.path)
+        trials.store.write_text("search.yaml", described)
+        run_trials(config, trials, say)
 
 
 def _load_run(value: Any, path: Path) -> Any:

@@ -80,8 +80,9 @@ def _worker(config: dict[str, Any]) -> None:
     from framework.config import parse
     from framework.corpus.loader import Batch
     from framework.storage import Store
-    from framework.training.loop import Trainer, fit
+    from framework.training.loop import fit
     from framework.training.memory import keep_freed_memory
+    from framework.training.trainer import Trainer
 
     torch.set_num_threads(1)
     keep_freed_memory()

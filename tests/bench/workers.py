@@ -41,8 +41,8 @@ def _with_changed_weights(config: str, settings: list[str]) -> list[float]:
     import torch
 
     from framework.config import load_run
-    from framework.training.loop import Trainer
     from framework.training.run import model_store
+    from framework.training.trainer import Trainer
 
     torch.set_num_threads(1)
     run = load_run(config, settings)

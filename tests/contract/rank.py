@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from framework.training.loop import TrainingError, require_finite
+from framework.training.trainer import TrainingError, require_finite
 from tests.contract.support import CASES, STRATEGIES, UNDER_STRATEGIES, long, tiny_run, trained
 
 

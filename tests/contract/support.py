@@ -21,9 +21,10 @@ from framework.pipeline.artefact import Input, Recipe, finish
 from framework.pipeline.run import phantom_source
 from framework.pipeline.stages import PhantomConfig
 from framework.storage import Store
-from framework.training.loop import Trainer, fit
+from framework.training.loop import fit
 from framework.training.metric_log import read
 from framework.training.run import train
+from framework.training.trainer import Trainer
 
 JUDGE = {"widths": [4, 8]}
 GRADE = {"grade": {"label": "grade"}, "encoder": {"name": "encoder", "widths": [4, 4, 8, 8]}}

@@ -12,7 +12,7 @@ from torch import Tensor
 from framework.corpus.loader import Batch, StreamBatch
 from framework.methods.irnet import IRNet
 from framework.training.checkpoint import latest
-from framework.training.loop import Trainer
+from framework.training.trainer import Trainer
 from tests.contract.support import CASES, STAGED, VOLUMES, WITH_ENCODERS, build, losses, tiny_run, trained
 
 pytestmark = pytest.mark.parametrize("method", CASES)

@@ -17,8 +17,8 @@ from framework.methods.adversary import Adversary, Pair
 from framework.methods.collaborative import Collaborative, PseudoMaskConfig, pseudo_masks
 from framework.methods.contract import Finished
 from framework.methods.lesions import Lesions, LesionsConfig, lesion_loss, rarity, targets
-from framework.training.loop import Trainer
 from framework.training.run import train
+from framework.training.trainer import Trainer
 from tests.contract.support import build, build_phantom, tiny_run
 
 L = 3
