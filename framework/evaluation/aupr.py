@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framework.corpus.bits import planes
 from framework.corpus.reader import Sample
 from framework.corpus.schema import IGNORE
 
@@ -41,14 +40,7 @@ def average_precision(counts: NDArray[np.number]) -> NDArray[np.float64]:
 
 
 def sample_histograms(probability: Tensor, sample: Sample) -> Tensor:
-    """The histograms of one image with a mask, from probabilities `[K, H, W]` at its own size.
-
-    The truth is the corpus's bits, or else its ids as lesions that do not overlap.
-    """
+    """The histograms of one image with a mask, from probabilities `[K, H, W]` at its own size."""
     assert sample.mask is not None
-    mask, lesions = torch.from_numpy(sample.mask), len(probability) - 1
-    if sample.bits is not None:
-        truth = planes(torch.from_numpy(sample.bits), lesions)
-    else:
-        truth = torch.stack([mask == lesion for lesion in range(1, lesions + 1)])
-    return histograms(probability[1:], truth, mask != IGNORE)
+    truth = torch.from_numpy(sample.planes(len(probability)))
+    return histograms(probability[1:], truth, torch.from_numpy(sample.mask != IGNORE))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from framework.evaluation.intervals import METHOD, mean_intervals
-from framework.evaluation.metrics import IGNORE, METRICS, score
+from framework.evaluation.metrics import METRICS, score
 from framework.storage import Store
 
 SCHEMA = pa.schema(
@@ -28,20 +28,21 @@ def case_rows(
     predictor: str,
     case: str,
     group: str,
-    truth: NDArray[np.integer],
-    predicted: NDArray[np.integer],
+    truth: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
     classes: Sequence[str],
     spacing: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
     """The rows of one case, one per foreground class.
 
-    `truth` and `predicted` hold class ids, `[H, W]` or `[D, H, W]`; 255 in the truth is ignored. `classes[0]` is the
-    background. `spacing` is the pixel size along the axes (mm), or None for distances in pixels.
+    `truth` and `predicted` hold a mask of each foreground class, `[K-1, H, W]` or `[K-1, D, H, W]`; what is `ignored`, without
+    the first axis, counts nowhere. `classes[0]` is the background. `spacing` is the pixel size along the axes (mm), or None
+    for distances in pixels.
     """
-    ignored = truth == IGNORE
     rows = []
-    for index, name in enumerate(classes[1:], start=1):
-        found = score(truth == index, predicted == index, spacing, ignored)
+    for name, there, said in zip(classes[1:], truth, predicted, strict=True):
+        found = score(there, said, spacing, ignored)
         rows.append({"predictor": predictor, "case": case, "group": group, "class": name, **asdict(found)})
     return rows
 

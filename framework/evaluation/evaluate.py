@@ -13,13 +13,14 @@ import numpy as np
 from torch import Tensor
 
 from framework.corpus.reader import Corpus, Sample
+from framework.corpus.schema import IGNORE
 from framework.errors import CorpusError
 from framework.evaluation.answers import score_answers
 from framework.evaluation.attention import write_attention
 from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.evaluation.lesions import lesion_rows, summarise_lesions, write_lesions
 from framework.evaluation.pictures import panels
-from framework.inference.predictor import Predictor, class_ids
+from framework.inference.predictor import Predictor
 from framework.methods.collaborative import Collaborative
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
@@ -40,22 +41,26 @@ class Case:
     spacing: list[float] | None
     samples: list[Sample] = field(default_factory=list)
     predicted: list[dict[str, np.ndarray]] = field(default_factory=list)
+    """Of each slice and predictor, the masks of all classes but the background, bool `[K-1, H, W]`."""
     counted: list[dict[str, Any]] = field(default_factory=list)
     """Rows of the table of lesions, for a method whose lesions may overlap."""
 
-    def add(self, sample: Sample, found: dict[str, Tensor], lesions: Sequence[str]) -> None:
-        """Keep the masks of one image, and of the first predictor the histograms of these lesions."""
+    def add(self, sample: Sample, found: dict[str, Tensor], predictor: Predictor) -> None:
+        """Keep the masks of one image, and of the first predictor the histograms of lesions that may overlap."""
         self.samples.append(sample)
-        self.predicted.append({name: class_ids(p) for name, p in found.items()})
-        if lesions:
-            self.counted += lesion_rows(sample, next(iter(found.values())), lesions)
+        self.predicted.append({name: predictor.planes(p) for name, p in found.items()})
+        if predictor.method.overlapping:
+            self.counted += lesion_rows(sample, next(iter(found.values())), predictor.known.classes[1:])
 
-    def stacked(self, predictor: str) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and prediction, `[D, H, W]` for volumes, `[H, W]` for an image."""
+    def rows(self, predictor: str, classes: Sequence[str]) -> Rows:
+        """The case's rows of the per-case table: of its whole volume, or of its only image."""
         order = sorted(range(len(self.samples)), key=lambda i: self.samples[i].slice or 0)
-        truth = np.stack([self.samples[i].mask for i in order])  # type: ignore[misc]
-        predicted = np.stack([self.predicted[i][predictor] for i in order])
-        return (truth, predicted) if self.samples[0].volume else (truth[0], predicted[0])
+        truth = np.stack([self.samples[i].planes(len(classes)) for i in order], axis=1)
+        predicted = np.stack([self.predicted[i][predictor] for i in order], axis=1)
+        ignored, spacing = np.stack([self.samples[i].mask == IGNORE for i in order]), self.spacing
+        if self.samples[0].volume is None:
+            truth, predicted, ignored, spacing = truth[:, 0], predicted[:, 0], ignored[0], spacing and spacing[1:]
+        return case_rows(predictor, self.name, self.group, truth, predicted, ignored, classes, spacing)
 
 
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
@@ -63,9 +68,9 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
 
     2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
     has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own; a model
-    of volumes predicts each volume from all of its slices. Lesions that may overlap are scored by their AUPR too; their
-    Dice is of masks flattened to one class a pixel, the last lesion of the truth and the likeliest found. Raises `CorpusError`
-    when a model of volumes meets an image of no volume.
+    of volumes predicts each volume from all of its slices. In a corpus of bits each lesion is scored by its whole mask, also
+    where others lie over it; a method whose lesions may overlap is scored by their AUPR too. Raises `CorpusError` when a model
+    of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     recipe = Recipe(
@@ -116,10 +121,8 @@ def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[Ro
     shown: list[Shown] = []
     counted: Rows = []
     for case in (volume_cases if predictor.run.corpus.patch else image_cases)(corpus, predictor, ids):
-        spacing = case.spacing if case.samples[0].volume else case.spacing[1:] if case.spacing else None
         for name in case.predicted[0]:
-            truth, predicted = case.stacked(name)
-            found = case_rows(name, case.name, case.group, truth, predicted, corpus.info.classes, spacing)
+            found = case.rows(name, corpus.info.classes)
             if name == next(iter(case.predicted[0])):
                 shown.append((float(np.mean([row["dice"] for row in found])), case.name, _fullest(case)))
             rows += found
@@ -137,7 +140,7 @@ def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterato
         for sample, probability in zip(samples, found, strict=True):
             key = sample.volume or sample.id
             case = open_cases.setdefault(key, Case(key, sample.group, sample.spacing))
-            case.add(sample, probability, _lesions(predictor))
+            case.add(sample, probability, predictor)
             if len(case.samples) == left[key]:
                 yield open_cases.pop(key)
 
@@ -153,13 +156,8 @@ def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterat
         case = Case(volume, samples[0].group, samples[0].spacing)
         for sample, probability in zip(samples, found, strict=True):
             if sample.id in wanted:
-                case.add(sample, probability, _lesions(predictor))
+                case.add(sample, probability, predictor)
         yield case
-
-
-def _lesions(predictor: Predictor) -> list[str]:
-    """What may overlap of what the model finds."""
-    return predictor.known.classes[1:] if predictor.method.overlapping else []
 
 
 def _fullest(case: Case) -> str:

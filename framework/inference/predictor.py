@@ -80,6 +80,15 @@ class Predictor:
         found = [{name: class_ids(p) for name, p in each.items()} for each in self.at_own_sizes(images)]
         return {name: [masks[name] for masks in found] for name in found[0]}
 
+    def planes(self, probability: torch.Tensor) -> np.ndarray:
+        """Where each class but the background is found, bool `[K-1, H, W]`, by probabilities `[K, H, W]`.
+
+        There it is the likeliest, or, for a method whose lesions may overlap, likelier than not.
+        """
+        if self.method.overlapping:
+            return (probability[1:] > 0.5).numpy()
+        return class_ids(probability) == np.arange(1, len(probability))[:, None, None]
+
     def require_fits(self, info: CorpusInfo) -> None:
         """Raise `CorpusError` when a corpus has other classes, channels or labels than the model was trained on."""
         needed = [*(["classes"] if self.method.segments else []), "channels", *(["labels"] if self.method.targets else [])]

@@ -13,7 +13,11 @@ CLASSES = ["background", "ring", "disc"]
 
 
 def rows_of(case: str, group: str, truth: np.ndarray, predicted: np.ndarray, predictor: str = "both") -> list[dict]:
-    return case_rows(predictor, case, group, truth, predicted, CLASSES, (1.5, 1.5))
+    return case_rows(predictor, case, group, planes(truth), planes(predicted), truth == 255, CLASSES, (1.5, 1.5))
+
+
+def planes(ids: np.ndarray) -> np.ndarray:
+    return np.stack([ids == 1, ids == 2])
 
 
 def mask() -> np.ndarray:
@@ -44,7 +48,8 @@ def test_ignored_pixels_do_not_count():
 def test_volumes_use_their_spacing():
     truth = np.zeros((3, 4, 4), np.uint8)
     truth[1] = 1
-    row = case_rows("both", "v", "p", truth, np.zeros_like(truth), CLASSES[:2], (10, 1, 1))[0]
+    nothing = np.zeros_like(truth, bool)
+    row = case_rows("both", "v", "p", truth[None] == 1, nothing[None], nothing, CLASSES[:2], (10, 1, 1))[0]
     assert row["state"] == "missed" and row["hd95"] == pytest.approx(np.sqrt(30**2 + 4**2 + 4**2))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from framework.corpus.pack import pack
 from framework.corpus.reader import Corpus, Sample
+from framework.evaluation.cases import case_rows
 from framework.evaluation.evaluate import evaluate
 from framework.evaluation.lesions import SCHEMA, areas, counts_of, lesion_rows, summarise_lesions
 from framework.inference.predictor import Predictor
@@ -104,3 +105,26 @@ def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch
             score = np.concatenate([(p[bit + 1].numpy() * 1000).astype(int).ravel() for p in found])
             assert held["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score), abs=1e-3)
         assert held["images"] == sum(bool((image.bits >> bit & 1).any()) for image in images if image.bits is not None)
+    assert areas_of(out) == {
+        (image.id, lesion): (int((image.bits >> bit & 1).sum()), int((p[bit + 1] > 0.5).sum()))
+        for image, p in zip(images, found, strict=True)
+        for bit, lesion in enumerate(opened.info.classes[1:])
+    }
+
+
+def areas_of(evaluation: Store) -> dict[tuple[str, str], tuple[int, int]]:
+    """Pixels of each lesion in truth and prediction: those under another lesion are there too."""
+    rows = evaluation.read_table("cases.parquet").to_pylist()
+    return {(row["case"], row["class"]): (row["truth"], row["predicted"]) for row in rows}
+
+
+def test_lesions_that_overlap_are_each_scored_by_their_whole_mask() -> None:
+    (held, _) = drawn(1)[0]
+    assert held.bits is not None
+    held.bits[:4] = 0b11
+    truth = held.planes(4)
+    nothing = np.zeros(held.bits.shape, bool)
+    perfect = case_rows("network 1", held.id, held.group, truth, truth, nothing, ["background", *LESIONS])
+    assert [(row["dice"], row["truth"]) for row in perfect[:2]] == [(1.0, int(plane.sum())) for plane in truth[:2]]
+    exclusive = np.stack([truth[0] & ~truth[1], *truth[1:]])
+    assert case_rows("network 1", held.id, held.group, truth, exclusive, nothing, ["background", *LESIONS])[0]["dice"] < 1

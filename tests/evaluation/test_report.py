@@ -64,7 +64,8 @@ def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
     rows, listed = [], []
     for i, rank in enumerate(["best", "median", "median", "worst"]):
         predicted = np.roll(truth, i, 0) if rank != "worst" else np.where(truth == 1, 0, truth)
-        case = case_rows("both", f"eye-{i}", f"p{i}", truth, predicted, CLASSES)
+        planes = [np.stack([ids == k for k in range(1, len(CLASSES))]) for ids in (truth, predicted)]
+        case = case_rows("both", f"eye-{i}", f"p{i}", *planes, np.zeros(truth.shape, bool), CLASSES)
         rows += case
         store.write_bytes(f"{i}.png", panels(np.full((40, 40, 3), 80 + i, np.uint8), truth, predicted))
         listed.append({"case": f"eye-{i}", "rank": rank, "dice": float(np.mean([row["dice"] for row in case])), "file": f"{i}.png"})
