@@ -1,6 +1,7 @@
 """DCR, dynamic co-regularisation, with or without DII, dynamic instance indicators (Pan et al., AAAI 2022; methods.md 5.4).
 
 Two networks teach each other on mixed images; weak masks, and the lessons on images they belong to, count by their indicators.
+The losses on true and on weak masks are those of `mixing`, of either network.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class DCR(Method):
 
     def _trust(self, ids: Sequence[str], image: Tensor) -> Tensor:
         """Weights of weak images `[B]`, 0..1."""
-        return image.new_ones(len(ids)) if self.indicators is None else self.indicators.of(ids)
+        return image.new_ones(len(ids)) if self.indicators is None else self.indicators.of(ids).to(image.dtype)
 
     def after_step(self, step: int, read: Read) -> None:
         if self.indicators is not None:

@@ -37,6 +37,6 @@ def image_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     return entropy.sum(1) / (mask != IGNORE).flatten(1).sum(1).clamp_min(1)
 
 
-def per_pixel(weight: Tensor, like: Tensor) -> Tensor:
-    """Weights of images `[B]` in the shape of their pixels `[B, H, W]`."""
-    return weight.to(like.dtype).view(-1, *(1,) * (like.ndim - 1)).expand_as(like)
+def per_pixel(weight: Tensor, pixels: Tensor) -> Tensor:
+    """Weights of images `[B]` as those of their `pixels` `[B, H, W]`."""
+    return weight.view(-1, *(1,) * (pixels.ndim - 1)).expand_as(pixels)

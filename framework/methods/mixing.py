@@ -1,4 +1,8 @@
-"""Naive mixing, the control of hybrid supervision (methods.md 5): weak masks teach as if they were true ones."""
+"""Naive mixing, the control of hybrid supervision (methods.md 5): weak masks teach as if they were true ones.
+
+Theirs is cross-entropy alone, over the pixels that they claim: a Dice loss needs whole masks, and scribbles are not. It has the
+weight of the whole loss on true masks, so its cross-entropy counts twice; the paper has cross-entropy for both.
+"""
 
 from __future__ import annotations
 

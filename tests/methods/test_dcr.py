@@ -135,6 +135,21 @@ def test_without_co_regularisation_one_network_of_dcr_is_naive_mixing_and_no_tru
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(without, batch))
 
 
+def test_distrust_halves_the_lessons_on_mixed_images() -> None:
+    """The weight of a mixed pixel is the mean of its images', (1 + trust) / 2; it was 1, cast to the type of the boxes."""
+    batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
+    dcr = DCR(DCRConfig(name="dcr", indicators=IndicatorConfig()), convolutions(K))
+    dcr.prepare({"weak": ["c", "d"]}, lambda stream: iter(()))
+    (trusting,) = dcr.train_step(batch, 0)
+    assert dcr.indicators is not None
+    dcr.indicators.value.zero_()
+    (distrusting,) = dcr.train_step(batch, 0)
+    dcr.indicators.value[0] = 0.5
+    (between,) = dcr.train_step(batch, 0)
+    whole, half, some = (float(update.metrics["loss_unsupervised"]) for update in (trusting, distrusting, between))
+    assert half == pytest.approx(whole / 2) and half < some < whole
+
+
 def test_partial_entropy_counts_claimed_pixels_only() -> None:
     torch.manual_seed(0)
     logits, mask = torch.randn(2, K, 4, 4), torch.full((2, 4, 4), IGNORE)
