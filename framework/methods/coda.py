@@ -2,7 +2,8 @@
 
 The paper's abstract gives two ideas: align each network's marginal on unlabelled pixels, class by class, with its marginal on
 labelled pixels before it teaches the other, and keep only pixels over an expected confidence. The exact formulas here are
-reconstructed after AdaMatch, as methods.md 4.3 says; its letters (a) to (f) mark the steps.
+reconstructed after AdaMatch, as methods.md 4.3 says; its letters (a) to (f) mark the steps. Of volumes, patches with masks are
+drawn around structures more often than others, so that small patches raise the labelled marginal.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Distributions(nn.Module):
         for i, (average, sums) in enumerate(((self.labelled, labelled), (self.unlabelled, unlabelled))):
             count = sums.sum(1, keepdim=True)  # probabilities of a pixel sum to 1: this is the number of pixels
             present = count > 0
-            updated = torch.lerp(sums / count.clamp_min(1), average, self.config.momentum)
+            updated = torch.lerp((sums / count.clamp_min(1)).to(average), average, self.config.momentum)
             average.copy_(torch.where(present, updated, average))
             self.seen[i] += present[:, 0]
         self.overall.copy_(_move(self.overall, confidence, self.config.momentum))
@@ -181,7 +182,7 @@ class CoDA(Method):
         if self.config.expectation == "off":
             return Teaching(labels, None)
         keep = confidence >= distribution.threshold()[labels]
-        distribution.kept.copy_(_class_sums(keep.to(confidence.dtype), labels, self.setting.classes))
+        distribution.kept.copy_(_class_sums(keep, labels, self.setting.classes))
         return Teaching(labels, keep)
 
     def _weight(self, step: int) -> float:
@@ -211,7 +212,10 @@ class CoDA(Method):
 
 
 def _batch_sums(logits: Tensor, mask: Tensor) -> Tensor:
-    """(a) Sums over this rank `[2 (K + 1) + 1, K]`: labelled rows, unlabelled rows, then labelled confidence and its count."""
+    """(a) Sums over this rank `[2 (K + 1) + 1, K]`: labelled rows, unlabelled rows, then labelled confidence and its count.
+
+    In double, like all sums here that add one pixel after another: past 100,000 pixels float32 rounds confidences near 1 up.
+    """
     n, valid = len(mask), mask != IGNORE
     probability = logits.softmax(1)
     labelled = _conditional_sums(probability[:n] * valid[:, None])  # pixels of 255 add nothing
@@ -224,7 +228,7 @@ def _conditional_sums(probability: Tensor) -> Tensor:
     """Sums `[K + 1, K]` of probabilities over pixels by their predicted class, and over all of them."""
     classes = probability.shape[1]
     labels = hard_labels(probability).flatten()
-    flat = probability.movedim(1, -1).reshape(-1, classes)
+    flat = probability.movedim(1, -1).reshape(-1, classes).double()
     # Not a matrix product: under autocast that would sum in bfloat16.
     by_class = flat.new_zeros(classes, classes).index_add_(0, labels, flat)
     return torch.cat([by_class, by_class.sum(0, keepdim=True)])
@@ -233,7 +237,7 @@ def _conditional_sums(probability: Tensor) -> Tensor:
 def _class_sums(values: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Sum of values and number of pixels for each class `[2, K]`."""
     flat = labels.flatten()
-    sums = values.new_zeros(classes).index_add_(0, flat, values.flatten())
+    sums = torch.zeros(classes, dtype=torch.float64, device=values.device).index_add_(0, flat, values.flatten().double())
     return torch.stack([sums, torch.bincount(flat, minlength=classes).to(sums.dtype)])
 
 
@@ -243,4 +247,5 @@ def _share(sums: Tensor) -> Tensor:
 
 def _move(average: Tensor, value: Tensor, momentum: float) -> Tensor:
     """A moving average that starts at its first value; -1 marks one that has none yet."""
+    value = value.to(average.dtype)
     return torch.where(average < 0, value, torch.lerp(value, average, momentum))

@@ -14,12 +14,12 @@ from framework.corpus.loader import StreamBatch
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Setting
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
-from framework.methods.losses import soft_dice_loss
+from framework.methods.losses import pixel_entropy, soft_dice_loss
 from framework.methods.noise import boxes, noisy, paste
 from framework.methods.teacher import Teacher
 from framework.methods.ua_mt import UAMT, UAMTConfig, entropy_cut
 from framework.methods.unimatch import Perturbed
-from framework.methods.weak_to_strong import Mixed, Target, target
+from framework.methods.weak_to_strong import Mixed, Target, partner_target, target
 from framework.networks.build import build_network
 from framework.networks.unet import UNetConfig
 
@@ -104,6 +104,25 @@ def test_unsure_pixels_teach_nothing_and_not_the_background() -> None:
     batch = {"labelled": stream(IDS), "unlabelled": stream(["dd", "ee"], 1, IGNORE), "partner": stream(["fff", "ggg"], 1, IGNORE)}
     (update,) = method.train_step(batch, 0)
     assert update.metrics["loss_unsupervised"] == 0 and update.metrics["kept"] == 0
+
+
+def test_of_partly_sure_images_the_sure_pixels_alone_teach() -> None:
+    torch.manual_seed(0)
+    logits, label, keep = torch.randn(2, K, 8, 8), torch.randint(0, K, (2, 8, 8)), torch.rand(2, 8, 8) > 0.5
+    other = torch.where(keep[:, None], logits, 5 * torch.randn(2, K, 8, 8))
+    each = -logits.log_softmax(1).gather(1, label[:, None])[:, 0]
+    assert torch.allclose(pixel_entropy(logits, label, keep), pixel_entropy(other, label, keep))
+    assert torch.allclose(pixel_entropy(logits, label, keep), each[keep].sum() / each.numel())
+
+
+def test_a_partner_is_predicted_without_a_trace() -> None:
+    network = nn.Sequential(build_network(UNetConfig(widths=[4, 8]), 1, K, 0, 0)).train()
+    before = {name: held.clone() for name, held in network.state_dict().items()}
+    wrapped = _Tuple(network)
+    found = partner_target(wrapped, torch.randn(2, 1, 16, 16))
+    assert found.label.shape == (2, 16, 16)
+    assert all(torch.equal(before[name], held) for name, held in network.state_dict().items())
+    assert wrapped.training and network.training
 
 
 def test_pixels_that_are_left_out_do_not_change_soft_dice() -> None:
