@@ -34,7 +34,7 @@ class AdversaryConfig(BaseModel):
     widths: list[int] = Field(default=[64, 128, 256, 512], min_length=1)
     """Channels of the judge's levels, each at half the resolution of the one before."""
     softened: float = Field(default=0.1, ge=0, lt=0.5)
-    """True masks are moved this far at most from 0 and 1, so that being soft does not betray the predicted ones."""
+    """All masks are moved this far at most from 0 and 1: being soft must not betray the predicted ones, nor noise the true."""
     rate: float = Field(default=0.5, gt=0)
     """Share of the run's learning rate that the judge learns with."""
 
@@ -72,26 +72,28 @@ class Adversary:
 
     def judge(self, pairs: Sequence[Pair], step: int) -> Update:
         """The judge's own update (L_D): masks that are true are to be 1, predicted ones 0."""
-        true = [pair.shown(self._softened(pair, step)) for pair in pairs if pair.truth is not None]
-        predicted = [pair.shown(pair.predicted.detach()) for pair in pairs]
+        true = [self._softened(pair, pair.truth == 1, step) for pair in pairs if pair.truth is not None]
+        predicted = [self._softened(pair, pair.predicted.detach(), step) for pair in pairs]
         (verdicts,) = self.method.call("discriminator", torch.cat([*true, *predicted]))
         parts = verdicts.split([len(part) for part in (*true, *predicted)])
         losses = [verdict_loss(part, i < len(true)) for i, part in enumerate(parts)]
         loss = torch.stack(losses).sum()
         return Update("discriminator", loss, {"loss_discriminator": loss.detach()}, self.config.rate)
 
-    def deceit(self, pair: Pair) -> Tensor:
+    def deceit(self, pair: Pair, step: int) -> Tensor:
         """How far predicted masks are from passing for true (L_adv), by the judge as it now is; it learns nothing from this."""
-        (verdict,) = call_fixed(self.method.networks["discriminator"], pair.shown(pair.predicted))
+        (verdict,) = call_fixed(self.method.networks["discriminator"], self._softened(pair, pair.predicted, step))
         return verdict_loss(verdict, True)
 
-    def _softened(self, pair: Pair, step: int) -> Tensor:
-        """True masks between 0 and 1; noise by image, so that the number of ranks changes nothing."""
-        assert pair.truth is not None
-        shape, device = pair.truth.shape[1:], pair.truth.device
+    def _softened(self, pair: Pair, masks: Tensor, step: int) -> Tensor:
+        """Images with masks as the judge sees them, moved from 0 and 1 by the same noise whichever masks they are.
+
+        The noise goes by image, so that the number of ranks changes nothing.
+        """
+        shape, device = masks.shape[1:], masks.device
         draws = generators(pair.images.ids, device, "softened", self.seed, step)
         noise = torch.stack([torch.rand(shape, generator=draw, device=device) for draw in draws])
-        return ((pair.truth == 1).to(noise.dtype) - self.config.softened * noise).abs()
+        return pair.shown((masks.to(pair.predicted.dtype) - self.config.softened * noise).abs())
 
 
 def verdict_loss(verdict: Tensor, true: bool) -> Tensor:

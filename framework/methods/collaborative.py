@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from framework.corpus.loader import Batch, StreamBatch
@@ -24,33 +23,9 @@ from framework.methods.contract import Finished, Method, Read, Setting, Update
 from framework.methods.grader import GradingConfig, grade_of, graded, network_of, part_of, require_same_lesions, spread
 from framework.methods.lesions import MASKED, LesionConfig, lesion_loss, rarity, targets, with_background
 from framework.methods.losses import planar
+from framework.methods.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
 from framework.methods.supervised import Single
 from framework.networks.fixed import call_fixed
-
-
-class PseudoMaskConfig(BaseModel):
-    """How attention becomes masks (methods.md 1.5, but stretched between its least and largest value in an image).
-
-    Divided by its peak alone, attention that has saturated, which it does early, would call the whole image a lesion.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    least: float = Field(default=0.2, ge=0, le=1)
-    """A lesion whose attention peaks below this is not there."""
-    contrast: float = Field(default=0.2, ge=0, le=1)
-    """Attention that differs less between the places of an image says nothing about that lesion."""
-    low: float = Field(default=0.3, ge=0, le=1)
-    """Of the stretched attention: below it there is no lesion, between the two nothing is said."""
-    high: float = Field(default=0.5, ge=0, le=1)
-    """Of the stretched attention: from it on there is a lesion."""
-    agreement: float = Field(default=0.3, ge=0, le=1)
-    """Least probability that the segmenter must give such a pixel too; where it gives less, nothing is said. 0 asks for none."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> PseudoMaskConfig:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is over high {self.high}; give a low that is at most high")
-        return self
 
 
 class CollaborativeConfig(LesionConfig, GradingConfig):
@@ -111,6 +86,10 @@ class Collaborative(Method):
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         self.weights = rarity(read(MASKED.name), self.setting.lesions, self.weights.device)
         self._require_clear(read(MASKED.name))
+        if self.config.weight and set(ids["graded"]) <= set(ids[MASKED.name]):
+            fault = "every graded image has a mask, so pseudo masks would teach nothing"
+            mend = "lower corpus.budget.share, add graded images, or set method.weight=0"
+            raise ConfigError(f"method 'collaborative': {fault}; {mend}")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked, unmasked = batch[MASKED.name], batch["graded"]
@@ -128,7 +107,7 @@ class Collaborative(Method):
         # Unweighted: pseudo lesions that weigh as much as true ones make more of themselves from step to step.
         taught = lesion_loss(logits[1], pseudo, torch.ones_like(self.weights), 0.0)
         weight = self.config.weight * self._risen(step)
-        deceit = self._deceit(pairs)
+        deceit = self._deceit(pairs, step)
         loss = supervised + weight * taught + deceit + self._joint(pairs[1], grade)
         metrics = {
             "loss_supervised": supervised.detach(),
@@ -142,7 +121,8 @@ class Collaborative(Method):
 
     def _pseudo(self, pair: Pair, attention: Tensor, grade: Tensor) -> Tensor:
         """Planes `[B, L, H, W]` that graded images teach; one that has a mask keeps it."""
-        found = pseudo_masks(attention, pair.predicted, grade == self.healthy, self.config.pseudo)
+        predicted = unweighted(pair.predicted, self.weights)
+        found = pseudo_masks(attention, predicted, grade == self.healthy, self.config.pseudo)
         truth = targets(pair.images.mask, self.setting.lesions)
         return torch.where(truth == IGNORE, found, truth)
 
@@ -159,12 +139,12 @@ class Collaborative(Method):
         length = self.config.ramp * self.setting.steps
         return min(1.0, step / length) if length else 1.0
 
-    def _deceit(self, pairs: Sequence[Pair]) -> Tensor:
+    def _deceit(self, pairs: Sequence[Pair], step: int) -> Tensor:
         """The judge's part in the segmenter's loss."""
         if self.adversary is None:
             return pairs[0].predicted.new_zeros(())
         weights = self.adversary.config.weight, self.adversary.config.weight_unmasked
-        return torch.stack([w * self.adversary.deceit(pair) for w, pair in zip(weights, pairs, strict=True)]).sum()
+        return torch.stack([w * self.adversary.deceit(pair, step) for w, pair in zip(weights, pairs, strict=True)]).sum()
 
     def _joint(self, pair: Pair, grade: Tensor) -> Tensor:
         """What the grading loss says about the masks, by the grader as it now is."""
@@ -183,7 +163,8 @@ class Collaborative(Method):
         """What the grader attends to in images, and the pseudo masks of those that are graded healthy `[B]` or not."""
         masks = self._masks(image)
         grade, attention = self.networks["grader"](image, masks)
-        return Attended(grade.float().softmax(1), attention, pseudo_masks(attention, masks, healthy, self.config.pseudo))
+        pseudo = pseudo_masks(attention, unweighted(masks, self.weights), healthy, self.config.pseudo)
+        return Attended(grade.float().softmax(1), attention, pseudo)
 
     def _masks(self, image: Tensor) -> Tensor:
         return planar(self.networks["generator"](image)[0]).sigmoid()
@@ -194,18 +175,3 @@ def healthy_class(name: str, grade: Target) -> int:
     if name not in grade.classes:
         raise ConfigError(f"method.healthy: the grade has no class '{name}'{nearest(name, grade.classes)}")
     return grade.classes.index(name)
-
-
-@torch.no_grad()
-def pseudo_masks(attention: Tensor, predicted: Tensor, healthy: Tensor, config: PseudoMaskConfig) -> Tensor:
-    """Planes `[B, L, H, W]` of 0, 1 and 255 (nothing is said) from attention `[B, L, h, w]` and predicted masks `[B, L, H, W]`.
-
-    An image `[B]` that is graded healthy has no lesion anywhere.
-    """
-    whole = F.interpolate(attention, predicted.shape[2:], mode="bilinear", align_corners=False)
-    least, peak = whole.amin((2, 3), keepdim=True), whole.amax((2, 3), keepdim=True)
-    stretched = (whole - least) / (peak - least).clamp_min(1e-6)
-    sharp = peak - least >= config.contrast
-    there = sharp & (stretched >= config.high) & (predicted >= config.agreement)
-    absent = (sharp & (stretched < config.low)) | (peak < config.least) | healthy[:, None, None, None]
-    return torch.where(absent, 0, torch.where(there, 1, IGNORE))

@@ -68,8 +68,8 @@ class Lesions(Method):
         if self.adversary is not None:
             pair = Pair(masked, logits.sigmoid(), target)
             yield self.adversary.judge([pair], step)
-            deceit = self.adversary.deceit(pair)
-            loss = supervised + self.adversary.config.weight * deceit
+            deceit = self.adversary.config.weight * self.adversary.deceit(pair, step)
+            loss = supervised + deceit
             metrics["loss_adversarial"] = deceit.detach()
         yield Update("generator", loss, metrics)
 

@@ -14,9 +14,11 @@ from framework.corpus.schema import IGNORE
 from framework.corpus.training_set import CorpusConfig, TrainingSet
 from framework.errors import ConfigError, CorpusError
 from framework.methods.adversary import Adversary, Pair
-from framework.methods.collaborative import Collaborative, PseudoMaskConfig, pseudo_masks
+from framework.methods.collaborative import Collaborative
 from framework.methods.contract import Finished
 from framework.methods.lesions import Lesions, LesionsConfig, lesion_loss, rarity, targets
+from framework.methods.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
+from framework.networks.lesions import Grader
 from framework.training.run import train
 from framework.training.trainer import Trainer
 from tests.contract.support import build, build_phantom, tiny_run
@@ -86,13 +88,53 @@ def test_no_predicted_lesion_still_gives_a_grade(corpus: str, tmp_path: Path) ->
 
 
 def test_a_graded_image_with_a_mask_keeps_it(corpus: str, tmp_path: Path) -> None:
-    """With every image masked, attention decides nothing: other thresholds, the same loss."""
-    changes = {"corpus": {"budget": {"share": 1.0}}, "method": {"ramp": 0.0}}
+    """Where every image of a step has a mask, attention decides nothing: other thresholds, the same loss."""
     found = []
     for pseudo in ({}, {"contrast": 0.0, "low": 0.0, "high": 0.0, "agreement": 0.0}):
-        trainer = build(tiny_run(corpus, "collaborative", tmp_path, {**changes, "method": {"ramp": 0.0, "pseudo": pseudo}}))
-        found.append(list(trainer.method.train_step(trainer.loader.at(0), 0))[-1].metrics)
+        trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"method": {"ramp": 0.0, "pseudo": pseudo}}))
+        batch = trainer.loader.at(0)
+        batch["graded"].mask.copy_(batch["labelled"].mask)
+        found.append(list(trainer.method.train_step(batch, 0))[-1].metrics)
     assert found[0]["loss_unsupervised"] == found[1]["loss_unsupervised"] and found[0]["kept"] == 1
+
+
+def test_graded_images_that_all_have_masks_are_refused(corpus: str, tmp_path: Path) -> None:
+    changes = {"corpus": {"budget": {"share": 1.0}}}
+    with pytest.raises(ConfigError, match=r"every graded image has a mask.*lower corpus\.budget\.share"):
+        build(tiny_run(corpus, "collaborative", tmp_path, changes))
+    build(tiny_run(corpus, "collaborative", tmp_path, {**changes, "method": {"weight": 0.0}}))
+
+
+def test_agreement_is_that_of_a_network_whose_lesions_weigh_one() -> None:
+    logits, weights = torch.randn(2, L, 4, 4), torch.tensor([1.0, 5.0, 50.0])
+    expected = (logits - weights.log()[:, None, None]).sigmoid()
+    assert torch.allclose(unweighted(logits.sigmoid(), weights), expected, atol=1e-6)
+
+
+def test_how_much_attention_there_is_reaches_the_grade(corpus: str, tmp_path: Path) -> None:
+    """Pooled by a mean that attention weighs, even attention says nothing of its height, and would stay high without a lesion."""
+    grader = build(tiny_run(corpus, "collaborative", tmp_path)).method.networks["grader"].eval()
+    assert isinstance(grader, Grader)
+    images, masks = torch.randn(2, 3, 32, 32), torch.zeros(2, 4, 32, 32)
+    grader.attend.weight.data.zero_()
+    answers = []
+    for height in (-4.0, 4.0):
+        grader.attend.bias.data.fill_(height)
+        answers.append(grader(images, masks)[0])
+    assert (answers[0] - answers[1]).abs().min() > 1e-4
+
+
+def test_the_judge_sees_equal_masks_alike_whether_true_or_predicted(corpus: str, tmp_path: Path) -> None:
+    trainer = build(tiny_run(corpus, "lesions", tmp_path))
+    assert isinstance(trainer.method, Lesions) and trainer.method.adversary is not None
+    images = trainer.loader.at(0)["labelled"]
+    truth = targets(images.mask, 4)
+    seen: list[torch.Tensor] = []
+    trainer.method.networks["discriminator"].register_forward_pre_hook(lambda judge, inputs: seen.append(inputs[0]))
+    trainer.method.adversary.judge([Pair(images, (truth == 1).float(), truth)], 0)
+    (shown,) = seen
+    true, predicted = shown.chunk(2)
+    assert torch.equal(true, predicted) and not torch.equal(true[:, 3:], (truth == 1).float())
 
 
 def test_loss_equals_the_sums_pixel_by_pixel() -> None:
@@ -211,7 +253,7 @@ def test_a_segmenter_of_other_lesions_is_refused(corpus: str, tmp_path: Path) ->
 
 
 def test_masks_of_layers_are_no_truth(corpus: str, tmp_path: Path) -> None:
-    trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"corpus": {"layers": ["box"]}}))
+    trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"corpus": {"layers": ["box"]}, "method": {"weight": 0.0}}))
     assert {trainer.data.kinds[name] for name in trainer.loader.orders["graded"].ids} == {"mask"}
 
 
