@@ -1,8 +1,9 @@
 """The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods.md 3.3): a U-net that a classifier's features prompt.
 
-The paper gives the feature-share skip as a formula and names the resolution-compensation skip; where the latter and the
-cross-branch skip enter the decoder is reconstructed. New layers start so that at first the prompt changes nothing: with any
-switches the logits are those of the network of the same seed, and the same `rcs`, that has neither `fss` nor `cross`.
+Of the paper's three skips we know one as a formula, feature-share, and one by its name, resolution-compensation. How the latter
+enters the decoder, with a stem of the image, is reconstructed; so is the whole of the third, here a cross-branch skip. How layers
+start is our choice: at first the prompt changes nothing. With any switches the logits of step 0 are those of the network of the
+same seed and the same `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Prompted(nn.Module):
 
 
 class Share(nn.Module):
-    """The feature-share skip f = W [u; g] + b at every place, which starts as f = g."""
+    """The feature-share skip f = W [u; g] + b at every place, as the paper gives it; it starts as f = g, which is our choice."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class Share(nn.Module):
 
 
 class Stem(nn.Module):
-    """What an encoder's first step destroys: features of the image at strides 1 and 2."""
+    """What an encoder's first step destroys: features of the image at strides 1 and 2. Reconstructed, a part of `rcs`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
