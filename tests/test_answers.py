@@ -74,6 +74,16 @@ def test_classes_are_drawn_in_turn(corpus: str, tmp_path: Path) -> None:
     assert target.of(trainer.loader.at(3)["labelled"].labels).tolist() == [0, 1] * 4
 
 
+def test_runs_of_two_seeds_learn_from_two_shuffles(corpus: str, tmp_path: Path) -> None:
+    def answers(seed: int) -> list[int]:
+        run = run_of(corpus, tmp_path, {"seed": seed, "corpus": {"shuffle_labels": True}})
+        trainer = Trainer.build(run, Store.at(tmp_path / "x"), torch.device("cpu"))
+        return trainer.data.classes(trainer.data.train, trainer.method.targets[0])
+
+    assert answers(1) == answers(1) != answers(2)
+    assert sum(answers(1)) == sum(answers(2))
+
+
 def test_masks_are_no_business_of_a_classifier(model: Store, corpus: str) -> None:
     with pytest.raises(ConfigError, match="which makes no masks"):
         pseudo_label(model, corpus, "pseudo", PseudoLabelConfig())

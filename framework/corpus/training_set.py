@@ -39,7 +39,8 @@ class CorpusConfig(BaseModel):
     """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
     budget: BudgetConfig = BudgetConfig()
     shuffle_labels: bool = False
-    """Control: the image-level labels of the training images are dealt out anew among them, so that they say nothing."""
+    """Control: the image-level labels of the training images are dealt out anew among them, for each seed of the run in another
+    way, so that they say nothing."""
     disjoint: bool = False
     """Take masks of one class a pixel where a method's lesions may overlap: they then never do."""
     cache_mb: float = Field(default=1024, gt=0)
@@ -75,8 +76,11 @@ class Prepared:
 class TrainingSet:
     """Prepared samples by id, with a bounded cache; safe to use from several threads."""
 
-    def __init__(self, config: CorpusConfig, bits: bool = False) -> None:
-        """`bits`: masks are bits, for lesions that may overlap. Raises `CorpusError` when the corpus's say less."""
+    def __init__(self, config: CorpusConfig, bits: bool = False, seed: int = 0) -> None:
+        """`bits`: masks are bits, for lesions that may overlap; `seed`: of the run, for `shuffle_labels`.
+
+        Raises `CorpusError` when the corpus's masks say less.
+        """
         self.config, self.bits = config, bits
         self.corpus = Corpus.open(config.path)
         if bits:
@@ -84,7 +88,7 @@ class TrainingSet:
         self.layers = [Layer.open(self.corpus, name) for name in config.layers]
         self.train = self.corpus.ids("train")
         self.kinds = self._kinds()
-        self._labels_from = shuffled(self.train) if config.shuffle_labels else {}
+        self._labels_from = shuffled(self.train, seed) if config.shuffle_labels else {}
         self._cache: OrderedDict[str, Prepared] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
@@ -138,9 +142,9 @@ class TrainingSet:
         return Prepared(image, None if mask is None else resize_mask(mask, size), level)
 
 
-def shuffled(names: list[str]) -> dict[str, str]:
-    """The names dealt out anew among themselves, in a way that depends on them alone."""
-    drawn = generator("labels", *names[:1], len(names)).permutation(len(names))
+def shuffled(names: list[str], seed: int) -> dict[str, str]:
+    """The names dealt out anew among themselves, in a way that depends on them and the seed alone."""
+    drawn = generator("labels", seed, *names[:1], len(names)).permutation(len(names))
     return {name: names[place] for name, place in zip(names, drawn, strict=True)}
 
 

@@ -1,7 +1,8 @@
 """SKS, "Skip and Skip" (Chen et al. 2024; methods.md 3): a classifier of image-level labels prompts a segmenter.
 
-The classifier stays frozen: what many labels taught must not be rewritten by few masks. Reconstructed: the prompts are the levels
-of the classifier's encoder as they are, without a top-down path of their own; the loss is the one all methods here share.
+The classifier stays frozen: what many labels taught must not be rewritten by few masks. Reconstructed: two of the three skips (see
+`framework/networks/sks.py`); the prompts are the levels of the classifier's encoder as they are, without a top-down path of their
+own; the loss is the one all methods here share.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from framework.networks.sks import Prompted
 
 
 class SKSConfig(BaseModel):
-    """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the paper's claim."""
+    """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the paper's claim; from the same
+    seed, and all else equal, they start from the same logits."""
 
     model_config = ConfigDict(extra="forbid")
     name: Literal["sks"]
     fss: bool = True
-    """Feature-share skip: the classifier's levels are mixed into the encoder's."""
+    """Feature-share skip, as the paper gives it: the classifier's levels are mixed into the encoder's."""
     rcs: bool = True
-    """Resolution-compensation skip: the encoder's levels, and features of the image itself, reach the decoder."""
+    """Resolution-compensation skip, reconstructed: the encoder's levels, and features of the image itself, reach the decoder."""
     cross: bool = True
-    """Cross-branch skip: the classifier's levels reach the decoder."""
+    """Cross-branch skip, reconstructed: the classifier's levels reach the decoder."""
     initialise: bool = False
     """Start the segmenter's own encoder from the classifier's weights, as plain transfer learning does."""
 

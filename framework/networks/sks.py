@@ -1,7 +1,9 @@
 """The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods.md 3.3): a U-net that a classifier's features prompt.
 
-The paper gives the feature-share skip as a formula and names the resolution-compensation skip; where the latter and the
-cross-branch skip enter the decoder is reconstructed. New layers start so that at first the prompt changes nothing.
+Of the paper's three skips we know one as a formula, feature-share, and one by its name, resolution-compensation. How the latter
+enters the decoder, with a stem of the image, is reconstructed; so is the whole of the third, here a cross-branch skip. How layers
+start is our choice: at first the prompt changes nothing. With any switches the logits of step 0 are those of the network of the
+same seed and the same `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class Prompted(nn.Module):
 
 
 class Share(nn.Module):
-    """The feature-share skip f = W [u; g] + b at every place, which starts as f = g."""
+    """The feature-share skip f = W [u; g] + b at every place, as the paper gives it; it starts as f = g, which is our choice."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -65,7 +67,7 @@ class Share(nn.Module):
 
 
 class Stem(nn.Module):
-    """What an encoder's first step destroys: features of the image at strides 1 and 2."""
+    """What an encoder's first step destroys: features of the image at strides 1 and 2. Reconstructed, a part of `rcs`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,20 +80,28 @@ class Stem(nn.Module):
 
 class Decoder(nn.Module):
     """From the lowest level up to the image. `rcs`: levels and the image's own features come in at their resolution; `cross`: the
-    prompt's levels too, each as a quarter of its channels, which start as zeros."""
+    prompt's levels too, each as a quarter of its channels, which start as zeros.
+
+    What `cross` adds is drawn last, so that all else starts as it does without.
+    """
 
     def __init__(self, widths: Sequence[int], classes: int, rcs: bool, cross: bool) -> None:
         super().__init__()
         self.rcs = rcs
-        self.prompts: nn.ModuleList | None = nn.ModuleList(_silent(width, width // 4) for width in widths[:-1]) if cross else None
         self.up = nn.ModuleList()
         for level in reversed(range(len(widths) - 1)):
-            skips = rcs * widths[level] + cross * (widths[level] // 4)
-            block = [_convolution(widths[level + 1] + skips, widths[level]), _convolution(widths[level], widths[level])]
-            self.up.append(nn.Sequential(*block))
+            first = _convolution(widths[level + 1] + rcs * widths[level], widths[level])
+            self.up.append(nn.Sequential(first, _convolution(widths[level], widths[level])))
         self.to_half = _convolution(widths[0] + rcs * STEM[1], STEM[1])
         self.to_whole = _convolution(STEM[1] + rcs * STEM[0], STEM[0])
         self.head = nn.Conv2d(STEM[0], classes, 1)
+        self.prompts: nn.ModuleList | None = self._listen(widths[:-1]) if cross else None
+
+    def _listen(self, widths: Sequence[int]) -> nn.ModuleList:
+        """Let the first convolution of each block read the prompt's level too; gives what makes a quarter of its channels."""
+        for width, block in zip(reversed(widths), self.up, strict=True):
+            block[0][0] = _widened(block[0][0], width // 4)  # type: ignore[index,operator]
+        return nn.ModuleList(_silent(width, width // 4) for width in widths)
 
     def forward(self, levels: list[Tensor], own: list[Tensor] | None, prompt: tuple[Tensor, ...], size: Sequence[int]) -> Tensor:
         low = levels[-1]
@@ -113,6 +123,15 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     groups = max(n for n in (1, 2, 4, 8) if outputs % n == 0)
     layers = [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.GroupNorm(groups, outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
+
+
+def _widened(convolution: nn.Conv2d, more: int) -> nn.Conv2d:
+    """It reads `more` channels after its own. Their weights are not zeros: what is silent at first would never learn to speak."""
+    own = convolution.in_channels
+    made = nn.Conv2d(own + more, convolution.out_channels, 3, padding=1, bias=False)
+    with torch.no_grad():
+        made.weight[:, :own] = convolution.weight
+    return made
 
 
 def _silent(inputs: int, outputs: int) -> nn.Conv2d:

@@ -51,7 +51,8 @@ class Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
-        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus, reads_bits(run.method))
+        bits = reads_bits(run.method)
+        data = VolumeSet(run.corpus, run.seed) if run.corpus.patch else TrainingSet(run.corpus, bits, run.seed)
         method = new_method(run, ModelInfo.of(data.corpus.info))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         method.to(device)  # what it counts while it prepares, it sums over ranks on their device

@@ -100,3 +100,11 @@ def test_shuffled_labels_are_those_of_other_training_images_and_the_rest_keep_th
     assert sorted(before.tolist()) == sorted(after.tolist()) and not torch.equal(before, after)
     held_out = plain.corpus.ids("val")
     assert torch.equal(plain.labels(held_out), mixed.labels(held_out))
+
+
+def test_each_seed_shuffles_the_labels_in_its_own_way_and_always_so(phantom_url: str) -> None:
+    config = CorpusConfig(path=phantom_url, size=32, shuffle_labels=True)
+    names = TrainingSet(config).train
+    one, again, two = (TrainingSet(config, seed=seed).labels(names) for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, two)
+    assert sorted(one.tolist()) == sorted(two.tolist())  # so each value of each label is as frequent
