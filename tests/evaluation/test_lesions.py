@@ -109,6 +109,7 @@ def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch
         (image.id, lesion): (int((image.bits >> bit & 1).sum()), int((p[bit + 1] > 0.5).sum()))
         for image, p in zip(images, found, strict=True)
         for bit, lesion in enumerate(opened.info.classes[1:])
+        if image.bits is not None
     }
 
 

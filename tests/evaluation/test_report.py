@@ -57,6 +57,10 @@ def model(
     return store
 
 
+def planes(ids: np.ndarray) -> np.ndarray:
+    return np.stack([ids == k for k in range(1, len(CLASSES))])
+
+
 def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
     store = artefact(root, "evaluation", name, hash, {"model": of, "corpus": CORPUS}, {"cases": 4, "images": 4})
     truth = np.zeros((40, 40), np.uint8)
@@ -64,8 +68,7 @@ def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
     rows, listed = [], []
     for i, rank in enumerate(["best", "median", "median", "worst"]):
         predicted = np.roll(truth, i, 0) if rank != "worst" else np.where(truth == 1, 0, truth)
-        planes = [np.stack([ids == k for k in range(1, len(CLASSES))]) for ids in (truth, predicted)]
-        case = case_rows("both", f"eye-{i}", f"p{i}", *planes, np.zeros(truth.shape, bool), CLASSES)
+        case = case_rows("both", f"eye-{i}", f"p{i}", planes(truth), planes(predicted), np.zeros(truth.shape, bool), CLASSES)
         rows += case
         store.write_bytes(f"{i}.png", panels(np.full((40, 40, 3), 80 + i, np.uint8), truth, predicted))
         listed.append({"case": f"eye-{i}", "rank": rank, "dice": float(np.mean([row["dice"] for row in case])), "file": f"{i}.png"})
