@@ -59,7 +59,7 @@ def _near(length: int, width: float, like: Tensor) -> Tensor:
 
 
 def _alike(picture: Tensor, width: float, levels: float) -> Tensor:
-    """Ties of all pixels `[N, N]` by place, width in pixels, and look; a grey picture counts as three equal channels, as in colour."""
+    """Ties of all pixels `[N, N]` by place (width in pixels) and look; a grey picture counts as three equal channels."""
     channels, *shape = picture.shape
     rows, columns = torch.meshgrid(*map(torch.arange, shape), indexing="ij")
     place = torch.stack([rows, columns]).to(picture.device) / width
