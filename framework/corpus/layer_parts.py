@@ -6,6 +6,7 @@ A part is a Parquet file under a name made of its ids. A row that cannot be used
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from framework.corpus.decode import encode_mask
 from framework.corpus.layers import LAYER_ROW
-from framework.corpus.schema import IGNORE, ROWS_PER_GROUP
+from framework.corpus.schema import IGNORE, NO_MASK, ROWS_PER_GROUP
 from framework.errors import CorpusError, RowError
 from framework.pipeline.artefact import Recipe
 from framework.storage import Store
@@ -62,16 +63,18 @@ def _write_masks(out: Store, kind: str, names: Sequence[str], mask: Callable[[st
     good, bad = [], []
     for name in names:
         try:
-            good.append({"id": name, "kind": kind, **_described(mask(name))})
+            good.append({"id": name, **_described(mask(name), kind)})
         except RowError as error:
             bad.append({"id": name, "reason": str(error)})
     write_part(out, "rows", good, LAYER_ROW)
     write_part(out, "quarantined", bad, QUARANTINE_ROW)
 
 
-def _described(mask: np.ndarray) -> dict[str, Any]:
+def _described(mask: np.ndarray, kind: str) -> dict[str, Any]:
+    """The columns of a mask; an image of which it claims nothing counts as one without a label."""
     claimed = mask[mask != IGNORE]
-    return {"mask": encode_mask(mask), "kept": claimed.size / mask.size, "kept_pixels": np.bincount(claimed).tolist()}
+    held = {"kind": kind if claimed.size else NO_MASK, "mask": encode_mask(mask), "kept": claimed.size / mask.size}
+    return held | {"kept_pixels": np.bincount(claimed).tolist()}
 
 
 def write_part(out: Store, kind: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
@@ -82,13 +85,18 @@ def write_part(out: Store, kind: str, rows: list[dict[str, Any]], schema: pa.Sch
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), stream, row_group_size=ROWS_PER_GROUP)
 
 
+def rows_by_kind(out: Store) -> Counter[str]:
+    """How many rows there are of each kind of label."""
+    return Counter(kind for part in out.names() if part.startswith("rows-") for kind in out.read_table(part)["kind"].to_pylist())
+
+
 def pixels_by_class(out: Store, column: str, classes: int) -> np.ndarray:
     """Pixels of each class `[K]` over all rows, from the column that counts them."""
     found = np.zeros(classes, np.int64)
     for part in out.names():
         if part.startswith("rows-"):
             for held in out.read_table(part)[column].to_pylist():
-                found[: len(held)] += held
+                found[: len(held)] += np.array(held, np.int64)
     return found
 
 

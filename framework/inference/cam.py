@@ -42,9 +42,7 @@ def log_odds(logits: Tensor, number: int) -> Tensor:
 
 def _weights(features: Tensor, slope: Tensor, kind: Kind) -> Tensor:
     """The weight of each channel `[B, D]` from features and the score's gradient `[B, D, h, w]`."""
-    if kind == "grad-cam":
-        return slope.mean((2, 3))
-    if kind == "cam":  # over a linear layer on the mean, its weight is the summed gradient
+    if kind != "grad-cam++":  # the weight of a linear layer on the mean; the slope's mean would fall with the number of cells
         return slope.sum((2, 3))
     below = 2 * slope.square() + (features * slope**3).sum((2, 3), keepdim=True)
     alpha = torch.where(below != 0, slope.square() / below, 0)
@@ -60,10 +58,15 @@ def summed_evidence(
     """
     found = image.new_zeros(len(image), side, side, dtype=torch.float32)
     for scale in scales:
-        size = [round(length * scale) for length in image.shape[2:]]
-        view = image if scale == 1 else F.interpolate(image, size, mode="bilinear", align_corners=False)
+        size = _whole_cells(image, scale, network.encoder.stride)
+        view = F.interpolate(image, size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):
             part = evidence(network, view.flip(3) if mirrored else view, target, number, kind)
             whole = F.interpolate(part[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
             found += whole.flip(2) if mirrored else whole
     return found / found.amax((1, 2), keepdim=True).clamp_min(1e-12)
+
+
+def _whole_cells(image: Tensor, scale: float, stride: int) -> list[int]:
+    """Height and width near a scaled image's that fill the encoder's cells: else it would enlarge the image, which shifts maps."""
+    return [max(1, round(length * scale / stride)) * stride for length in image.shape[2:]]

@@ -10,12 +10,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+SIDE = 512
+"""Pixels a side of the picture that widths are stated for: the authors' pictures are of about 500."""
 FARTHEST = 80.0
 """Squared distances beyond this count as this: e^-40 adds nothing, and what float32 cannot hold normally is sixty times slower."""
 
 
 class CrfConfig(BaseModel):
-    """IRNet's settings (methods.md 2.4). Widths are in pixels of the picture, and in grey levels of 0..255."""
+    """IRNet's settings (methods.md 2.4). Widths are in 512ths of the picture's side, whatever its size; levels are of 0..255."""
 
     model_config = ConfigDict(extra="forbid")
     steps: int = Field(default=10, ge=1)
@@ -37,8 +39,9 @@ def refine(labels: Tensor, classes: int, picture: Tensor, config: CrfConfig) -> 
     Ties are normalised symmetrically, D^-1/2 K D^-1/2 with D the row sums, and include a pixel's own, as in the authors' code.
     """
     height, width = picture.shape[1:]
-    near_rows, near_columns = _near(height, config.near_width, picture), _near(width, config.near_width, picture)
-    alike = _alike(picture, config)
+    pixel = SIDE / max(height, width)
+    near_rows, near_columns = (_near(length, config.near_width / pixel, picture) for length in (height, width))
+    alike = _alike(picture, config.alike_width / pixel, config.alike_levels)
     unary = torch.full((len(labels), classes, height, width), (1 - config.certainty) / (classes - 1), device=picture.device)
     unary = unary.scatter_(1, labels[:, None], config.certainty).log()
     belief = unary.softmax(1)
@@ -50,17 +53,17 @@ def refine(labels: Tensor, classes: int, picture: Tensor, config: CrfConfig) -> 
 
 
 def _near(length: int, width: float, like: Tensor) -> Tensor:
-    """Ties along one axis `[n, n]`: those of two axes multiply, and so do their row sums."""
+    """Ties along one axis `[n, n]`, width in pixels: those of two axes multiply, and so do their row sums."""
     place = torch.arange(length, device=like.device, dtype=torch.float32) / width
     return _normalised(torch.exp(-0.5 * (place[:, None] - place).square()))
 
 
-def _alike(picture: Tensor, config: CrfConfig) -> Tensor:
-    """Ties of all pixels `[N, N]` by place and look; a grey picture counts as three equal channels, as in colour."""
-    channels, height, width = picture.shape
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    place = torch.stack([rows, columns]).to(picture.device) / config.alike_width
-    look = picture.float().expand(max(channels, 3), -1, -1) / config.alike_levels
+def _alike(picture: Tensor, width: float, levels: float) -> Tensor:
+    """Ties of all pixels `[N, N]` by place (width in pixels) and look; a grey picture counts as three equal channels."""
+    channels, *shape = picture.shape
+    rows, columns = torch.meshgrid(*map(torch.arange, shape), indexing="ij")
+    place = torch.stack([rows, columns]).to(picture.device) / width
+    look = picture.float().expand(max(channels, 3), -1, -1) / levels
     features = torch.cat([place, look]).flatten(1).T
     features = features - features.mean(0)
     squares = features.square().sum(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from framework.corpus.decode import encode_mask
-from framework.corpus.layer_parts import Advance, claim
+from framework.corpus.layer_parts import Advance, claim, rows_by_kind
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
@@ -101,7 +100,7 @@ def make_seeds(corpus_url: str, maps: str, layer: str, config: SeedConfig, advan
     started = time.perf_counter()
     job = MapJob(config.size, Seed, (corpus.store.url, found.store.url, config), seed_row, LAYER_ROW)
     bad = run_job(job, corpus, names, out, config, advance)
-    kinds = Counter(kind for part in out.names() if part.startswith("rows-") for kind in out.read_table(part)["kind"].to_pylist())
+    kinds = rows_by_kind(out)
     if not kinds["seed"]:
         raise CorpusError(f"{out.url}: no image has a seed of any class; lower the foreground threshold, {config.foreground}")
     counts = {"rows": kinds["seed"], "without_seed": kinds[NO_MASK], "quarantined": bad}

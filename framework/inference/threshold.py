@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from framework.corpus.layer_parts import Advance, claim, pixels_by_class, write_masks
+from framework.corpus.layer_parts import Advance, claim, pixels_by_class, rows_by_kind, write_masks
 from framework.corpus.layers import layer_store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE, NO_MASK
 from framework.errors import CorpusError
 from framework.evaluation.quality import measure_layer
 from framework.inference.predictor import at_own_size
@@ -22,11 +23,15 @@ from framework.storage import Store
 
 
 def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], threshold: float) -> np.ndarray:
-    """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id; all background where there is no map."""
+    """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id: all background without a map.
+
+    Maps that nowhere exceed the threshold claim nothing (255): their class is there, and all background would teach that it is not.
+    """
     if not maps:
         return np.zeros(tuple(shape), np.uint8)
     whole = at_own_size(torch.from_numpy(np.stack(list(maps.values()))), tuple(shape))
-    return np.array([0, *maps], np.uint8)[strongest(whole, threshold).numpy()]
+    found = np.array([0, *maps], np.uint8)[strongest(whole, threshold).numpy()]
+    return found if found.any() else np.full_like(found, IGNORE)
 
 
 def strongest(maps: Tensor, threshold: float) -> Tensor:
@@ -39,8 +44,8 @@ def make_masks(
 ) -> Store:
     """Make the label layer, or finish it, or recognise it: of the images of the splits that the maps know.
 
-    An image whose labels say that no class is there is background everywhere, which is exact. Raises `CorpusError` when the maps
-    know no image of the splits.
+    An image whose labels say that no class is there is background everywhere, which is exact; one whose maps stay below the
+    threshold is counted, and has no label. Raises `CorpusError` when the maps know no image of the splits.
     """
     corpus = Corpus.open(corpus_url)
     found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
@@ -62,7 +67,8 @@ def make_masks(
     bad = write_masks(out, "pseudo", names, mask, config.error_budget, advance)
     pixels = pixels_by_class(out, "kept_pixels", len(corpus.info.classes)).tolist()
     by_class = {name: {"predicted": n, "kept": n} for name, n in zip(corpus.info.classes, pixels, strict=True)}
-    counts = {"rows": len(names) - bad, "quarantined": bad, "without_class": sum(not held[name] for name in names)}
+    kinds, negatives = rows_by_kind(out), sum(not held[name] for name in names)
+    counts = {"rows": kinds["pseudo"], "without_class": negatives, "below_threshold": kinds[NO_MASK], "quarantined": bad}
     finish(out, recipe, counts | {"classes": by_class}, time.perf_counter() - started)
     measure_layer(corpus, out)
     return out

@@ -85,7 +85,8 @@ def summary(layer: Store) -> str:
     held = "".join(f", {count} with {name}" for name, count in counts.get("images_with", {}).items())
     seeds = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
     empty = f", {counts['without_class']} of them background alone" if "without_class" in counts else ""
-    return f"{counts['rows']} images{held}{seeds}{empty}, {counts['quarantined']} quarantined"
+    below = f", {counts['below_threshold']} without a pixel over the threshold" if "below_threshold" in counts else ""
+    return f"{counts['rows']} images{held}{seeds}{empty}{below}, {counts['quarantined']} quarantined"
 
 
 def shown(path: str) -> str:

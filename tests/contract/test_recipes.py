@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from framework.comparison.description import load_comparison
-from framework.config import load_yaml, merge, parse
+from framework.config import RunConfig, load_yaml, merge, parse
+from framework.methods.classifier import ClassifierConfig
+from framework.networks.encoder import EncoderConfig
+from framework.pipeline.run import stage_run
+from framework.pipeline.stages import TrainStage
+from framework.storage import Store
 from tests.contract.support import VOLUMES, build
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -23,6 +28,31 @@ def recipes(*folders: str) -> list[Path]:
 
 def spoken(path: Path) -> str:
     return f"{path.parent.name}-{path.stem}"
+
+
+def trainings(*folders: str) -> list[RunConfig]:
+    """Everything that descriptions train, stage by stage."""
+    runs = [parse(load_yaml(path)) for path in recipes(*folders)]
+    return [stage_run(run, stage, Store.at("runs")) for run in runs for stage in run.stages if isinstance(stage, TrainStage)]
+
+
+def test_boundaries_are_learnt_without_momentum() -> None:
+    """Methods.md 7.3, 1: the authors' optimiser hands on its weight decay in the place of momentum, so that theirs has none."""
+    found = [run.optimiser for run in trainings(*FOLDERS, "idrid", "paper") if run.method.name == "irnet"]
+    assert [(optimiser.name, optimiser.momentum) for optimiser in found] == [("sgd", 0)] * 3
+
+
+def test_the_papers_boundaries_are_at_stride_16() -> None:
+    found = [run for run in trainings("paper") if run.method.name == "irnet"]
+    assert [run.network.output_stride for run in found if isinstance(run.network, EncoderConfig)] == [16, 16]
+
+
+def test_classifiers_whose_maps_are_used_have_dropblock() -> None:
+    """Methods.md 7.3, 2: the authors' description names a block size for a network that ignores it."""
+    methods = [run.method for run in trainings(*FOLDERS, "paper")]
+    found = [method.dropblock for method in methods if isinstance(method, ClassifierConfig)]
+    assert len(found) >= 5 and all(found)
+    assert load_yaml(CONFIGS / "method/classifier.yaml")["method"]["dropblock"]["share"] > 0
 
 
 def test_every_method_has_a_recipe_for_every_corpus_and_one_as_in_its_paper() -> None:

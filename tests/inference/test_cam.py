@@ -20,9 +20,17 @@ class Plain(torch.nn.Module):
         return [image] * 4
 
 
-def plain(weights: list[list[float]]) -> Classified:
-    """A classifier whose features are the image's own channels."""
-    network = Classified(Encoder(Plain(), len(weights[0]), [len(weights[0])] * 4, 1, []), [len(weights)], None)
+class Coarse(torch.nn.Module):
+    """Means of cells of 16 pixels as the only level of a pyramid."""
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [torch.nn.functional.avg_pool2d(image, 16)] * 4
+
+
+def plain(weights: list[list[float]], stages: torch.nn.Module | None = None, stride: int = 1) -> Classified:
+    """A classifier whose features are the image's own channels, or means of them."""
+    encoder = Encoder(stages or Plain(), len(weights[0]), [len(weights[0])] * 4, stride, [])
+    network = Classified(encoder, [len(weights)], None)
     head = network.heads[0]
     assert isinstance(head, torch.nn.Linear)
     with torch.no_grad():
@@ -87,6 +95,22 @@ def test_the_evidence_lies_where_the_sign_is_and_counter_evidence_shows_nothing(
     assert found.max() == pytest.approx(1, abs=1e-5)
     assert found[6:10, 22:26].min() > 0.9
     assert found[20:28, 4:12].max() < 0.05 and found[24:, 14:].max() < 0.05
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 2.0])
+def test_the_evidence_stays_in_its_place_when_the_size_is_no_multiple_of_the_stride(scale: float) -> None:
+    image = torch.zeros(1, 1, 88, 88)
+    image[..., 40:48] = 1  # a strip in the middle
+    found = summed_evidence(plain([[0.0], [1.0]], Coarse(), 16), image, 0, 1, "grad-cam++", [scale], False, 88)[0].mean(0)
+    assert (found * (torch.arange(88) + 0.5)).sum() / found.sum() == pytest.approx(44, abs=0.5)
+
+
+@pytest.mark.parametrize("kind", ["grad-cam++", "grad-cam", "cam"])
+def test_every_scale_has_the_same_say(kind: Kind) -> None:
+    """Of an image of one level, all scales have the same evidence, whatever their number of cells."""
+    network, image = plain([[0.0], [1.0]]), torch.ones(1, 1, 32, 32)
+    large, small = (evidence(network, image[..., :n, :n], 0, 1, kind).mean() for n in (32, 8))
+    assert large == pytest.approx(small.item(), rel=1e-4)
 
 
 def test_a_mirrored_image_has_the_mirrored_map() -> None:

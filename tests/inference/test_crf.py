@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from framework.inference.crf import CrfConfig, refine
+from framework.inference.crf import SIDE, CrfConfig, refine
 
-CONFIG = CrfConfig(steps=3, near_width=1.5, near_weight=2.0, alike_width=4.0, alike_levels=20.0, alike_weight=3.0)
+PIXEL = SIDE / 7
+"""Of pictures of seven columns, in those that widths are stated in."""
+CONFIG = CrfConfig(steps=3, near_width=1.5 * PIXEL, near_weight=2.0, alike_width=4.0 * PIXEL, alike_levels=20.0, alike_weight=3.0)
 
 
 def by_pixels(labels: np.ndarray, classes: int, picture: np.ndarray, config: CrfConfig) -> np.ndarray:
@@ -18,7 +20,7 @@ def by_pixels(labels: np.ndarray, classes: int, picture: np.ndarray, config: Crf
     near, alike = np.zeros((2, len(places), len(places)))
     for i, a in enumerate(places):
         for j, b in enumerate(places):
-            apart = (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2
+            apart = ((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) * PIXEL**2
             look = sum((float(channel[a]) - float(channel[b])) ** 2 for channel in picture)
             near[i, j] = np.exp(-apart / (2 * config.near_width**2))
             alike[i, j] = np.exp(-apart / (2 * config.alike_width**2) - look / (2 * config.alike_levels**2))
@@ -58,12 +60,12 @@ def test_a_grey_picture_counts_as_three_equal_channels() -> None:
 
 
 def test_labels_follow_the_picture() -> None:
-    """A bright square of which the labels show a part."""
+    """A bright square of which the labels show a part, on a picture that is tied together as a whole."""
     picture = torch.zeros(1, 16, 16)
     picture[:, 4:12, 4:12] = 200
     labels = torch.zeros(1, 16, 16, dtype=torch.int64)
     labels[:, 4:12, 4:10] = 1
-    assert torch.equal(refine(labels, 2, picture, CrfConfig())[0], (picture[0] > 0).long())
+    assert torch.equal(refine(labels, 2, picture, CrfConfig(alike_width=SIDE))[0], (picture[0] > 0).long())
 
 
 def test_without_ties_the_labels_stay() -> None:

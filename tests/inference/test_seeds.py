@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framework.corpus.schema import IGNORE, NO_MASK
-from framework.inference.crf import CrfConfig
+from framework.inference.crf import SIDE, CrfConfig
 from framework.inference.seeds import eight_bit, seed_row, seeds
 from framework.inference.threshold import cut
 
@@ -38,9 +38,24 @@ def test_both_are_made_to_fit_the_picture() -> None:
     picture[:, 4:12, 4:12] = 200
     evidence = torch.zeros(1, 16, 16)
     evidence[:, 4:12, 4:10] = 0.5
-    found = seeds(evidence, picture, 0.3, 0.05, CrfConfig())
+    found = seeds(evidence, picture, 0.3, 0.05, CrfConfig(alike_width=SIDE))
     assert torch.equal(found, (picture[0] > 0).long())
     assert not torch.equal(seeds(evidence, picture, 0.3, 0.05, None), found)
+
+
+def test_a_picture_has_the_same_seeds_at_another_size_and_keeps_what_is_open() -> None:
+    """The CRF's widths shrink with the picture; taken as they stand, they tie all of it together and leave nothing open."""
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    apart = ((rows - 30) ** 2 + (columns - 36) ** 2).sqrt()
+    speckle = 6 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    picture, evidence = torch.where(apart < 14, 60.0, 120.0) + speckle, (1 - apart / 24).clamp_min(0)
+    large, small = (seeds(resized(evidence, n), resized(picture, n), 0.3, 0.05, CrfConfig()) for n in (64, 32))
+    assert (large != small.repeat_interleave(2, 0).repeat_interleave(2, 1)).float().mean() < 0.06
+    assert (large == IGNORE).float().mean() > 0.1
+
+
+def resized(values: torch.Tensor, side: int) -> torch.Tensor:
+    return torch.nn.functional.interpolate(values[None, None], (side, side), mode="area")[0]
 
 
 def test_a_deep_picture_is_stretched_and_a_plain_one_is_not() -> None:

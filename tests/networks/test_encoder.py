@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from framework.errors import ConfigError
+from framework.methods.classifier import Classified
 from framework.networks.build import build_network
 from framework.networks.dropblock import DropBlock, DropBlockConfig
 from framework.networks.encoder import Encoder, EncoderConfig
@@ -100,6 +101,22 @@ def test_dropblock_drops_whole_blocks_and_each_image_by_its_own_draw() -> None:
     whole = torch.nn.functional.fold((found.sum(1, keepdim=True) == 25).float().expand_as(found), (30, 30), 5)[:, 0] > 0
     inner = slice(4, -4)
     assert torch.equal(out[:, inner, inner] & ~whole[:, inner, inner], torch.zeros_like(out[:, inner, inner]))
+
+
+def test_a_configured_dropblock_changes_features_in_training_and_only_there() -> None:
+    """Methods.md 7.3, 2. The block alone is in training: batch normalisation would change features too."""
+    plain = encoder(EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 8], output_stride=8))
+    image = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        before = plain(image)
+        regularised = Classified(plain, [2], DropBlockConfig(share=0.3, block=3)).eval()
+        assert all(map(torch.equal, before, plain(image)))
+        assert regularised.dropblock is not None
+        regularised.dropblock.train()
+        regularised.draw([torch.Generator().manual_seed(i) for i in range(2)])
+        changed = plain(image)
+    assert [torch.equal(a, b) for a, b in zip(before, changed, strict=True)] == [True, True, False, False]
+    assert (changed[-1] == 0).all(1).any()
 
 
 def test_a_block_without_a_middle_is_refused() -> None:

@@ -1,0 +1,46 @@
+"""Masks cut out of maps: what each kind of image becomes, and that it is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from framework.corpus.layer_parts import write_part
+from framework.corpus.layers import Layer
+from framework.corpus.map_layers import MAP_ROW, encode_maps
+from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE
+from framework.inference.settings import ThresholdConfig
+from framework.inference.threshold import cut, make_masks
+from framework.pipeline.artefact import Input, Recipe, finish, summary
+from framework.storage import Store
+
+LESION = 2
+
+
+def write_maps(out: Store, corpus: Corpus, maps: dict[str, dict[int, np.ndarray]]) -> Store:
+    write_part(out, "rows", [{"id": name, **encode_maps(held)} for name, held in maps.items()], MAP_ROW)
+    inputs = {"corpus": Input(corpus.store.url, corpus.info.version)}
+    finish(out, Recipe("map layer", inputs, {}), {"rows": len(maps), "quarantined": 0}, 1.0)
+    return out
+
+
+def test_a_map_that_nowhere_reaches_the_threshold_claims_nothing() -> None:
+    assert (cut({LESION: np.full((2, 2), 0.2, np.float32)}, (4, 4), 0.3) == IGNORE).all()
+
+
+def test_a_positive_image_below_the_threshold_is_counted_and_teaches_nothing(phantom_url: str, tmp_path: Path) -> None:
+    corpus = Corpus.open(phantom_url)
+    negative, faint, clear = corpus.ids("train")[:3]
+    peak = np.zeros((12, 12), np.float32)
+    peak[3:6, 3:6] = 1
+    held = {negative: {}, faint: {LESION: peak * 0.2}, clear: {LESION: peak}}
+    maps = write_maps(Store.at(tmp_path / "maps"), corpus, held)
+    out = make_masks(phantom_url, maps.url, str(tmp_path / "masks"), ThresholdConfig())
+    layer = Layer.open(corpus, out.url)
+    assert layer.kinds == {negative: "pseudo", clear: "pseudo"}
+    assert not layer.mask(negative, (48, 48)).any() and set(np.unique(layer.mask(clear, (48, 48)))) == {0, LESION}
+    counts = layer.artefact["counts"]
+    assert (counts["rows"], counts["without_class"], counts["below_threshold"], counts["quarantined"]) == (2, 1, 1, 0)
+    assert summary(out) == "2 images, 1 of them background alone, 1 without a pixel over the threshold, 0 quarantined"
