@@ -114,7 +114,7 @@ def test_agreement_is_that_of_a_network_whose_lesions_weigh_one() -> None:
 def test_how_much_attention_there_is_reaches_the_grade(corpus: str, tmp_path: Path) -> None:
     """Pooled by a mean that attention weighs, even attention says nothing of its height, and would stay high without a lesion."""
     grader = build(tiny_run(corpus, "collaborative", tmp_path)).method.networks["grader"].eval()
-    assert isinstance(grader, Grader)
+    assert isinstance(grader, Grader) and grader.attend.bias is not None
     images, masks = torch.randn(2, 3, 32, 32), torch.zeros(2, 4, 32, 32)
     grader.attend.weight.data.zero_()
     answers = []
