@@ -130,17 +130,10 @@ def _pixel_shares(corpus: Corpus, split: str, most: int) -> np.ndarray:
     names = [name for name, where, kind in light if where == split and kind]
     pixels, labelled = np.zeros(len(corpus.info.classes), np.int64), 0
     for sample in corpus.rows(names[:: -(-len(names) // most) or 1]):
-        planes = _planes(sample.mask, sample.bits, len(pixels))
-        pixels += planes.sum(axis=(1, 2))
+        pixels[0] += int((sample.mask == 0).sum())
+        pixels[1:] += sample.planes(len(pixels)).sum(axis=(1, 2))
         labelled += int((sample.mask != IGNORE).sum())
     return pixels / max(labelled, 1)
-
-
-def _planes(mask: np.ndarray | None, bits: np.ndarray | None, classes: int) -> np.ndarray:
-    """One bool plane a class `[K, H, W]`; lesions may overlap when there are bits."""
-    if bits is None:
-        return np.stack([mask == class_id for class_id in range(classes)])
-    return np.stack([bits == 0, *((bits >> bit & 1).astype(bool) for bit in range(classes - 1))])
 
 
 def _chosen(corpus: Corpus, count: int, seed: int, among: Iterable[str] | None) -> list[str]:
@@ -166,8 +159,7 @@ def _tile(corpus: Corpus, sample: Sample, masks: Mapping[str, np.ndarray] | None
     scale = TILE / max(picture.size)
     picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     drawn = np.asarray(picture)
-    mask, bits = (sample.mask, sample.bits) if masks is None else (masks[sample.id], None)
-    for layer in _layers(mask, bits, len(corpus.info.classes)):
+    for layer in _layers(sample, len(corpus.info.classes)) if masks is None else [masks[sample.id]]:
         if kind == "scribble":
             drawn = _strokes(drawn, layer)
         else:
@@ -191,12 +183,11 @@ def _strokes(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def _layers(mask: np.ndarray | None, bits: np.ndarray | None, classes: int) -> list[np.ndarray]:
+def _layers(sample: Sample, classes: int) -> list[np.ndarray]:
     """Masks of class ids to draw one over the other, so that overlapping lesions both keep their contour."""
-    if bits is None:
-        return [] if mask is None else [mask]
-    planes = _planes(mask, bits, classes).astype(np.uint8)
-    return [class_id * planes[class_id] for class_id in range(1, classes)]
+    if sample.bits is None:
+        return [] if sample.mask is None else [sample.mask]
+    return [class_id * plane.astype(np.uint8) for class_id, plane in enumerate(sample.planes(classes), start=1)]
 
 
 def _caption(corpus: Corpus, sample: Sample, kind: str | None) -> list[str]:

@@ -48,15 +48,16 @@ def write_masks(
 
     `mask` gives the uint8 class ids `[H, W]` of an image, or raises `RowError`. Raises `CorpusError` over the error budget.
     """
-    done = finished_ids(out)
-    missing = [name for name in names if name not in done]
-    advance(len(names) - len(missing), len(names))
-    for start in range(0, len(missing), PART):
-        _write_masks(out, kind, missing[start : start + PART], mask)
-        advance(len(names) - max(0, len(missing) - start - PART), len(names))
-        if len(quarantined(out)) > error_budget * len(names):
-            break
-    return close_quarantine(out, len(names), error_budget)
+    with out.held():
+        done = finished_ids(out)
+        missing = [name for name in names if name not in done]
+        advance(len(names) - len(missing), len(names))
+        for start in range(0, len(missing), PART):
+            _write_masks(out, kind, missing[start : start + PART], mask)
+            advance(len(names) - max(0, len(missing) - start - PART), len(names))
+            if len(quarantined(out)) > error_budget * len(names):
+                break
+        return close_quarantine(out, len(names), error_budget)
 
 
 def _write_masks(out: Store, kind: str, names: Sequence[str], mask: Callable[[str], np.ndarray]) -> None:

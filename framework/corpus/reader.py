@@ -89,7 +89,7 @@ class Sample:
     labels: np.ndarray
 
     def planes(self, classes: int) -> np.ndarray:
-        """The mask of each of `classes` but the background, bool `[K-1, H, W]`; overlapping lesions are whole."""
+        """The mask of each of so many classes but the background, bool `[K-1, H, W]`; overlapping lesions are whole."""
         if self.bits is not None:
             return np.stack([self.bits >> lesion & 1 for lesion in range(classes - 1)]).astype(bool)
         return np.stack([self.mask == index for index in range(1, classes)])

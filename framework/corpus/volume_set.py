@@ -21,8 +21,8 @@ class VolumeSet(TrainingSet):
     Layers apply slice by slice. Raises `CorpusError` when an image is of no volume.
     """
 
-    def __init__(self, config: CorpusConfig, seed: int = 0) -> None:
-        super().__init__(config, seed=seed)
+    def __init__(self, config: CorpusConfig) -> None:
+        super().__init__(config)
         training = self.corpus.volumes("train")
         self.volumes = training | self.corpus.volumes("val")
         self.volume_kinds = {volume: self._kind(slices) for volume, slices in training.items()}

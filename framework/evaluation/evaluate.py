@@ -80,7 +80,11 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     )
     if is_finished(out, recipe):
         return out.read_json("summary.json")
-    out.require_writable()
+    with out.held():
+        return _measured(corpus, model, split, out, recipe)
+
+
+def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: Recipe) -> dict[str, Any]:
     started = time.perf_counter()
     predictor = Predictor(model)
     predictor.require_fits(corpus.info)

@@ -52,7 +52,7 @@ class Trainer:
         if run.train.batch % world_size():
             raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
         bits = reads_bits(run.method)
-        data = VolumeSet(run.corpus, run.seed) if run.corpus.patch else TrainingSet(run.corpus, bits, run.seed)
+        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus, bits, run.seed)
         method = new_method(run, ModelInfo.of(data.corpus.info))
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         method.to(device)  # what it counts while it prepares, it sums over ranks on their device
