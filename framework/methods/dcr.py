@@ -26,7 +26,7 @@ AREA, BOXES = (0.25, 0.5), 3
 
 
 class DCRConfig(BaseModel):
-    """The paper gives both parts weight 1 and no ramp."""
+    """The paper gives all parts weight 1 and no ramp; a later variant of its authors gives weak masks and co-regularisation 0.5."""
 
     model_config = ConfigDict(extra="forbid")
     name: Literal["dcr"]
@@ -34,6 +34,8 @@ class DCRConfig(BaseModel):
     """Of the co-regularisation."""
     ramp: float = Field(default=0.0, ge=0, le=1)
     """Share of the run over which that weight rises (Gaussian)."""
+    weak: float = Field(default=1.0, ge=0)
+    """Of the loss on weak masks."""
     indicators: IndicatorConfig | None = None
     """How weights of weak images are learnt; without it all are 1."""
 
@@ -72,7 +74,7 @@ class DCR(Method):
             "weight": torch.tensor(weight),
             "trust": trust.mean(),
         }
-        yield Update("pair", supervised + weakly + weight * regular, metrics)
+        yield Update("pair", supervised + self.config.weak * weakly + weight * regular, metrics)
 
     @property
     def first(self) -> nn.Module:

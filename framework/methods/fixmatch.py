@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import pixel_entropy, planar, supervised_loss
 from framework.methods.pair import mixed_images
-from framework.methods.supervised import Single
 from framework.methods.weak_to_strong import WeakToStrongConfig, mixed_views, partner_target, streams, target
+from framework.networks.norm import kept_statistics
 
 
 class FixMatchConfig(WeakToStrongConfig):
@@ -33,7 +33,7 @@ class FixMatch(Method):
     def __init__(self, config: FixMatchConfig, setting: Setting) -> None:
         super().__init__()
         self.config, self.setting = config, setting
-        self.networks["network"] = Single(setting.network(0))
+        self.networks["network"] = WeakAndStrong(setting.network(0))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         partner = partner_target(self.networks["network"], batch["partner"].image)
@@ -56,3 +56,19 @@ class FixMatch(Method):
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         (logits,) = self.networks["network"](image)
         return {"network 1": planar(logits).softmax(1)}
+
+
+class WeakAndStrong(nn.Module):
+    """One network for both views."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, weak: Tensor, strong: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Logits of the weak views, and of the strong ones where there are any."""
+        logits = self.network(weak)
+        if strong is None:
+            return (logits,)
+        with kept_statistics(self.network):
+            return logits, self.network(strong)

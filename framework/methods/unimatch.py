@@ -16,6 +16,7 @@ from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar, soft_dice_loss, supervised_loss
 from framework.methods.pair import mixed_images
 from framework.methods.weak_to_strong import Target, WeakToStrongConfig, mixed_views, partner_target, streams, target
+from framework.networks.norm import kept_statistics
 
 
 class UniMatchConfig(WeakToStrongConfig):
@@ -64,7 +65,7 @@ class UniMatch(Method):
 
 
 class Perturbed(nn.Module):
-    """A network that decodes the unlabelled images a second time, with some channels of its features dropped."""
+    """A network that sees the unlabelled images a second time, with some channels of its features dropped."""
 
     def __init__(self, network: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -74,15 +75,16 @@ class Perturbed(nn.Module):
         """Logits of the weak views; with strong views and a seed per unlabelled image also of perturbed and strong ones."""
         if strong is None or seeds is None:
             return (self.network(weak),)
-        logits = self.network(weak, lambda levels: self._with_dropped(levels, seeds))
-        return logits[: len(weak)], logits[len(weak) :], self.network(strong)
+        logits = self.network(weak)
+        with kept_statistics(self.network):
+            perturbed = self.network(weak[-len(seeds) :], lambda levels: self._dropped(levels, seeds))
+            return logits, perturbed, self.network(strong)
 
-    def _with_dropped(self, levels: list[Tensor], seeds: Tensor) -> list[Tensor]:
-        """Features of the last images once more, without the dropped channels; level 0 is the image itself."""
+    def _dropped(self, levels: list[Tensor], seeds: Tensor) -> list[Tensor]:
+        """Features without the dropped channels of each image; level 0 is the image itself."""
         draws = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-        found = [torch.cat([levels[0], levels[0][-len(seeds) :]])]
+        found = [levels[0]]
         for level in levels[1:]:
             kept = torch.stack([torch.rand(level.shape[1], generator=draw) >= self.dropout for draw in draws])
-            factor = (kept / (1 - self.dropout)).to(level)[(...,) + (None,) * (level.ndim - 2)]
-            found.append(torch.cat([level, level[-len(seeds) :] * factor]))
+            found.append(level * (kept / (1 - self.dropout)).to(level)[(...,) + (None,) * (level.ndim - 2)])
         return found

@@ -1,4 +1,8 @@
-"""What FixMatch and UniMatch share: the weak view's prediction is the target of strong views that were mixed by boxes."""
+"""What FixMatch and UniMatch share: the weak view's prediction is the target of strong views that were mixed by boxes.
+
+Normalisation remembers the weak views alone, as predictions are made on images like these; in the authors' code its running
+statistics are of both.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ With it a step does not depend on how many workers share the batch.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -41,6 +43,23 @@ class GlobalBatchNorm(_BatchNorm):
             if type(child) in (nn.BatchNorm2d, nn.BatchNorm3d):
                 child.__class__ = cls
         return module
+
+
+@contextlib.contextmanager
+def kept_statistics(network: nn.Module) -> Iterator[None]:
+    """Inside the block a network in training normalises by its batch as ever, but its running statistics stay as they are.
+
+    For images that are unlike those it will predict: half of what it remembers would else be of them.
+    """
+    norms = [module for module in network.modules() if isinstance(module, GlobalBatchNorm)]
+    held = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, held, strict=True):
+            norm.momentum = momentum
 
 
 class _Normalise(torch.autograd.Function):

@@ -25,8 +25,9 @@ def measured(corpus: str, method: str, out: Path) -> list[str]:
 
 
 def machine() -> str:
-    """What decides the last bits: the processor's instructions and torch's version."""
-    return f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__.split('+')[0]}"
+    """What decides the last bits: the processor, its instructions and torch's version."""
+    processor = torch.cpu.get_capabilities().get("cpu_name", "unknown processor")
+    return f"{processor}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__.split('+')[0]}"
 
 
 @pytest.fixture(scope="module")

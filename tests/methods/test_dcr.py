@@ -135,6 +135,14 @@ def test_without_co_regularisation_one_network_of_dcr_is_naive_mixing_and_no_tru
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(without, batch))
 
 
+def test_the_weak_masks_of_dcr_have_a_weight_as_those_of_mixing() -> None:
+    batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
+    dcr = DCR(DCRConfig(name="dcr", weight=0.0, weak=0.3), convolutions(K))
+    dcr.networks["pair"].second.load_state_dict(dcr.first.state_dict())  # type: ignore[union-attr]
+    mixing = Mixing(MixingConfig(name="mixing", weight=0.3), convolutions(K))
+    assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(mixing, batch))
+
+
 def test_distrust_halves_the_lessons_on_mixed_images() -> None:
     """The weight of a mixed pixel is the mean of its images', (1 + trust) / 2; it was 1, cast to the type of the boxes."""
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}

@@ -16,9 +16,10 @@ from framework.methods.contract import Setting
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
 from framework.methods.losses import pixel_entropy, soft_dice_loss
 from framework.methods.noise import boxes, noisy, paste
+from framework.methods.pair import mixed_images
 from framework.methods.teacher import Teacher
 from framework.methods.ua_mt import UAMT, UAMTConfig, entropy_cut
-from framework.methods.unimatch import Perturbed
+from framework.methods.unimatch import Perturbed, UniMatch, UniMatchConfig
 from framework.methods.weak_to_strong import Mixed, Target, partner_target, target
 from framework.networks.build import build_network
 from framework.networks.unet import UNetConfig
@@ -157,6 +158,21 @@ def test_perturbed_features_leave_the_weak_view_alone_and_are_drawn_by_image() -
     assert perturbed.shape == (2, K, 16, 16) and not torch.allclose(perturbed, plain[2:], atol=1e-3)
     alone = network(image[[0, 3]], image[:1], seeds[1:])[1]
     assert torch.allclose(alone[0], perturbed[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "method", [FixMatch(FixMatchConfig(name="fixmatch"), setting()), UniMatch(UniMatchConfig(name="unimatch"), setting())]
+)
+def test_normalisation_remembers_the_weak_views_alone(method: FixMatch | UniMatch) -> None:
+    """Their running statistics were half of the strong views, which no prediction sees."""
+    views = method.streams[1].strong
+    batch = {"labelled": stream(IDS), "unlabelled": stream(["dd", "ee"], views), "partner": stream(["fff", "ggg"], views)}
+    weak_alone = setting().network(0)
+    weak_alone(mixed_images(batch))
+    next(method.train_step(batch, 0))
+    found = method.networks["network"].network.state_dict()  # type: ignore[union-attr]
+    expected = {name: held for name, held in weak_alone.state_dict().items() if "running" in name}
+    assert expected and all(torch.allclose(found[name], held) for name, held in expected.items())
 
 
 def test_a_target_has_no_graph() -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from framework.errors import ConfigError
 from framework.networks.build import SmpConfig, build_network
 from framework.networks.monai import MonaiConfig
-from framework.networks.norm import GlobalBatchNorm
+from framework.networks.norm import GlobalBatchNorm, kept_statistics
 from framework.networks.unet import UNetConfig
 
 CONFIGS = [
@@ -77,3 +77,15 @@ def test_on_one_rank_the_global_norm_is_torch_norm() -> None:
     ours = GlobalBatchNorm.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
     x = torch.randn(4, 3, 5, 5)
     assert torch.equal(plain(x), ours(x))
+
+
+def test_kept_statistics_normalise_by_the_batch_and_remember_nothing_of_it() -> None:
+    network = GlobalBatchNorm.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
+    x = 2 * torch.randn(4, 3, 5, 5) + 1
+    expected = nn.BatchNorm2d(3)(x)
+    before = {name: held.clone() for name, held in network.state_dict().items() if "running" in name}
+    with kept_statistics(network):
+        assert torch.equal(network(x), expected)
+    assert all(torch.equal(network.state_dict()[name], held) for name, held in before.items())
+    network(x)
+    assert not torch.equal(network.state_dict()["0.running_mean"], before["0.running_mean"])
