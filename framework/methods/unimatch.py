@@ -16,6 +16,7 @@ from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar, soft_dice_loss, supervised_loss
 from framework.methods.pair import mixed_images
 from framework.methods.weak_to_strong import Target, WeakToStrongConfig, mixed_views, partner_target, streams, target
+from framework.networks.dropout import drop_channels
 from framework.networks.norm import kept_statistics
 
 
@@ -83,8 +84,4 @@ class Perturbed(nn.Module):
     def _dropped(self, levels: list[Tensor], seeds: Tensor) -> list[Tensor]:
         """Features without the dropped channels of each image; level 0 is the image itself."""
         draws = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-        found = [levels[0]]
-        for level in levels[1:]:
-            kept = torch.stack([torch.rand(level.shape[1], generator=draw) >= self.dropout for draw in draws])
-            found.append(level * (kept / (1 - self.dropout)).to(level)[(...,) + (None,) * (level.ndim - 2)])
-        return found
+        return [levels[0], *(drop_channels(level, self.dropout, draws) for level in levels[1:])]

@@ -9,6 +9,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from framework.networks.dropout import ImageDropout
+
 Perturb = Callable[[list[Tensor]], list[Tensor]]
 """Changes the features of an encoder, from the image itself (level 0) to the lowest resolution."""
 
@@ -34,7 +36,7 @@ class UNet(nn.Module):
         widths = config.widths
         strides = [config.stride] + [2] * (len(widths) - 1)
         self.down = nn.ModuleList(Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True))
-        self.dropout = nn.Dropout2d(config.dropout)
+        self.dropout = ImageDropout(config.dropout)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in rising)
         self.merge = nn.ModuleList(Block(2 * b, b) for _, b in rising)
@@ -45,7 +47,7 @@ class UNet(nn.Module):
         for block in self.down:
             levels.append(block(levels[-1]))
         levels = perturb(levels)
-        low = self.dropout(levels.pop())
+        low = self.dropout(levels.pop(), image)
         for up, merge in zip(self.up, self.merge, strict=True):
             low = merge(torch.cat([up(low), levels.pop()], dim=1))
         return self.head(low)

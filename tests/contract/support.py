@@ -69,6 +69,9 @@ STAGED = {"grader": {"segmenter": "lesions"}, "collaborative": {"segmenter": "le
 WITHOUT_MASKS = ("classifier", *IRNETS, "grader")
 """Those that make no masks."""
 
+WITH_DROPOUT = ("mean_teacher", "ua_mt")
+"""Those whose recipes have dropout."""
+
 WITH_ENCODERS = ("classifier", *IRNETS, *PROMPTED)
 """Those whose networks give features."""
 
@@ -133,6 +136,8 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         "train": {"steps": 6, "batch": 4, "precision": "fp32", "validate_every": 100, "checkpoint_every": 100},
         "compute": {"workers": 0},
     }
+    if method in WITH_DROPOUT:
+        merge(value, {"network": {"dropout": 0.5}})
     if base in IRNETS:
         merge(value, {"corpus": {"layers": ["seed"]}})
     if base in IRNETS or base in PROMPTED:
