@@ -48,6 +48,8 @@ class ComparisonConfig(BaseModel):
     recipes: dict[Name, RecipeConfig] = Field(min_length=1)
     control: str
     """The recipe that the others are compared with."""
+    parallel: int = Field(default=1, ge=1)
+    """Runs that are trained at a time; side by side their steps take longer than alone."""
     target_dice: float | None = Field(default=None, gt=0, le=1)
     """Validation Dice whose time is told; None tells none."""
 
@@ -82,6 +84,10 @@ class Comparison:
         models = {role: self._model(held, seed) for role, held in described.models.items()}
         changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
         return described.model_copy(update=changes)
+
+    def starts_from(self, recipe: str) -> list[str]:
+        """The earlier recipes whose models a recipe starts from."""
+        return [held for held in self.recipes[recipe].models.values() if held in self.recipes]
 
     def _model(self, held: str, seed: int) -> str:
         return (self.root / f"{held}-{seed}").url if held in self.recipes else held

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from framework.comparison.description import Comparison
@@ -28,14 +29,13 @@ Say = Callable[[str], None]
 def compare(comparison: Comparison, say: Say = print) -> Store:
     """Train and score every recipe with every seed, then write the table and the page; gives the table's folder.
 
-    The same call again recognises finished models and evaluations and continues half-made ones. The table and the page are
-    made anew each time, so that another seed or recipe may join later. `say` hears lines of progress, then the table.
+    After an error no further run begins; those that go on end as they would. The same call again recognises finished models and
+    evaluations and continues half-made ones. The table and the page are made anew each time, so that another seed or recipe may
+    join later. `say` hears lines of progress, then the table.
     """
     config = comparison.config
     build_corpus(comparison.recipes[config.control], say)
-    runs = [(name, seed) for seed in config.seeds for name in comparison.recipes]
-    members = [_member(comparison, name, seed, say) for name, seed in runs]
-    folder = write_comparison(comparison, members)
+    folder = write_comparison(comparison, _members(comparison, say))
     say("")
     say(folder.read_text("table.md"))
     say(f"report: {write_report([folder], f'{comparison.folder.url}.html')}")
@@ -60,7 +60,26 @@ def write_comparison(comparison: Comparison, members: list[Member]) -> Store:
     return folder
 
 
-def _member(comparison: Comparison, name: str, seed: int, say: Say) -> Member:
+def _members(comparison: Comparison, say: Say) -> list[Member]:
+    """All recipes of the first seed, then of the next, several at a time."""
+    config = comparison.config
+    made: dict[tuple[str, int], Future[Member]] = {}
+    with ThreadPoolExecutor(config.parallel) as pool:
+        for seed in config.seeds:
+            for name in comparison.recipes:
+                before = [made[held, seed] for held in comparison.starts_from(name)]
+                made[name, seed] = pool.submit(_member, comparison, name, seed, before, say)
+        try:
+            wait(made.values(), return_when=FIRST_EXCEPTION)
+        finally:  # of an interrupt too
+            pool.shutdown(wait=False, cancel_futures=True)
+    return [member.result() for member in made.values()]
+
+
+def _member(comparison: Comparison, name: str, seed: int, before: list[Future[Member]], say: Say) -> Member:
+    """One recipe and seed, once the runs that it starts from are there; these began earlier, so that no two wait for each other."""
+    for member in before:
+        member.result()
     run, split = comparison.run(name, seed), comparison.config.split
     model = model_store(run)
     if not is_finished(model, recipe(run)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from framework.comparison import run as course
 from framework.comparison.description import load_comparison
 from framework.comparison.run import compare
+from framework.config import RunConfig
 from framework.errors import CheckpointError, TrainingError
 from framework.evaluation.report import write_report
 from framework.storage import Store
@@ -130,6 +132,45 @@ def test_a_process_of_its_own_trains_the_same_model(described: Path, said: list[
     apart, here = Store.at(tmp_path / "cps-1"), Store.at(described.parent / "out/cps-1")
     assert apart.read_bytes("model.safetensors") == here.read_bytes("model.safetensors")
     assert apart.read_json("artefact.json")["hash"] == here.read_json("artefact.json")["hash"]
+
+
+def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str], tmp_path: Path) -> None:
+    made = compare(load_comparison(described, [f"out={tmp_path}", "seeds=[0]", "parallel=2"]), lambda line: None)
+    alone = Store.at(described.parent / "out")
+    for row in made.read_json("table.json")["rows"]:
+        summary = (alone / f"{row['recipe']}-0-val").read_json("summary.json")
+        assert row["dice_by_seed"] == [summary["predictors"][row["predictor"]]["mean"]["dice"]["mean"]]
+
+
+def test_what_starts_from_another_recipe_waits_for_it(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = load_comparison(described, ["parallel=2"])
+    comparison.recipes["cps"] = comparison.recipes["cps"].model_copy(update={"models": {"classifier": "supervised"}})
+    order: list[str] = []
+
+    def slow(run: RunConfig) -> None:
+        time.sleep(0.2 if run.name.startswith("supervised") else 0)
+        order.append(run.name)
+
+    monkeypatch.setattr(course, "is_finished", lambda *parts: False)
+    monkeypatch.setattr(course, "train_apart", slow)
+    monkeypatch.setattr(course, "recipe", lambda run: None)
+    monkeypatch.setattr(course, "evaluate", lambda *parts: {})
+    monkeypatch.setattr(course, "headline", lambda summary: "")
+    course._members(comparison, lambda line: None)
+    assert len(order) == 4 and all(order.index(f"supervised-{seed}") < order.index(f"cps-{seed}") for seed in (0, 1))
+
+
+def test_after_an_error_no_further_run_begins(described: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    def fail(run: RunConfig) -> None:
+        begun.append(run.name)
+        raise TrainingError(f"run '{run.name}': no")
+
+    monkeypatch.setattr(course, "train_apart", fail)
+    with pytest.raises(TrainingError, match="run 'supervised-0': no"):
+        course._members(load_comparison(described, [f"out={tmp_path}", "seeds=[0, 1, 2, 3]"]), lambda line: None)
+    assert len(begun) < 8
 
 
 def test_a_training_that_fails_says_why_in_one_line(described: Path, said: list[str], tmp_path: Path) -> None:
