@@ -49,7 +49,8 @@ class ComparisonConfig(BaseModel):
     control: str
     """The recipe that the others are compared with."""
     parallel: int = Field(default=1, ge=1)
-    """Runs that are trained at a time; side by side their steps take longer than alone."""
+    """Runs that are trained at a time; side by side their steps take longer than alone. Runs with Ray's workers share a cluster
+    that was started beforehand (`ray start --head`); without one each starts its own and takes all of the machine for its own."""
     target_dice: float | None = Field(default=None, gt=0, le=1)
     """Validation Dice whose time is told; None tells none."""
 

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 from framework.comparison.description import Comparison
 from framework.comparison.pictures import write_pictures
@@ -29,9 +30,8 @@ Say = Callable[[str], None]
 def compare(comparison: Comparison, say: Say = print) -> Store:
     """Train and score every recipe with every seed, then write the table and the page; gives the table's folder.
 
-    After an error no further run begins; those that go on end as they would. The same call again recognises finished models and
-    evaluations and continues half-made ones. The table and the page are made anew each time, so that another seed or recipe may
-    join later. `say` hears lines of progress, then the table.
+    The same call again recognises finished models and evaluations and continues half-made ones. The table and the page are
+    made anew each time, so that another seed or recipe may join later. `say` hears lines of progress, then the table.
     """
     config = comparison.config
     build_corpus(comparison.recipes[config.control], say)
@@ -61,22 +61,36 @@ def write_comparison(comparison: Comparison, members: list[Member]) -> Store:
 
 
 def _members(comparison: Comparison, say: Say) -> list[Member]:
-    """All recipes of the first seed, then of the next, several at a time."""
-    config = comparison.config
+    """All recipes of the first seed, then of the next, several at a time; an error or an interrupt stops them all."""
+    config, stop = comparison.config, Event()
     made: dict[tuple[str, int], Future[Member]] = {}
     with ThreadPoolExecutor(config.parallel) as pool:
-        for seed in config.seeds:
-            for name in comparison.recipes:
-                before = [made[held, seed] for held in comparison.starts_from(name)]
-                made[name, seed] = pool.submit(_member, comparison, name, seed, before, say)
         try:
-            wait(made.values(), return_when=FIRST_EXCEPTION)
-        finally:  # of an interrupt too
-            pool.shutdown(wait=False, cancel_futures=True)
+            for seed in config.seeds:
+                for name in comparison.recipes:
+                    _until_fewer(made.values(), config.parallel)
+                    before = [made[held, seed] for held in comparison.starts_from(name)]
+                    made[name, seed] = pool.submit(_member, comparison, name, seed, before, stop, say)
+            _until_fewer(made.values(), 1)
+        except BaseException:
+            stop.set()
+            raise
     return [member.result() for member in made.values()]
 
 
-def _member(comparison: Comparison, name: str, seed: int, before: list[Future[Member]], say: Say) -> Member:
+def _until_fewer(members: Collection[Future[Member]], count: int) -> None:
+    """Wait until fewer than `count` members are in work; raises the error of one that has failed."""
+    while True:
+        running = [member for member in members if not member.done()]
+        for member in members:
+            if member.done():
+                member.result()
+        if len(running) < count:
+            return
+        wait(running, return_when=FIRST_COMPLETED)
+
+
+def _member(comparison: Comparison, name: str, seed: int, before: list[Future[Member]], stop: Event, say: Say) -> Member:
     """One recipe and seed, once the runs that it starts from are there; these began earlier, so that no two wait for each other."""
     for member in before:
         member.result()
@@ -84,15 +98,15 @@ def _member(comparison: Comparison, name: str, seed: int, before: list[Future[Me
     model = model_store(run)
     if not is_finished(model, recipe(run)):
         say(f"{run.name}: training")
-        train_apart(run)
+        train_apart(run, stop)
     scores = Store.at(f"{model.url}-{split}")
     summary = evaluate(model, run.corpus.path, scores, split)
     say(f"{run.name}: {headline(summary)}")
     return Member(name, seed, model, scores)
 
 
-def train_apart(run: RunConfig) -> None:
-    """Train in a process of its own, so that its memory and threads are the run's alone; raises `TrainingError`.
+def train_apart(run: RunConfig, stop: Event) -> None:
+    """Train in a process of its own, so that its memory and threads are the run's alone; raises `TrainingError`, also when stopped.
 
     The process is the command line with a written-out description; its progress goes to stderr.
     """
@@ -100,8 +114,21 @@ def train_apart(run: RunConfig) -> None:
         described = Path(folder) / f"{run.name}.yaml"
         described.write_text(run.to_yaml())
         command = [sys.executable, "-m", "framework.cli", "train", str(described)]
-        ended = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True)
-    if ended.returncode:
-        lines = [f"the process ended with code {ended.returncode}", *ended.stderr.strip().splitlines()]
+        process = subprocess.Popen(command, stdout=2, stderr=subprocess.PIPE, text=True)
+        faults = _until_ended(process, stop)
+    if stop.is_set():
+        raise TrainingError(f"run '{run.name}': stopped; the same command again continues it")
+    if process.returncode:
+        lines = [f"the process ended with code {process.returncode}", *faults.strip().splitlines()]
         said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         raise TrainingError(f"run '{run.name}': {(said or lines)[-1]}")
+
+
+def _until_ended(process: subprocess.Popen[str], stop: Event) -> str:
+    """What a process wrote to stderr; it is ended when `stop` is set."""
+    while True:
+        try:
+            return process.communicate(timeout=0.2)[1]
+        except subprocess.TimeoutExpired:
+            if stop.is_set():
+                process.terminate()

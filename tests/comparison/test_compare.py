@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 import yaml
@@ -39,12 +40,16 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "compare.yaml"
 
 
+def train_here(run: RunConfig, stop: Event) -> None:
+    train(run)
+
+
 @pytest.fixture(scope="module")
 def said(described: Path) -> list[str]:
     """What the first command said."""
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "train_apart", train)
+        patch.setattr(course, "train_apart", train_here)
         compare(load_comparison(described), lines.append)
     return lines
 
@@ -94,7 +99,7 @@ def test_the_same_command_again_makes_only_what_is_missing(described: Path, said
 
 
 def test_a_comparison_may_lie_in_a_bucket(described: Path, said: list[str], s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course, "train_apart", train)
+    monkeypatch.setattr(course, "train_apart", train_here)
     made = compare(load_comparison(described, [f"out={s3}/comparison", "seeds=[0]"]), lambda line: None)
     local = Store.at(described.parent / "out/tiny-val").read_json("table.json")
     for row, held in zip(made.read_json("table.json")["rows"], local["rows"], strict=True):
@@ -103,7 +108,7 @@ def test_a_comparison_may_lie_in_a_bucket(described: Path, said: list[str], s3: 
 
 
 def test_masks_and_answers_stand_side_by_side(described: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course, "train_apart", train)
+    monkeypatch.setattr(course, "train_apart", train_here)
     base = yaml.safe_load((described.parent / "tiny.yaml").read_text())
     networks = {"supervised": base.pop("network"), "classifier": {"name": "encoder", "widths": [4, 4, 8, 8]}}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(base))
@@ -128,7 +133,7 @@ def test_another_recipe_under_the_same_name_is_refused(described: Path, said: li
 
 def test_a_process_of_its_own_trains_the_same_model(described: Path, said: list[str], tmp_path: Path) -> None:
     run = load_comparison(described, [f"out={tmp_path}"]).run("cps", 1)
-    course.train_apart(run)
+    course.train_apart(run, Event())
     apart, here = Store.at(tmp_path / "cps-1"), Store.at(described.parent / "out/cps-1")
     assert apart.read_bytes("model.safetensors") == here.read_bytes("model.safetensors")
     assert apart.read_json("artefact.json")["hash"] == here.read_json("artefact.json")["hash"]
@@ -147,7 +152,7 @@ def test_what_starts_from_another_recipe_waits_for_it(described: Path, monkeypat
     comparison.recipes["cps"] = comparison.recipes["cps"].model_copy(update={"models": {"classifier": "supervised"}})
     order: list[str] = []
 
-    def slow(run: RunConfig) -> None:
+    def slow(run: RunConfig, stop: Event) -> None:
         time.sleep(0.2 if run.name.startswith("supervised") else 0)
         order.append(run.name)
 
@@ -160,21 +165,49 @@ def test_what_starts_from_another_recipe_waits_for_it(described: Path, monkeypat
     assert len(order) == 4 and all(order.index(f"supervised-{seed}") < order.index(f"cps-{seed}") for seed in (0, 1))
 
 
-def test_after_an_error_no_further_run_begins(described: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    begun: list[str] = []
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_after_an_error_no_further_run_begins_and_those_beside_it_stop(
+    parallel: int, described: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun, stopped = [], []
 
-    def fail(run: RunConfig) -> None:
+    def fail(run: RunConfig, stop: Event) -> None:
         begun.append(run.name)
+        if run.name == "cps-0":
+            stopped.append(stop.wait(20))
         raise TrainingError(f"run '{run.name}': no")
 
     monkeypatch.setattr(course, "train_apart", fail)
     with pytest.raises(TrainingError, match="run 'supervised-0': no"):
-        course._members(load_comparison(described, [f"out={tmp_path}", "seeds=[0, 1, 2, 3]"]), lambda line: None)
-    assert len(begun) < 8
+        compare(load_comparison(described, [f"out={tmp_path}", f"parallel={parallel}"]), lambda line: None)
+    assert begun == ["supervised-0", "cps-0"][:parallel] and all(stopped)
+
+
+def test_an_interrupt_stops_the_runs(described: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stopped: list[bool] = []
+
+    def interrupted(*parts: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(course, "train_apart", lambda run, stop: stopped.append(stop.wait(20)))
+    monkeypatch.setattr(course, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(load_comparison(described, [f"out={tmp_path}"]), lambda line: None)
+    assert stopped == [True]
+
+
+def test_a_stopped_training_ends_at_once(described: Path, said: list[str], tmp_path: Path) -> None:
+    run = load_comparison(described, [f"out={tmp_path}", "set.train.steps=100000"]).run("supervised", 0)
+    stop = Event()
+    Timer(1.0, stop.set).start()
+    begun = time.perf_counter()
+    with pytest.raises(TrainingError, match="run 'supervised-0': stopped"):
+        course.train_apart(run, stop)
+    assert time.perf_counter() - begun < 30
 
 
 def test_a_training_that_fails_says_why_in_one_line(described: Path, said: list[str], tmp_path: Path) -> None:
     comparison = load_comparison(described, [f"out={tmp_path}", "set.corpus.budget.share=1.0"])
     with pytest.raises(TrainingError, match=r"^run 'cps-0': method 'cps' needs unlabelled training images") as raised:
-        course.train_apart(comparison.run("cps", 0))
+        course.train_apart(comparison.run("cps", 0), Event())
     assert "\n" not in str(raised.value)
