@@ -2,8 +2,9 @@
 
 The paper's abstract gives two ideas: align each network's marginal on unlabelled pixels, class by class, with its marginal on
 labelled pixels before it teaches the other, and keep only pixels over an expected confidence. The exact formulas here are
-reconstructed after AdaMatch, as methods.md 4.3 says; its letters (a) to (f) mark the steps. Of volumes, patches with masks are
-drawn around structures more often than others, so that small patches raise the labelled marginal.
+reconstructed after AdaMatch, as methods.md 4.3 says; its letters (a) to (f) mark the steps. The strong views are AdaMatch's too.
+Of volumes, patches with masks are drawn around structures more often than others, so that small patches raise the labelled
+marginal.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from framework.corpus.loader import Batch
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import gaussian_ramp, hard_labels, planar
-from framework.methods.pair import STREAMS, Pair, cross_teaching, mixed_images, predict_pair, supervised_pair
+from framework.methods.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
 from framework.training.collective import total
 
 SATURATED = 0.999
@@ -145,12 +146,10 @@ class CoDA(Method):
         self.distributions = nn.ModuleList(Distributions(config, setting.classes) for _ in range(2))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        logits = self.call("pair", mixed_images(batch))
-        mask = batch["labelled"].mask
-        first, second = (z[len(mask) :] for z in logits)
-        taught = self.teach([planar(z.detach()) for z in logits], mask)
-        supervised = supervised_pair((logits[0], logits[1]), batch)
-        unsupervised = cross_teaching((first, second), (taught[0].labels, taught[1].labels), (taught[0].keep, taught[1].keep))
+        logits, mask = self.call("pair", *views(batch)), batch["labelled"].mask
+        taught = self.teach([planar(torch.cat(seen).detach()) for seen in zip(logits[:2], logits[2:4], strict=True)], mask)
+        supervised = supervised_pair(logits[:2], mask)
+        unsupervised = cross_teaching(logits[4:], [t.labels for t in taught], [t.keep for t in taught])
         weight = self._weight(step)
         metrics = {
             "loss_supervised": supervised.detach(),

@@ -12,7 +12,7 @@ from torch import Tensor
 from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import gaussian_ramp, hard_labels, planar
-from framework.methods.pair import STREAMS, Pair, cross_teaching, mixed_images, predict_pair, supervised_pair
+from framework.methods.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
 
 
 class CPSConfig(BaseModel):
@@ -37,11 +37,10 @@ class CPS(Method):
         self.networks["pair"] = Pair(setting)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        first, second = self.call("pair", mixed_images(batch))
-        supervised = supervised_pair((first, second), batch)
-        n = len(batch["labelled"].mask)
-        labels = (hard_labels(planar(first[n:])), hard_labels(planar(second[n:])))
-        unsupervised = cross_teaching((first[n:], second[n:]), labels, (None, None))
+        logits = self.call("pair", *views(batch))
+        supervised = supervised_pair(logits[:2], batch["labelled"].mask)
+        labels = [hard_labels(planar(z)) for z in logits[2:4]]
+        unsupervised = cross_teaching(logits[4:], labels, (None, None))
         weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
         metrics = {
             "loss_supervised": supervised.detach(),

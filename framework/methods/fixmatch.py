@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import pixel_entropy, planar, supervised_loss
 from framework.methods.pair import mixed_images
-from framework.methods.weak_to_strong import WeakToStrongConfig, mixed_views, partner_target, streams, target
-from framework.networks.norm import kept_statistics
+from framework.methods.weak_to_strong import WeakAndStrong, WeakToStrongConfig, mixed_views, partner_target, streams, target
 
 
 class FixMatchConfig(WeakToStrongConfig):
@@ -56,19 +55,3 @@ class FixMatch(Method):
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         (logits,) = self.networks["network"](image)
         return {"network 1": planar(logits).softmax(1)}
-
-
-class WeakAndStrong(nn.Module):
-    """One network for both views."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, weak: Tensor, strong: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Logits of the weak views, and of the strong ones where there are any."""
-        logits = self.network(weak)
-        if strong is None:
-            return (logits,)
-        with kept_statistics(self.network):
-            return logits, self.network(strong)

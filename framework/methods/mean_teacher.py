@@ -1,8 +1,13 @@
-"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; settings for medical images from SSL4MIS, methods.md 6)."""
+"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; settings for medical images from SSL4MIS, methods.md 6).
+
+As in the paper, student and teacher each see a view of their own of an unlabelled image: the student the strong one, the teacher
+the weak one with noise. SSL4MIS's student sees the weak view, which `augment: {strong: 0, blur: 0}` gives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -13,9 +18,10 @@ from framework.corpus.loader import Batch, StreamBatch
 from framework.methods.contract import Method, Read, Setting, Update
 from framework.methods.losses import gaussian_ramp, planar, supervised_loss
 from framework.methods.noise import noisy
-from framework.methods.pair import STREAMS, mixed_images
-from framework.methods.supervised import Single
+from framework.methods.pair import UNLABELLED
+from framework.methods.supervised import LABELLED
 from framework.methods.teacher import Teacher
+from framework.methods.weak_to_strong import WeakAndStrong
 
 
 class TeacherConfig(BaseModel):
@@ -41,19 +47,19 @@ class MeanTeacherConfig(TeacherConfig):
 class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
-    streams = STREAMS
+    streams = (LABELLED, replace(UNLABELLED, strong=1))
 
     def __init__(self, config: TeacherConfig, setting: Setting) -> None:
         super().__init__()
         self.config, self.setting = config, setting
-        self.networks["network"] = Single(setting.network(0))
+        self.networks["network"] = WeakAndStrong(setting.network(0))
         self.teacher = Teacher(self.networks["network"], config.decay)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        (logits,) = self.call("network", mixed_images(batch))
-        mask = batch["labelled"].mask
-        supervised = supervised_loss(logits[: len(mask)], mask)
-        unsupervised, metrics = self.consistency(planar(logits[len(mask) :]).softmax(1), batch["unlabelled"], step)
+        labelled, unlabelled = batch["labelled"], batch["unlabelled"]
+        logits, strong = self.call("network", labelled.image, unlabelled.strong[0])
+        supervised = supervised_loss(logits, labelled.mask)
+        unsupervised, metrics = self.consistency(planar(strong).softmax(1), unlabelled, step)
         weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
         metrics |= {
             "loss_supervised": supervised.detach(),

@@ -1,4 +1,4 @@
-"""What FixMatch and UniMatch share: the weak view's prediction is the target of strong views that were mixed by boxes.
+"""What methods share whose weak views teach strong ones: the network for both; for FixMatch and UniMatch also targets and boxes.
 
 Normalisation remembers the weak views alone, as predictions are made on images like these; in the authors' code its running
 statistics are of both.
@@ -18,6 +18,7 @@ from framework.methods.losses import gaussian_ramp, planar
 from framework.methods.noise import boxes, paste
 from framework.methods.pair import UNLABELLED
 from framework.methods.supervised import LABELLED
+from framework.networks.norm import kept_statistics
 
 AREA = (0.02, 0.4)
 """Share of the image that a box covers (UniMatch's code)."""
@@ -89,3 +90,19 @@ def mixed_views(batch: Batch, probability: float, seed: int, step: int) -> list[
         box = boxes(own.ids, view.shape[2:], AREA, 1, probability, seed, step, number).to(view.device)
         found.append(Mixed(paste(view, other, box), box))
     return found
+
+
+class WeakAndStrong(nn.Module):
+    """One network for both views."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, weak: Tensor, strong: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Logits of the weak views, and of the strong ones where there are any."""
+        logits = self.network(weak)
+        if strong is None:
+            return (logits,)
+        with kept_statistics(self.network):
+            return logits, self.network(strong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from framework.corpus.loader import StreamBatch
@@ -20,7 +21,7 @@ def batch(seed: int = 0) -> dict[str, StreamBatch]:
     mask[0, 0] = 255
     return {
         "labelled": StreamBatch(["a", "b", "c"], torch.randn(3, 1, 8, 8), (), mask),
-        "unlabelled": StreamBatch(["d", "e", "f"], torch.randn(3, 1, 8, 8), (), torch.full((3, 8, 8), 255)),
+        "unlabelled": StreamBatch(["d", "e", "f"], torch.randn(3, 1, 8, 8), (torch.randn(3, 1, 8, 8),), torch.full((3, 8, 8), 255)),
     }
 
 
@@ -107,6 +108,15 @@ def test_both_ideas_off_is_cps_exactly() -> None:
             strict=True,
         ):
             assert torch.equal(a, b)
+
+
+def test_a_network_learns_from_strong_views_what_the_other_says_of_weak_ones() -> None:
+    method, given = CPS(CPSConfig(name="cps", ramp=0.0), convolutions(K)), batch()
+    unlabelled = given["unlabelled"]
+    first, second = method.networks["pair"].children()
+    taught = F.cross_entropy(first(unlabelled.strong[0]), second(unlabelled.image).argmax(1))
+    taught += F.cross_entropy(second(unlabelled.strong[0]), first(unlabelled.image).argmax(1))
+    assert torch.allclose(next(method.train_step(given, 0)).metrics["loss_unsupervised"], taught)
 
 
 @pytest.mark.parametrize("alignment", ["off", "per_class", "per_class_conditional"])

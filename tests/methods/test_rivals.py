@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from framework.corpus.loader import StreamBatch
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Setting
+from framework.methods.cps import CPS, CPSConfig
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
 from framework.methods.losses import pixel_entropy, soft_dice_loss
+from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from framework.methods.noise import boxes, noisy, paste
-from framework.methods.pair import mixed_images
 from framework.methods.teacher import Teacher
 from framework.methods.ua_mt import UAMT, UAMTConfig, entropy_cut
 from framework.methods.unimatch import Perturbed, UniMatch, UniMatchConfig
@@ -160,24 +161,49 @@ def test_perturbed_features_leave_the_weak_view_alone_and_are_drawn_by_image() -
     assert torch.allclose(alone[0], perturbed[1], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "method", [FixMatch(FixMatchConfig(name="fixmatch"), setting()), UniMatch(UniMatchConfig(name="unimatch"), setting())]
-)
-def test_normalisation_remembers_the_weak_views_alone(method: FixMatch | UniMatch) -> None:
-    """Their running statistics were half of the strong views, which no prediction sees."""
+REMEMBERED = {
+    "mean_teacher": (MeanTeacher, MeanTeacherConfig, lambda labelled, weak: [labelled]),
+    "cps": (CPS, CPSConfig, lambda labelled, weak: [labelled, weak]),
+    "fixmatch": (FixMatch, FixMatchConfig, lambda labelled, weak: [torch.cat([labelled, weak])]),
+    "unimatch": (UniMatch, UniMatchConfig, lambda labelled, weak: [torch.cat([labelled, weak])]),
+}
+"""Method, its settings, and the images that its normalisation remembers, call by call."""
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+def test_normalisation_remembers_no_strong_view(name: str) -> None:
+    """No prediction sees one; running statistics were half of them."""
+    build, config, remembered = REMEMBERED[name]
+    method = build(config(name=name), setting())  # type: ignore[operator, arg-type, call-arg]
     views = method.streams[1].strong
     batch = {"labelled": stream(IDS), "unlabelled": stream(["dd", "ee"], views), "partner": stream(["fff", "ggg"], views)}
-    weak_alone = setting().network(0)
-    weak_alone(mixed_images(batch))
+    alone = setting().network(0)
+    for images in remembered(batch["labelled"].image, batch["unlabelled"].image):
+        alone(images)
     next(method.train_step(batch, 0))
-    found = method.networks["network"].network.state_dict()  # type: ignore[union-attr]
-    expected = {name: held for name, held in weak_alone.state_dict().items() if "running" in name}
-    assert expected and all(torch.allclose(found[name], held) for name, held in expected.items())
+    (found, *_) = method.networks.children()
+    network = found.first if name == "cps" else found.network
+    held = network.state_dict()  # type: ignore[union-attr]
+    expected = {key: value for key, value in alone.state_dict().items() if "running" in key}
+    assert expected and all(torch.allclose(held[key], value) for key, value in expected.items())
 
 
 def test_a_target_has_no_graph() -> None:
     found = target(torch.randn(1, K, 4, 4, requires_grad=True))
     assert not found.confidence.requires_grad and (found.confidence >= 1 / K).all()
+
+
+def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one() -> None:
+    """On one and the same view a student learnt its own mistakes: no better than without unlabelled images."""
+    method = MeanTeacher(MeanTeacherConfig(name="mean_teacher", noise=0.0), setting())
+    student, teacher = [], []
+    method.networks["network"].register_forward_pre_hook(lambda _, images: student.extend(images))
+    method.teacher.register_forward_pre_hook(lambda _, images: teacher.extend(images))
+    batch = {"labelled": stream(IDS), "unlabelled": stream(["dd", "ee"], 1)}
+    next(method.train_step(batch, 0))
+    unlabelled = batch["unlabelled"]
+    assert torch.equal(student[0], batch["labelled"].image) and torch.equal(student[1], unlabelled.strong[0])
+    assert torch.equal(teacher[0], unlabelled.image)
 
 
 class _Tuple(nn.Module):
