@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Optional
 
@@ -24,8 +25,8 @@ app.add_typer(corpus_app, name="corpus")
 corpus_app.command("weaken")(cli_layers.weaken)
 corpus_app.command("layer")(cli_layers.layer)
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, by the convention of shells: 128 + SIGINT."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and after SIGTERM, by the convention of shells: 128 + the signal."""
 
 Config = Annotated[str, typer.Argument(help="YAML file that describes the run.")]
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Changes, such as train.steps=500 method.kappa=0.9.")]
@@ -191,6 +192,7 @@ def corpus_inspect(
 
 def main(*words: str) -> None:
     """Run the command line, `words` before its arguments; a fault that the user can mend is one line and exit code 1."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # what is begun is cleaned up, as after Ctrl-C
     try:
         app(args=[*words, *sys.argv[1:]])
     except ScantsegError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,9 @@ from framework.storage import Store
 from framework.training.run import model_store, recipe
 
 Say = Callable[[str], None]
+
+GRACE = 15.0
+"""Seconds that a training gets to end when it is told to."""
 
 
 def compare(comparison: Comparison, say: Say = print) -> Store:
@@ -61,7 +65,10 @@ def write_comparison(comparison: Comparison, members: list[Member]) -> Store:
 
 
 def _members(comparison: Comparison, say: Say) -> list[Member]:
-    """All recipes of the first seed, then of the next, several at a time; an error or an interrupt stops them all."""
+    """All recipes of the first seed, then of the next, several at a time.
+
+    An error or an interrupt stops all trainings; an evaluation in work is finished first.
+    """
     config, stop = comparison.config, Event()
     made: dict[tuple[str, int], Future[Member]] = {}
     with ThreadPoolExecutor(config.parallel) as pool:
@@ -94,6 +101,8 @@ def _member(comparison: Comparison, name: str, seed: int, before: list[Future[Me
     """One recipe and seed, once the runs that it starts from are there; these began earlier, so that no two wait for each other."""
     for member in before:
         member.result()
+    if stop.is_set():
+        raise TrainingError(f"run '{name}-{seed}': stopped; the same command again continues it")
     run, split = comparison.run(name, seed), comparison.config.split
     model = model_store(run)
     if not is_finished(model, recipe(run)):
@@ -125,10 +134,14 @@ def train_apart(run: RunConfig, stop: Event) -> None:
 
 
 def _until_ended(process: subprocess.Popen[str], stop: Event) -> str:
-    """What a process wrote to stderr; it is ended when `stop` is set."""
-    while True:
-        try:
+    """What a process wrote to stderr; it is ended when `stop` is set, by force if it does not end by itself."""
+    while not stop.is_set():
+        with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=0.2)[1]
-        except subprocess.TimeoutExpired:
-            if stop.is_set():
-                process.terminate()
+    process.terminate()
+    try:
+        return process.communicate(timeout=GRACE)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return ""

@@ -14,8 +14,15 @@ from torch import Tensor
 from framework.corpus.loader import Batch
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import pixel_entropy, planar, supervised_loss
-from framework.methods.pair import mixed_images
-from framework.methods.weak_to_strong import WeakAndStrong, WeakToStrongConfig, mixed_views, partner_target, streams, target
+from framework.methods.weak_to_strong import (
+    WeakAndStrong,
+    WeakToStrongConfig,
+    mixed_images,
+    mixed_views,
+    partner_target,
+    streams,
+    target,
+)
 
 
 class FixMatchConfig(WeakToStrongConfig):

@@ -1,13 +1,13 @@
 """Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; settings for medical images from SSL4MIS, methods.md 6).
 
 As in the paper, student and teacher each see a view of their own of an unlabelled image: the student the strong one, the teacher
-the weak one with noise. SSL4MIS's student sees the weak view, which `augment: {strong: 0, blur: 0}` gives.
+the weak one with noise. SSL4MIS's student sees the weak view, which `augment: {strong: 0, blur: 0}` gives. Normalisation remembers
+the labelled images alone, as it does in supervised training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -18,8 +18,7 @@ from framework.corpus.loader import Batch, StreamBatch
 from framework.methods.contract import Method, Read, Setting, Update
 from framework.methods.losses import gaussian_ramp, planar, supervised_loss
 from framework.methods.noise import noisy
-from framework.methods.pair import UNLABELLED
-from framework.methods.supervised import LABELLED
+from framework.methods.pair import STREAMS
 from framework.methods.teacher import Teacher
 from framework.methods.weak_to_strong import WeakAndStrong
 
@@ -47,7 +46,7 @@ class MeanTeacherConfig(TeacherConfig):
 class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
-    streams = (LABELLED, replace(UNLABELLED, strong=1))
+    streams = STREAMS
 
     def __init__(self, config: TeacherConfig, setting: Setting) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
 """Two networks of one architecture and different initialisation that teach each other: what CPS and Co-DA share.
 
 Each says what it sees in the weak views of the unlabelled images, and the other learns that of the strong ones, as AdaMatch has
-it (Berthelot et al., ICLR 2022). With `augment: {strong: 0, blur: 0}` both are one view, as in the papers.
+it (Berthelot et al., ICLR 2022). With `augment: {strong: 0, blur: 0}` both are one view, as in CPS's paper; it is still normalised
+apart from the labelled images, which public code has in one batch with it.
 """
 
 from __future__ import annotations
@@ -51,11 +52,6 @@ def predict_pair(logits: Sequence[Tensor]) -> dict[str, Tensor]:
     """Probabilities `[B, K, H, W]`: the mean of both networks, and network 1 alone."""
     first, second = (z.float().softmax(1) for z in logits)
     return {"both": (first + second) / 2, "network 1": first}
-
-
-def mixed_images(batch: Batch) -> Tensor:
-    """Labelled then unlabelled images in one tensor, so that batch normalisation sees both."""
-    return torch.cat([batch["labelled"].image, batch["unlabelled"].image])
 
 
 def views(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

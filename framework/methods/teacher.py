@@ -24,6 +24,7 @@ class Teacher(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(False)
         self.decay = decay
+        self.train()
 
     def train(self, mode: bool = True) -> Teacher:
         for module in self.modules():

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from framework.corpus.loader import StreamBatch
@@ -22,6 +22,12 @@ class UAMTConfig(TeacherConfig):
     name: Literal["ua_mt"]
     passes: int = Field(default=8, ge=1)
     """Noisy passes (with dropout, where the network has any) whose mean tells how sure the teacher is."""
+
+    @model_validator(mode="after")
+    def _passes_differ(self) -> UAMTConfig:
+        if self.noise == 0 and self.passes > 1:
+            raise ValueError("noise: passes without noise are all the same; give some, or one pass")
+        return self
 
 
 class UAMT(MeanTeacher):

@@ -14,8 +14,7 @@ from framework.corpus.order import key
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar, soft_dice_loss, supervised_loss
-from framework.methods.pair import mixed_images
-from framework.methods.weak_to_strong import Target, WeakToStrongConfig, mixed_views, partner_target, streams, target
+from framework.methods.weak_to_strong import Target, WeakToStrongConfig, mixed_images, mixed_views, partner_target, streams, target
 from framework.networks.dropout import drop_channels
 from framework.networks.norm import kept_statistics
 

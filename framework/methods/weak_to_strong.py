@@ -1,7 +1,7 @@
 """What methods share whose weak views teach strong ones: the network for both; for FixMatch and UniMatch also targets and boxes.
 
-Normalisation remembers the weak views alone, as predictions are made on images like these; in the authors' code its running
-statistics are of both.
+Normalisation remembers no strong view, as predictions are made on images unlike these; in the authors' code of FixMatch and
+UniMatch its running statistics are of both.
 """
 
 from __future__ import annotations
@@ -66,6 +66,11 @@ def streams(views: int) -> tuple[Stream, ...]:
     return (LABELLED, strong, replace(strong, name="partner"))
 
 
+def mixed_images(batch: Batch) -> Tensor:
+    """Labelled then unlabelled images in one tensor, so that batch normalisation sees both."""
+    return torch.cat([batch["labelled"].image, batch["unlabelled"].image])
+
+
 @torch.no_grad()
 def target(logits: Tensor) -> Target:
     """What logits `[B, K, H, W]` say."""
@@ -93,15 +98,15 @@ def mixed_views(batch: Batch, probability: float, seed: int, step: int) -> list[
 
 
 class WeakAndStrong(nn.Module):
-    """One network for both views."""
+    """One network that sees images, and strong views of images."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, weak: Tensor, strong: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Logits of the weak views, and of the strong ones where there are any."""
-        logits = self.network(weak)
+    def forward(self, image: Tensor, strong: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Logits of the images, and of the strong views where there are any."""
+        logits = self.network(image)
         if strong is None:
             return (logits,)
         with kept_statistics(self.network):

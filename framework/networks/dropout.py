@@ -12,8 +12,9 @@ from torch.nn.modules.dropout import _DropoutNd
 class ImageDropout(_DropoutNd):
     """Drops whole channels of features `[B, C, …]` in training, drawn from the pixels of each image.
 
-    Its augmentation is another in every epoch, and noise in every pass, so an image loses other channels each time; the rest of the
-    batch, and so the number of workers, does not matter.
+    Rotations, changes of size and of contrast make it another image in every epoch, and noise in every pass, so that it loses other
+    channels each time; without any of these it would lose the same ones. The rest of the batch, and so the number of workers, does
+    not matter.
     """
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:

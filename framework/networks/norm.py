@@ -42,7 +42,19 @@ class GlobalBatchNorm(_BatchNorm):
         for child in module.modules():
             if type(child) in (nn.BatchNorm2d, nn.BatchNorm3d):
                 child.__class__ = cls
+            elif isinstance(child, nn.BatchNorm2d) and hasattr(child, "act"):
+                child.__class__ = GlobalBatchNormAct  # type: ignore[assignment]
         return module
+
+
+class GlobalBatchNormAct(GlobalBatchNorm):
+    """The same with dropout and activation in one module, as timm's networks (EfficientNet, MobileNet, …) have it."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(input)))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from threading import Event, Timer
@@ -207,6 +210,16 @@ def test_a_stopped_training_ends_at_once(described: Path, said: list[str], tmp_p
     with pytest.raises(TrainingError, match="run 'supervised-0': stopped"):
         course.train_apart(run, stop)
     assert time.perf_counter() - begun < 30
+
+
+def test_a_training_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "GRACE", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "deaf\n"
+    stop = Event()
+    stop.set()
+    assert course._until_ended(process, stop) == "" and process.returncode == -signal.SIGKILL
 
 
 def test_a_training_that_fails_says_why_in_one_line(described: Path, said: list[str], tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from framework.corpus.loader import StreamBatch
 from framework.corpus.schema import IGNORE
+from framework.methods.coda import CoDA, CoDAConfig
 from framework.methods.contract import Setting
 from framework.methods.cps import CPS, CPSConfig
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
@@ -37,6 +39,12 @@ def stream(ids: list[str], views: int = 0, label: int | None = None) -> StreamBa
     images = [torch.randn(len(ids), 1, 16, 16, generator=generator) for _ in range(views + 1)]
     mask = torch.randint(0, K, (len(ids), 16, 16), generator=generator)
     return StreamBatch(ids, images[0], tuple(images[1:]), mask if label is None else torch.full_like(mask, label))
+
+
+def test_a_teacher_normalises_by_its_averages_from_the_first_step_on() -> None:
+    """It did so only after the first validation: a run that was resumed in between went on with another teacher."""
+    method = MeanTeacher(MeanTeacherConfig(name="mean_teacher"), setting())
+    assert not any(module.training for module in method.teacher.modules() if isinstance(module, _BatchNorm))
 
 
 def test_a_teacher_averages_statistics_too_and_changes_only_by_following() -> None:
@@ -150,6 +158,11 @@ def test_entropy_is_that_of_the_mean_of_the_passes() -> None:
     assert torch.allclose(method.entropy(unlabelled, 0), -(p * p.log()).sum(1), atol=1e-5)
 
 
+def test_passes_that_cannot_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="passes without noise are all the same"):
+        UAMTConfig(name="ua_mt", noise=0.0)
+
+
 def test_perturbed_features_leave_the_weak_view_alone_and_are_drawn_by_image() -> None:
     network = Perturbed(setting().network(0), 0.5).eval()
     image, seeds = torch.randn(4, 1, 16, 16), torch.tensor([3, 4])
@@ -164,6 +177,7 @@ def test_perturbed_features_leave_the_weak_view_alone_and_are_drawn_by_image() -
 REMEMBERED = {
     "mean_teacher": (MeanTeacher, MeanTeacherConfig, lambda labelled, weak: [labelled]),
     "cps": (CPS, CPSConfig, lambda labelled, weak: [labelled, weak]),
+    "coda": (CoDA, CoDAConfig, lambda labelled, weak: [labelled, weak]),
     "fixmatch": (FixMatch, FixMatchConfig, lambda labelled, weak: [torch.cat([labelled, weak])]),
     "unimatch": (UniMatch, UniMatchConfig, lambda labelled, weak: [torch.cat([labelled, weak])]),
 }
@@ -182,7 +196,7 @@ def test_normalisation_remembers_no_strong_view(name: str) -> None:
         alone(images)
     next(method.train_step(batch, 0))
     (found, *_) = method.networks.children()
-    network = found.first if name == "cps" else found.network
+    network = found.first if name in ("cps", "coda") else found.network
     held = network.state_dict()  # type: ignore[union-attr]
     expected = {key: value for key, value in alone.state_dict().items() if "running" in key}
     assert expected and all(torch.allclose(held[key], value) for key, value in expected.items())

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from framework.errors import ConfigError
 from framework.networks.build import SmpConfig, build_network
@@ -77,6 +80,18 @@ def test_on_one_rank_the_global_norm_is_torch_norm() -> None:
     ours = GlobalBatchNorm.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
     x = torch.randn(4, 3, 5, 5)
     assert torch.equal(plain(x), ours(x))
+
+
+def test_timm_s_norms_with_activation_are_global_too() -> None:
+    """They were left alone: statistics of one rank each, and strong views were remembered."""
+    from timm.layers.norm_act import BatchNormAct2d
+
+    theirs = BatchNormAct2d(3)
+    ours = GlobalBatchNorm.replace_in(nn.Sequential(copy.deepcopy(theirs)))
+    image = torch.randn(4, 3, 8, 8)
+    assert torch.equal(ours(image), theirs(image)) and torch.equal(ours.eval()(image), theirs.eval()(image))
+    mobile = build_network(SmpConfig(name="smp", decoder="unet", encoder="tu-mobilenetv3_small_050"), 1, 2, 0, 0)
+    assert all(isinstance(m, GlobalBatchNorm) for m in mobile.modules() if isinstance(m, _BatchNorm))
 
 
 def test_kept_statistics_normalise_by_the_batch_and_remember_nothing_of_it() -> None:
