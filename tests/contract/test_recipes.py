@@ -55,6 +55,14 @@ def test_classifiers_whose_maps_are_used_have_dropblock() -> None:
     assert load_yaml(CONFIGS / "method/classifier.yaml")["method"]["dropblock"]["share"] > 0
 
 
+def test_papers_of_one_view_have_one_and_the_others_strong_ones() -> None:
+    one = {"cps", "coda", "mean_teacher", "ua_mt"}
+    for run in trainings("paper"):
+        views = (run.augment.strong, run.augment.blur)
+        assert (views == (0, 0)) == (run.method.name in one), run.name
+    assert all(run.augment.strong > 0 for run in trainings(*FOLDERS))
+
+
 def test_every_method_has_a_recipe_for_every_corpus_and_one_as_in_its_paper() -> None:
     methods = {path.stem for path in (CONFIGS / "method").glob("*.yaml")}
     for folder in FOLDERS:
