@@ -15,7 +15,7 @@ from framework.config_faults import explain, models_of
 from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
 from framework.errors import ConfigError, nearest
-from framework.methods.build import MethodConfig, finds_overlapping, reads_features, roles_of
+from framework.methods.build import MethodConfig, finds_overlapping, reads_features, revision_of, roles_of
 from framework.methods.lesions import LesionConfig
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
@@ -125,8 +125,10 @@ class RunConfig(BaseModel):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What determines the result, by dotted key: not its name, place or workers."""
+        """What determines the result, by dotted key: not its name, place or workers, but the method's revision."""
         held = self.model_dump(exclude={"name", "out", "compute", "source", "stages", "models"})
+        if revision := revision_of(self.method):
+            held["method"]["revision"] = revision
         held["corpus"] = {k: v for k, v in held["corpus"].items() if k not in ("path", "cache_mb")}
         return dict(_flatten(held))
 

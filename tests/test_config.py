@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from framework.config import RunConfig, known_keys, load_run, load_yaml, merge, override, parse
 from framework.errors import ConfigError
+from framework.methods.cps import CPS
 from framework.methods.supervised import SupervisedConfig
 
 BASE: dict[str, Any] = {"name": "tiny", "corpus": {"path": "corpora/phantom"}}
@@ -163,6 +164,14 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 )
 def test_what_changes_no_result_changes_no_hash(change: str) -> None:
     assert parse(override(copy.deepcopy(BASE), [change])).hash() == parse(BASE).hash()
+
+
+def test_a_changed_method_changes_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison took models of older code for new ones."""
+    run, before = parse({**BASE, "method": {"name": "cps"}}), parse({**BASE, "method": {"name": "cps"}}).hash()
+    monkeypatch.setattr(CPS, "revision", CPS.revision + 1)
+    assert run.hash() != before
+    assert "method.revision" not in parse(BASE).identity()  # those that never changed keep their hash
 
 
 def test_the_order_of_classes_is_part_of_the_hash() -> None:

@@ -67,6 +67,11 @@ def measure_of(config: AnyConfig) -> str:
     return METHODS[type(config)].measure()
 
 
+def revision_of(config: AnyConfig) -> int:
+    """How often the method has changed what the same settings give."""
+    return METHODS[type(config)].revision
+
+
 def roles_of(config: AnyConfig) -> tuple[str, ...]:
     """The roles of the finished models that the method starts from."""
     return METHODS[type(config)].roles(config)

@@ -138,6 +138,7 @@ class CoDA(Method):
     """Two networks, one optimiser, and the averages of each network as buffers."""
 
     streams = STREAMS
+    revision = 1  # strong views
 
     def __init__(self, config: CoDAConfig, setting: Setting) -> None:
         super().__init__()

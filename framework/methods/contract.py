@@ -78,6 +78,8 @@ class Method(nn.Module, ABC):
 
     streams: tuple[Stream, ...]
     """What a batch holds; of the class, or of a single method where its settings matter."""
+    revision: ClassVar[int] = 0
+    """Raised by a change after which the same settings give another model, so that one of older code is not taken for it."""
     segments: ClassVar[bool] = True
     """Whether it makes masks."""
     targets: tuple[Target, ...] = ()

@@ -30,6 +30,7 @@ class CPS(Method):
     """Two networks, one optimiser."""
 
     streams = STREAMS
+    revision = 1  # strong views
 
     def __init__(self, config: CPSConfig, setting: Setting) -> None:
         super().__init__()

@@ -35,6 +35,7 @@ class FixMatch(Method):
     """One network."""
 
     streams = streams(views=1)
+    revision = 1  # normalisation forgets strong views
 
     def __init__(self, config: FixMatchConfig, setting: Setting) -> None:
         super().__init__()

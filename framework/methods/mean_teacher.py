@@ -47,6 +47,7 @@ class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
     streams = STREAMS
+    revision = 1  # strong views
 
     def __init__(self, config: TeacherConfig, setting: Setting) -> None:
         super().__init__()

@@ -31,6 +31,7 @@ class UniMatch(Method):
     """One network."""
 
     streams = streams(views=2)
+    revision = 1  # normalisation forgets strong views
 
     def __init__(self, config: UniMatchConfig, setting: Setting) -> None:
         super().__init__()

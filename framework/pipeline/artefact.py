@@ -47,7 +47,8 @@ def is_finished(store: Store, recipe: Recipe) -> bool:
     found = store.read_json("artefact.json")
     if found["hash"] != recipe.hash:
         raise CheckpointError(
-            f"{store.url}: holds a finished {found['kind']} of another configuration or input; choose another name, or delete it"
+            f"{store.url}: holds a finished {found['kind']} of another configuration or input, or of an earlier version of its "
+            "method; choose another name, or delete it"
         )
     return True
 

@@ -3,8 +3,8 @@
     python -m tests.bench.cps [--corpus PATH]
 
 SSL4MIS's own code needs 1.14 s for this step with its U-Net of 1.81 M parameters, whose first level works at full resolution. Our
-step, which also predicts the weak views of the unlabelled images without a graph, is timed with our U-Net at full resolution, and at
-half resolution as in our recipes, both as large.
+step, which also predicts the weak views of the unlabelled images without a graph, is timed with our U-Net at full resolution, and
+at half resolution as in our recipes, both as large.
 """
 
 from __future__ import annotations
