@@ -43,7 +43,7 @@ class TrainConfig(BaseModel):
 
 
 class ComputeConfig(BaseModel):
-    """Where a run happens; nothing here changes its result."""
+    """Where a run happens; nothing here changes its result, dropout inside MONAI's, timm's and smp's networks excepted."""
 
     model_config = ConfigDict(extra="forbid")
     workers: int = Field(default=1, ge=0)

@@ -25,7 +25,8 @@ class MonaiConfig(BaseModel):
     units: int = Field(default=2, ge=1)
     """U-Net: convolutions of each residual block."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Of single values in the U-Net, of whole channels in the V-Net."""
+    """Of single values in the U-Net, of whole channels in the V-Net; drawn by each worker, so that their number matters, unlike in
+    the small U-Net."""
 
 
 def build_monai(config: MonaiConfig, channels: int, classes: int) -> nn.Module:
