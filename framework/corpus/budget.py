@@ -33,6 +33,11 @@ def labelled_ids(corpus: Corpus, budget: BudgetConfig) -> list[str]:
     light = corpus.light
     rows = [i for i, s in enumerate(light["split"]) if s == "train" and light["mask_kind"][i] == "mask"]
     groups = sorted({light["group"][i] for i in rows})
+    if not groups:
+        raise CorpusError(
+            f"label budget: no training image of corpus '{corpus.info.name}' has a mask; add some, "
+            "or set corpus.budget.share=0 to learn from label layers alone"
+        )
     count = round(budget.share * len(groups))
     if count == 0:
         raise CorpusError(

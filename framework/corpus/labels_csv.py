@@ -84,7 +84,8 @@ def _parse(data: bytes, where: str) -> list[Record]:
 
 def _check_shape(head: list[str], rows: list[list[str]], where: str) -> None:
     if "id" not in head:
-        raise CorpusError(f"{where}: no column 'id'; it has: {', '.join(head) or 'none'}")
+        hint = "; separate columns by commas" if len(head) == 1 and re.search(r"[;\t]", head[0]) else ""
+        raise CorpusError(f"{where}: no column 'id'; it has: {', '.join(head) or 'none'}{hint}")
     twice = [column for column, times in Counter(head).items() if column and times > 1]
     if twice:
         raise CorpusError(f"{where}: column '{twice[0]}' occurs twice; rename or remove one")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,12 @@ def test_patients_of_the_phantom_keep_both_eyes(phantom_url: str) -> None:
     corpus = Corpus.open(phantom_url)
     kept = labelled_ids(corpus, BudgetConfig(share=0.3))
     assert set(Counter(corpus.value(name, "group") for name in kept).values()) == {2}
+
+
+def test_a_corpus_without_masks_says_so(tmp_path: Path, png: Encode) -> None:
+    row = {"id": "a", "group": "a", "split": "train", "image": png(np.zeros((4, 4), np.uint8)), "mask": None, "mask_kind": "none"}
+    row |= {"volume": None, "slice": None, "labels": [], "source": "test"}
+    store = Store.at(tmp_path / "bare")
+    pack(Source("bare", "bare", 1, ["background", "a"], "ids", [], 1, lambda start: iter([row][start:])), store)
+    with pytest.raises(CorpusError, match="no training image of corpus 'bare' has a mask; add some"):
+        labelled_ids(Corpus.open(store), BudgetConfig())

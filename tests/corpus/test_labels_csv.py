@@ -39,7 +39,7 @@ def test_without_a_split_patients_are_shared_out_by_a_hash(tmp_path: Path) -> No
         ("", "no column 'id'; it has: none"),
         ("\n\n", "no column 'id'; it has: none"),
         ("id,split\n", "no rows; it needs one row per image"),
-        ("name;split\na;train\n", "no column 'id'; it has: name;split"),
+        ("name;split\na;train\n", "no column 'id'; it has: name;split; separate columns by commas"),
         ("id,split\na,train\nb\n", "row 2 has 1 cells for 2 columns: b"),
         ("id,split\na,train,x\n", "row 1 has 3 cells for 2 columns"),
         ("id,split\n ,train\n", "row 1 has no id"),
