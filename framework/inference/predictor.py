@@ -17,7 +17,7 @@ from framework.inference.windows import predict_whole
 from framework.networks.layout import lay_out, layout
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
-from framework.training.finished import run_of
+from framework.training.finished import run_of, self_contained
 from framework.training.precision import autocast, safe_precision
 from framework.training.trainer import new_method
 
@@ -30,7 +30,7 @@ class Predictor:
         self.run = run_of(store)
         self.known = ModelInfo.model_validate(store.read_json("model.json"))
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.method = new_method(self.run, self.known)
+        self.method = new_method(self_contained(self.run), self.known)
         try:
             self.method.load_state_dict(read_tensors(store, "model.safetensors"))
         except RuntimeError as error:

@@ -1,7 +1,9 @@
 """IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: which neighbouring pixels belong together, learnt from seeds.
 
-Methods.md 2.5. The backbone is frozen: theirs is ImageNet's, here it is that of the run's classifier. The authors use only pixels
-all of whose partners lie in the crop; here every pair within the image counts, as small images would have few others.
+Methods.md 2.5. The backbone is frozen and not the classifier's, as the seeds come from that: boundaries learnt from its own
+features repeat the outline of its maps, and the walk then ends where it began. The authors' has ImageNet's weights
+(`network.pretrained`); filters as they are drawn already show edges. The authors use only pixels all of whose partners lie in the
+crop; here every pair within the image counts, as small images would have few others.
 """
 
 from __future__ import annotations
@@ -16,8 +18,7 @@ from torch import Tensor
 
 from framework.corpus.loader import Batch, Stream
 from framework.corpus.schema import IGNORE
-from framework.methods.classifier import encoder_of
-from framework.methods.contract import Finished, Method, Setting, Update
+from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar
 from framework.networks.affinity import affinities, offsets, partners
 from framework.networks.encoder import Encoder
@@ -45,6 +46,7 @@ class IRNet(Method):
 
     segments = False
     reads_features = True
+    revision = 1  # its backbone is no longer the classifier's; seeds are read from the middle of a cell
     streams = (Stream("seeds", frozenset({"seed"}), hint="make a layer with `scantseg seeds` and name it in corpus.layers"),)
 
     def __init__(self, config: IRNetConfig, setting: Setting) -> None:
@@ -56,17 +58,10 @@ class IRNet(Method):
         with seeded("heads", setting.seed):
             self.networks["heads"] = Heads(encoder.widths, encoder.stride, config.displacement)
 
-    @classmethod
-    def roles(cls, config: BaseModel) -> tuple[str, ...]:
-        return ("classifier",)
-
-    def adopt(self, role: str, model: Finished) -> None:
-        self.frozen["encoder"].load_state_dict(encoder_of(model.state))
-
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image, mask = batch["seeds"].image, batch["seeds"].mask
         logits, *displacement = self.call("heads", image, *self._levels(image))
-        labels = F.interpolate(mask[:, None].double(), grid_of(image), mode="nearest")[:, 0].long()
+        labels = F.interpolate(mask[:, None].double(), grid_of(image), mode="nearest-exact")[:, 0].long()
         loss, metrics = pair_loss(planar(logits).sigmoid(), labels, self.config.radius, *displacement)
         yield Update("heads", loss, {"loss_supervised": loss.detach(), **metrics})
 

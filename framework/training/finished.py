@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import yaml
 
 from framework.config import RunConfig, parse
@@ -17,6 +19,17 @@ def run_of(store: Store) -> RunConfig:
     """The description of a finished model; raises `CorpusError` when none is there."""
     input_of(store, "model")
     return parse(yaml.safe_load(store.read_text("config.yaml")), RunConfig, f"{store.url}/config.yaml")
+
+
+def self_contained(run: RunConfig) -> RunConfig:
+    """The same with networks that ask for no weights of others: those of the finished model replace them."""
+    return parse(_without_pretrained(run.model_dump(mode="json")))
+
+
+def _without_pretrained(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: False if key == "pretrained" else _without_pretrained(held) for key, held in value.items()}
 
 
 def adopt_models(method: Method, run: RunConfig) -> None:

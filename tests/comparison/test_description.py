@@ -119,7 +119,7 @@ def test_an_empty_list_of_recipes_is_one_line(described: Path) -> None:
 def test_recipes_may_answer_questions_instead_of_making_masks(described: Path) -> None:
     words = ["recipes.pair.set.method.name=classifier", "recipes.pair.set.network.name=encoder"]
     assert load_comparison(described, words).recipes["pair"].method.name == "classifier"
-    words = ["recipes.pair.set.method.name=irnet", *words[1:], "recipes.pair.set.models.classifier=runs/c"]
+    words = ["recipes.pair.set.method.name=irnet", *words[1:]]
     with pytest.raises(ConfigError, match=r"'pair' makes no masks and answers no questions .*; leave it out") as raised:
         load_comparison(described, words)
     assert "\n" not in str(raised.value)

@@ -58,7 +58,7 @@ WEAK = ("mixing", "dcr", "dcr-dii", "dcr-dii-all")
 """Those that read a layer of weak masks."""
 
 IRNETS = ("irnet", "irnet-displacement")
-"""Those that read a layer of seeds and start from a classifier."""
+"""Those that read a layer of seeds."""
 
 PROMPTED = ("sks", "sks-plain")
 """Those whose segmenter starts from a classifier."""
@@ -112,11 +112,11 @@ def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
 
 
 def _write_seeds(corpus: Corpus) -> None:
-    """A layer of every second row of the true masks."""
+    """A layer of the true masks without their left quarter."""
 
     def seeds(name: str) -> np.ndarray:
         mask = np.array(corpus.mask(name))
-        mask[1::2] = IGNORE
+        mask[:, : mask.shape[1] // 4] = IGNORE
         return mask
 
     out, names = layer_store(corpus.store, "seed"), corpus.ids("train")
@@ -140,7 +140,7 @@ def tiny_run(corpus: str, method: str, out: Path | str, changes: dict[str, Any] 
         merge(value, {"network": {"dropout": 0.5}})
     if base in IRNETS:
         merge(value, {"corpus": {"layers": ["seed"]}})
-    if base in IRNETS or base in PROMPTED:
+    if base in PROMPTED:
         merge(value, {"models": {"classifier": f"{corpus}-classifier"}})
     if base in STAGED:
         merge(value, {"models": {role: f"{corpus}-{model}" for role, model in STAGED[base].items()}})

@@ -34,7 +34,6 @@ STAGES: list[dict[str, Any]] = [
         "stage": "train",
         "name": "boundaries",
         "layers": ["seeds"],
-        "models": {"classifier": "classifier"},
         "set": {"method": {"name": "irnet", "radius": 4}},
     },
     {"stage": "walk", "settings": {"walk": {"doublings": 4}}},

@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from framework.corpus.loader import StreamBatch
 from framework.corpus.schema import IGNORE
-from framework.errors import ConfigError, ScantsegError
+from framework.errors import ConfigError
 from framework.methods.irnet import TINY, IRNet, pair_loss
 from framework.networks.affinity import offsets, path
 from framework.networks.encoder import Encoder
-from framework.storage import Store
-from framework.training.checkpoint import read_tensors
-from framework.training.ray_driver import anchored
-from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run, trained
 
 RADIUS = 4
@@ -99,46 +96,35 @@ def test_a_boundary_rises_between_two_labels() -> None:
     assert columns[3:5].min() > 3 * columns[[0, 1, 6, 7]].max()
 
 
-def test_the_backbone_is_the_classifiers_and_stays_it(corpus: str, tmp_path: Path) -> None:
-    trainer = trained(tiny_run(corpus, "irnet", tmp_path))
-    classifier = read_tensors(Store.at(f"{corpus}-classifier"), "model.safetensors")
+def test_the_backbone_is_drawn_from_the_seed_and_stays_as_it_was(corpus: str, tmp_path: Path) -> None:
+    run = tiny_run(corpus, "irnet", tmp_path)
+    fresh, other = build(run), build(run.model_copy(update={"seed": 1}))
+    trainer = trained(run)
     assert isinstance(trainer.method, IRNet)
     encoder = trainer.method.frozen["encoder"]
     assert isinstance(encoder, Encoder) and not encoder.training and trainer.method.networks.training
     for name, value in encoder.state_dict().items():
-        assert torch.equal(value, classifier[f"networks.network.encoder.{name}"])
+        assert torch.equal(value, fresh.method.frozen["encoder"].state_dict()[name])
+    assert any(not torch.equal(a, b) for a, b in zip(encoder.parameters(), other.method.frozen.parameters(), strict=True))
     assert not any(key.startswith("frozen") for key in trainer.strategy.gather())
 
 
-def test_another_classifier_is_another_run(corpus: str, tmp_path: Path) -> None:
-    first = build(tiny_run(corpus, "irnet", tmp_path)).identity
-    other = train(tiny_run(corpus, "classifier", tmp_path, {"seed": 5}))
-    second = build(tiny_run(corpus, "irnet", tmp_path / "other", {"models": {"classifier": other.url}})).identity
-    assert {key for key in first if first[key] != second[key]} == {"models.classifier"}
+def test_seeds_are_read_from_the_middle_of_a_cell(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were read from its first pixel, a pixel and a half up and to the left of what the boundaries are of."""
+    method = build(tiny_run(corpus, "irnet", tmp_path)).method
+    read: list[torch.Tensor] = []
+
+    def spied(boundary: torch.Tensor, labels: torch.Tensor, radius: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        read.append(labels)
+        return boundary.sum(), {}
+
+    monkeypatch.setattr("framework.methods.irnet.pair_loss", spied)
+    mask = torch.arange(8).expand(1, 8, 8).contiguous()
+    batch = {"seeds": StreamBatch(["a"], torch.zeros(1, 3, 8, 8), (), mask)}
+    next(method.train_step(batch, 0))
+    assert read[0].tolist() == [[[2, 6], [2, 6]]]
 
 
-BAD = {
-    "other network": ({"network": {"widths": [4, 4, 8, 16]}}, "models.classifier: .* has another network than this run"),
-    "no classifier": ({"models": {"classifier": "nowhere/model"}}, "no finished model here"),
-    "no such role": ({"models": {"clasifier": "x"}}, "has no such role; did you mean 'classifier'"),
-}
-
-
-@pytest.mark.parametrize("fault", BAD)
-def test_a_model_that_does_not_fit_is_named(fault: str, corpus: str, tmp_path: Path) -> None:
-    changes, message = BAD[fault]
-    with pytest.raises(ScantsegError, match=message):
-        build(tiny_run(corpus, "irnet", tmp_path, changes))
-
-
-def test_a_model_that_is_no_classifier_is_named(corpus: str, tmp_path: Path) -> None:
-    segmenter = train(tiny_run(corpus, "supervised", tmp_path))
-    with pytest.raises(ConfigError, match="holds no classifier"):
-        build(tiny_run(corpus, "irnet", tmp_path, {"models": {"classifier": segmenter.url}}))
-
-
-def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(corpus).parent)
-    run = tiny_run("corpus", "irnet", tmp_path)
-    assert run.models == {"classifier": "corpus-classifier"}
-    assert anchored(run).models == {"classifier": f"{corpus}-classifier"}
+def test_it_starts_from_no_classifier(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"models.*classifier"):
+        build(tiny_run(corpus, "irnet", tmp_path, {"models": {"classifier": f"{corpus}-classifier"}}))

@@ -1,0 +1,74 @@
+"""Finished models that a run starts from, and opening one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import yaml
+
+from framework.errors import ConfigError, ScantsegError
+from framework.inference.predictor import Predictor
+from framework.training.ray_driver import anchored
+from framework.training.run import train
+from tests.contract.support import build, build_phantom, tiny_run
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_phantom(tmp_path_factory.mktemp("finished") / "corpus")
+
+
+def test_another_classifier_is_another_run(corpus: str, tmp_path: Path) -> None:
+    first = build(tiny_run(corpus, "sks", tmp_path)).identity
+    other = train(tiny_run(corpus, "classifier", tmp_path, {"seed": 5}))
+    second = build(tiny_run(corpus, "sks", tmp_path / "other", {"models": {"classifier": other.url}})).identity
+    assert {key for key in first if first[key] != second[key]} == {"models.classifier"}
+
+
+BAD = {
+    "other network": ({"network": {"widths": [4, 4, 8, 16]}}, "models.classifier: .* has another network than this run"),
+    "no classifier": ({"models": {"classifier": "nowhere/model"}}, "no finished model here"),
+    "no such role": ({"models": {"clasifier": "x"}}, "has no such role; did you mean 'classifier'"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_model_that_does_not_fit_is_named(fault: str, corpus: str, tmp_path: Path) -> None:
+    changes, message = BAD[fault]
+    with pytest.raises(ScantsegError, match=message):
+        build(tiny_run(corpus, "sks", tmp_path, changes))
+
+
+def test_a_model_that_is_no_classifier_is_named(corpus: str, tmp_path: Path) -> None:
+    segmenter = train(tiny_run(corpus, "supervised", tmp_path))
+    with pytest.raises(ConfigError, match="holds no classifier"):
+        build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": segmenter.url}}))
+
+
+def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(corpus).parent)
+    run = tiny_run("corpus", "sks", tmp_path)
+    assert run.models == {"classifier": "corpus-classifier"}
+    assert anchored(run).models == {"classifier": f"{corpus}-classifier"}
+
+
+def test_a_finished_model_needs_no_other_weights(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that had begun from ImageNet could not be opened on a machine without a network."""
+    encoder = {"network": {"name": "encoder", "encoder": "resnet10t", "widths": [16, 32, 64, 128]}}
+    store = train(tiny_run(corpus, "classifier", tmp_path, {**encoder, "train": {"steps": 1}}))
+    description = yaml.safe_load(store.read_text("config.yaml"))
+    description["network"]["pretrained"] = True
+    store.write_text("config.yaml", yaml.safe_dump(description))
+    asked: list[bool] = []
+    create = timm.create_model
+
+    def spied(name: str, pretrained: bool, **settings: Any) -> Any:
+        asked.append(pretrained)
+        return create(name, False, **settings)
+
+    monkeypatch.setattr(timm, "create_model", spied)
+    Predictor(store)
+    assert asked == [False]
