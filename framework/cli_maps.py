@@ -102,6 +102,9 @@ def masks(
     maps: MapLayerName,
     name: LayerName,
     threshold: Annotated[float, typer.Option(help="A pixel is of its strongest class when that exceeds this.", min=0, max=1)] = 0.3,
+    background: Annotated[
+        float | None, typer.Option(help="What no class exceeds is background, between the two nothing is claimed.", min=0, max=1)
+    ] = None,
     split: Splits = None,
     error_budget: Budget = 0.01,
 ) -> None:
@@ -111,7 +114,7 @@ def masks(
     from framework.inference.threshold import make_masks
     from framework.pipeline.artefact import summary
 
-    settings = {"threshold": threshold, "splits": split or ["train"], "error_budget": error_budget}
+    settings = {"threshold": threshold, "background": background, "splits": split or ["train"], "error_budget": error_budget}
     with progress("masks") as advance:
         out = make_masks(corpus, maps, name, parse(settings, ThresholdConfig, "scantseg masks"), advance)
     typer.echo(f"layer: {out.url} ({summary(out)})")

@@ -21,7 +21,7 @@ from framework.inference.crf import CrfConfig, refine
 from framework.inference.map_job import MapJob, run_job
 from framework.inference.predictor import at_own_size, use_threads
 from framework.inference.settings import SeedConfig
-from framework.inference.threshold import strongest
+from framework.inference.threshold import as_ids, known_only, strongest
 from framework.pipeline.artefact import Input, Recipe, finish, is_finished
 from framework.storage import Store
 from framework.training.memory import keep_freed_memory
@@ -36,7 +36,7 @@ def seeds(maps: Tensor, picture: Tensor, foreground: float, background: float, c
     if crf is not None:
         labels = refine(labels, len(maps) + 1, picture, crf)
     sure, possible = labels
-    return torch.where((sure == 0) & (possible != 0), IGNORE, sure)
+    return known_only(sure, possible)
 
 
 class Seed:
@@ -58,8 +58,7 @@ class Seed:
         maps, config = self.maps.maps(name), self.config
         whole = at_own_size(torch.from_numpy(np.stack(list(maps.values()))).to(self.device), picture.shape[1:])
         found = seeds(whole, eight_bit(picture.to(self.device)), config.foreground, config.background, config.crf).cpu()
-        ids = torch.tensor([0, *maps, *[IGNORE] * (IGNORE - len(maps))])
-        return ids[found].numpy().astype(np.uint8)
+        return as_ids(found, list(maps))
 
 
 def eight_bit(picture: Tensor) -> Tensor:

@@ -66,7 +66,9 @@ class ThresholdConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     threshold: float = Field(default=0.3, ge=0, le=1)
-    """A pixel is of its strongest class when that exceeds this, else background."""
+    """A pixel is of its strongest class when that exceeds this."""
+    background: float | None = Field(default=None, ge=0, le=1)
+    """What no class exceeds is background; between the two nothing is claimed. None: all else is background."""
     splits: list[Literal["train", "val", "test"]] = Field(default=["train"], min_length=1)
     error_budget: float = Field(default=0.01, ge=0, le=1)
     """Share of unusable rows over which the job gives up."""

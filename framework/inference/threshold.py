@@ -14,7 +14,7 @@ from framework.corpus.layers import layer_store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE, NO_MASK
-from framework.errors import CorpusError
+from framework.errors import ConfigError, CorpusError
 from framework.evaluation.quality import measure_layer
 from framework.inference.predictor import at_own_size
 from framework.inference.settings import ThresholdConfig
@@ -22,7 +22,7 @@ from framework.pipeline.artefact import Input, Recipe, finish, is_finished
 from framework.storage import Store
 
 
-def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], threshold: float) -> np.ndarray:
+def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], threshold: float, background: float) -> np.ndarray:
     """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id: all background without a map.
 
     Maps that nowhere exceed the threshold claim nothing (255): their class is there, and all background would teach that it is not.
@@ -30,8 +30,21 @@ def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], threshold: float) 
     if not maps:
         return np.zeros(tuple(shape), np.uint8)
     whole = at_own_size(torch.from_numpy(np.stack(list(maps.values()))), tuple(shape))
-    found = np.array([0, *maps], np.uint8)[strongest(whole, threshold).numpy()]
-    return found if found.any() else np.full_like(found, IGNORE)
+    sure = strongest(whole, threshold)
+    if not sure.any():
+        return np.full(tuple(shape), IGNORE, np.uint8)
+    return as_ids(known_only(sure, strongest(whole, background)), list(maps))
+
+
+def known_only(sure: Tensor, possible: Tensor) -> Tensor:
+    """Labels `[h, w]` that say nothing (255) where a class is possible and none is sure."""
+    return torch.where((sure == 0) & (possible != 0), IGNORE, sure)
+
+
+def as_ids(labels: Tensor, class_ids: Sequence[int]) -> np.ndarray:
+    """Class ids uint8 of labels that count in a list of classes from 1; 0 and 255 stay."""
+    ids = torch.tensor([0, *class_ids, *[IGNORE] * (IGNORE - len(class_ids))])
+    return ids[labels].numpy().astype(np.uint8)
 
 
 def strongest(maps: Tensor, threshold: float) -> Tensor:
@@ -45,12 +58,16 @@ def make_masks(
     """Make the label layer, or finish it, or recognise it: of the images of the splits that the maps know.
 
     An image whose labels say that no class is there is background everywhere, which is exact; one whose maps stay below the
-    threshold is counted, and has no label. Raises `CorpusError` when the maps know no image of the splits.
+    threshold is counted, and has no label. Raises `CorpusError` when the maps know no image of the splits, `ConfigError` for
+    thresholds in the wrong order.
     """
+    if config.background is not None and config.background > config.threshold:
+        raise ConfigError(f"background {config.background} is over threshold {config.threshold}; masks need it below")
     corpus = Corpus.open(corpus_url)
     found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": Input(found.store.url, found.artefact["hash"])}
-    recipe = Recipe("layer", inputs, config.model_dump(mode="json", include={"threshold", "splits"}) | {"kind": "pseudo"})
+    settings = config.model_dump(mode="json", include={"threshold", "background", "splits"}, exclude_none=True)
+    recipe = Recipe("layer", inputs, settings | {"kind": "pseudo"})
     if is_finished(out, recipe):
         measure_layer(corpus, out)  # an earlier run may have died between the two
         return out
@@ -60,9 +77,10 @@ def make_masks(
         raise CorpusError(f"map layer '{found.store.name}' knows no image of {', '.join(config.splits)}; make it with those splits")
     claim(out, recipe)
     started = time.perf_counter()
+    lower = config.threshold if config.background is None else config.background
 
     def mask(name: str) -> np.ndarray:
-        return cut(found.maps(name), (corpus.value(name, "height"), corpus.value(name, "width")), config.threshold)
+        return cut(found.maps(name), (corpus.value(name, "height"), corpus.value(name, "width")), config.threshold, lower)
 
     bad = write_masks(out, "pseudo", names, mask, config.error_budget, advance)
     pixels = pixels_by_class(out, "kept_pixels", len(corpus.info.classes)).tolist()

@@ -22,11 +22,6 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
     return 0.5 * (entropy / pixels.clamp_min(1) + 1 - dice.mean())
 
 
-def soft_dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """The soft Dice part alone."""
-    return 1 - _overlap(logits, mask)[2].mean()
-
-
 def _overlap(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Over the global batch: summed cross-entropy, number of pixels, and soft Dice of each class `[K]`."""
     classes = logits.shape[1]

@@ -1,4 +1,9 @@
-"""UniMatch (Yang et al., CVPR 2023; methods.md 6): FixMatch with two strong views and one of perturbed features."""
+"""UniMatch (Yang et al., CVPR 2023; methods.md 6): FixMatch with two strong views and one of perturbed features.
+
+Sure pixels teach by cross-entropy, as in the paper's equations and as FixMatch does here. The authors' code for ACDC has soft Dice
+in its place: the few sure pixels of a rare class then weigh as much as the whole background, which in short runs kept the network
+from fitting its masks.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,8 @@ from torch import Tensor, nn
 
 from framework.corpus.loader import Batch
 from framework.corpus.order import key
-from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
-from framework.methods.losses import planar, soft_dice_loss, supervised_loss
+from framework.methods.losses import pixel_entropy, planar, supervised_loss
 from framework.methods.weak_to_strong import Target, WeakToStrongConfig, mixed_images, mixed_views, partner_target, streams, target
 from framework.networks.dropout import drop_channels
 from framework.networks.norm import kept_statistics
@@ -31,7 +35,7 @@ class UniMatch(Method):
     """One network."""
 
     streams = streams(views=2)
-    revision = 1  # normalisation forgets strong views
+    revision = 2  # normalisation forgets strong views; cross-entropy
 
     def __init__(self, config: UniMatchConfig, setting: Setting) -> None:
         super().__init__()
@@ -58,8 +62,7 @@ class UniMatch(Method):
         yield Update("network", supervised + weight * unsupervised, metrics)
 
     def _loss(self, logits: Tensor, taught: Target) -> Tensor:
-        """Soft Dice of the sure pixels, as the authors' code for ACDC has it."""
-        return soft_dice_loss(logits, taught.label.masked_fill(taught.confidence < self.config.threshold, IGNORE))
+        return pixel_entropy(logits, taught.label, taught.confidence >= self.config.threshold)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         return {"network 1": planar(self.networks["network"](image)[0]).softmax(1)}

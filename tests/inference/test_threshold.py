@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from framework.corpus.layer_parts import write_part
 from framework.corpus.layers import Layer
 from framework.corpus.map_layers import MAP_ROW, encode_maps
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import IGNORE
+from framework.errors import ConfigError
 from framework.inference.settings import ThresholdConfig
 from framework.inference.threshold import cut, make_masks
 from framework.pipeline.artefact import Input, Recipe, finish, summary
@@ -27,7 +29,20 @@ def write_maps(out: Store, corpus: Corpus, maps: dict[str, dict[int, np.ndarray]
 
 
 def test_a_map_that_nowhere_reaches_the_threshold_claims_nothing() -> None:
-    assert (cut({LESION: np.full((2, 2), 0.2, np.float32)}, (4, 4), 0.3) == IGNORE).all()
+    assert (cut({LESION: np.full((2, 2), 0.2, np.float32)}, (4, 4), 0.3, 0.3) == IGNORE).all()
+
+
+def test_between_the_thresholds_nothing_is_claimed() -> None:
+    steps = np.array([[0.2, 0.5, 0.9]], np.float32)
+    assert cut({LESION: steps}, (1, 3), 0.7, 0.4).tolist() == [[0, IGNORE, LESION]]
+    assert cut({LESION: steps, 5: steps[:, ::-1].copy()}, (1, 3), 0.7, 0.4).tolist() == [[5, IGNORE, LESION]]
+    assert cut({LESION: steps}, (1, 3), 0.7, 0.7).tolist() == [[0, 0, LESION]]
+
+
+def test_thresholds_in_the_wrong_order_are_named(phantom_url: str, tmp_path: Path) -> None:
+    config = ThresholdConfig(threshold=0.3, background=0.4)
+    with pytest.raises(ConfigError, match=r"background 0\.4 is over threshold 0\.3; masks need it below"):
+        make_masks(phantom_url, str(tmp_path / "maps"), str(tmp_path / "masks"), config)
 
 
 def test_a_positive_image_below_the_threshold_is_counted_and_teaches_nothing(phantom_url: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from framework.methods.coda import CoDA, CoDAConfig
 from framework.methods.contract import Setting
 from framework.methods.cps import CPS, CPSConfig
 from framework.methods.fixmatch import FixMatch, FixMatchConfig
-from framework.methods.losses import pixel_entropy, soft_dice_loss
+from framework.methods.losses import pixel_entropy
 from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from framework.methods.noise import boxes, noisy, paste
 from framework.methods.teacher import Teacher
@@ -135,15 +135,16 @@ def test_a_partner_is_predicted_without_a_trace() -> None:
     assert wrapped.training and network.training
 
 
-def test_pixels_that_are_left_out_do_not_change_soft_dice() -> None:
-    torch.manual_seed(0)
-    logits, mask = torch.randn(2, K, 8, 8), torch.randint(0, K, (2, 8, 8))
-    mask[:, :4] = IGNORE
-    other = logits.clone()
-    other[:, :, :4] += 5 * torch.randn(2, K, 4, 8)
-    assert torch.equal(soft_dice_loss(logits, mask), soft_dice_loss(other, mask))
-    sure = 50 * torch.nn.functional.one_hot(mask[:, 4:], K).movedim(-1, 1).float()
-    assert soft_dice_loss(sure, mask[:, 4:]) < 1e-3
+def test_a_rare_class_teaches_unimatch_no_more_than_its_pixels() -> None:
+    """Soft Dice let one sure pixel of a class pull as hard as all the background."""
+    method = UniMatch(UniMatchConfig(name="unimatch"), setting())
+    label = torch.zeros(1, 8, 8, dtype=torch.int64)
+    label[0, 0, 0] = 1
+    logits = torch.zeros(1, K, 8, 8, requires_grad=True)
+    method._loss(logits, Target(label, torch.ones(1, 8, 8))).backward()
+    assert logits.grad is not None
+    pull = logits.grad.abs().sum(1)[0]
+    assert pull[0, 0].item() == pytest.approx(pull[5, 5].item())
 
 
 def test_the_entropy_cut_rises_from_three_quarters_to_all_of_ln_2() -> None:
