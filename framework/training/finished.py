@@ -26,10 +26,9 @@ def self_contained(run: RunConfig) -> RunConfig:
     return parse(_without_pretrained(run.model_dump(mode="json")))
 
 
-def _without_pretrained(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {key: False if key == "pretrained" else _without_pretrained(held) for key, held in value.items()}
+def _without_pretrained(value: dict[str, Any]) -> dict[str, Any]:
+    held = {key: _without_pretrained(part) if isinstance(part, dict) else part for key, part in value.items()}
+    return held | {"pretrained": False} if held.get("pretrained") is True else held
 
 
 def adopt_models(method: Method, run: RunConfig) -> None:

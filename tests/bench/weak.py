@@ -19,12 +19,13 @@ from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus, Sample
 from framework.evaluation.evaluate import predicted_mask
 from framework.evaluation.intervals import Interval, mean_intervals
-from framework.evaluation.map_quality import THRESHOLDS, overlaps
+from framework.evaluation.map_quality import THRESHOLDS, measure_maps, overlaps
 from framework.inference.predictor import Predictor
 from framework.storage import Store
 from tests.bench.tables import README, filled
 
 CLASS = 1
+"""Of the masks: the tumour."""
 
 
 class Scores(NamedTuple):
@@ -50,12 +51,13 @@ def main(corpus: Corpus, run: Store, reference: Store, split: str) -> None:
 
 def best_cut(corpus: Corpus, layer: MapLayer) -> float:
     """The threshold with the largest mean IoU on the validation images."""
-    return THRESHOLDS[int(of_maps(corpus, layer, "val", *THRESHOLDS).values.mean(0).argmax())]
+    means = [interval.mean for interval in measure_maps(corpus, layer, "val")[corpus.info.classes[CLASS]]]
+    return THRESHOLDS[int(np.argmax(means))]
 
 
-def of_maps(corpus: Corpus, layer: MapLayer, split: str, *cuts: float) -> Scores:
-    """The IoU of maps at thresholds, `[images, thresholds]`; an image without a map has 0."""
-    return scores(corpus, split, lambda sample, mask: overlaps(layer.maps(sample.id).get(CLASS), mask, CLASS, cuts))
+def of_maps(corpus: Corpus, layer: MapLayer, split: str, cut: float) -> Scores:
+    """The IoU of maps at a threshold, `[images, 1]`; an image without a map has 0."""
+    return scores(corpus, split, lambda sample, mask: overlaps(layer.maps(sample.id).get(CLASS), mask, CLASS, [cut]))
 
 
 def of_model(corpus: Corpus, model: Store, split: str) -> Scores:
@@ -72,7 +74,8 @@ def of_model(corpus: Corpus, model: Store, split: str) -> Scores:
 def scores(corpus: Corpus, split: str, overlap: Callable[[Sample, np.ndarray], list[float]]) -> Scores:
     values, groups = [], []
     for sample in corpus.rows([name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]):
-        if sample.mask is not None and (sample.mask == CLASS).any():
+        assert sample.mask is not None
+        if (sample.mask == CLASS).any():
             values.append(overlap(sample, sample.mask))
             groups.append(sample.group)
     return Scores(np.array(values), groups)

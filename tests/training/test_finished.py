@@ -57,7 +57,7 @@ def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: P
 
 def test_a_finished_model_needs_no_other_weights(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that had begun from ImageNet could not be opened on a machine without a network."""
-    encoder = {"network": {"name": "encoder", "encoder": "resnet10t", "widths": [16, 32, 64, 128]}}
+    encoder = {"network": {"name": "encoder", "encoder": "resnet10t"}}
     store = train(tiny_run(corpus, "classifier", tmp_path, {**encoder, "train": {"steps": 1}}))
     description = yaml.safe_load(store.read_text("config.yaml"))
     description["network"]["pretrained"] = True
