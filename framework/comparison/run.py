@@ -17,9 +17,11 @@ from framework.comparison.pictures import write_pictures
 from framework.comparison.table import Member, compared
 from framework.comparison.text import csv_text, headline, markdown
 from framework.config import RunConfig
+from framework.corpus.reader import Corpus
 from framework.errors import TrainingError
-from framework.evaluation.evaluate import evaluate
+from framework.evaluation.evaluate import evaluate, scored_images
 from framework.evaluation.report import write_report
+from framework.methods.build import makes_masks
 from framework.pipeline.artefact import Recipe, finish, input_of, is_finished
 from framework.pipeline.run import build_corpus
 from framework.storage import Store
@@ -39,11 +41,19 @@ def compare(comparison: Comparison, say: Say = print) -> Store:
     """
     config = comparison.config
     build_corpus(comparison.recipes[config.control], say)
+    _require_masks(comparison)
     folder = write_comparison(comparison, _members(comparison, say))
     say("")
     say(folder.read_text("table.md"))
     say(f"report: {write_report([folder], f'{comparison.folder.url}.html')}")
     return folder
+
+
+def _require_masks(comparison: Comparison) -> None:
+    """Say before the first training, not after it, that no mask of the split could tell how good it is."""
+    runs = [run for run in comparison.recipes.values() if makes_masks(run.method)]
+    if runs:
+        scored_images(Corpus.open(runs[0].corpus.path), comparison.config.split)
 
 
 def write_comparison(comparison: Comparison, members: list[Member]) -> Store:

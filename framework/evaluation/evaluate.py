@@ -100,7 +100,7 @@ def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: Reci
 
 
 def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
-    rows, shown, counted = _score_all(corpus, predictor, _labelled(corpus, split))
+    rows, shown, counted = _score_all(corpus, predictor, scored_images(corpus, split))
     stacked = any(corpus.value(name, "volume") for name in corpus.ids(split))
     millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
     table = write_cases(out, rows)
@@ -112,7 +112,8 @@ def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -
     return found | ({"lesions": summarise_lesions(write_lesions(out, counted))} if counted else {})
 
 
-def _labelled(corpus: Corpus, split: str) -> list[str]:
+def scored_images(corpus: Corpus, split: str) -> list[str]:
+    """The images of a split that have true masks, in order; raises `CorpusError` when there are none."""
     ids = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]
     if not ids:
         raise CorpusError(f"corpus '{corpus.info.name}': no image of split '{split}' has a mask; nothing to measure against")

@@ -17,7 +17,7 @@ from framework.comparison import run as course
 from framework.comparison.description import load_comparison
 from framework.comparison.run import compare
 from framework.config import RunConfig
-from framework.errors import CheckpointError, TrainingError
+from framework.errors import CheckpointError, CorpusError, TrainingError
 from framework.evaluation.report import write_report
 from framework.storage import Store
 from framework.training.run import train
@@ -127,6 +127,20 @@ def test_masks_and_answers_stand_side_by_side(described: Path, tmp_path: Path, m
     shown = made.read_json("pictures.json")
     assert "best case of supervised by" in shown["rule"] and all(list(case["dice"]) == ["supervised"] for case in shown["cases"])
     assert any(line.startswith("classifier-0: ") and " AUC " in line for line in lines)
+
+
+def test_a_split_without_masks_is_refused_before_any_training(
+    described: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "train_apart", lambda run, stop: pytest.fail("trained"))
+    for mask in (folder / "masks").glob("case-0[89].png"):  # those of the validation patient
+        mask.unlink()
+    corpus, source = tmp_path / "bare", {"folder": {"path": str(folder), "classes": ["none", "disc", "ring"]}}
+    shutil.copy(described.parent / "tiny.yaml", tmp_path)
+    value = yaml.safe_load(described.read_text()) | {"out": str(tmp_path / "out"), "corpus": str(corpus), "source": source}
+    (tmp_path / "compare.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
+    with pytest.raises(CorpusError, match="no image of split 'val' has a mask; nothing to measure against"):
+        compare(load_comparison(tmp_path / "compare.yaml"), lambda line: None)
 
 
 def test_another_recipe_under_the_same_name_is_refused(described: Path, said: list[str]) -> None:
