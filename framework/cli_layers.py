@@ -24,6 +24,7 @@ def weaken(
     points: Annotated[Range, typer.Option(help="polygon: fewest and most corners.  [default: 6 10]")] = None,
     width: Annotated[Optional[int], typer.Option(help="scribble: width of a stroke in pixels.  [default: 3]")] = None,
     radius: Annotated[Range, typer.Option(help="erode, dilate: least and largest, in pixels.  [default: 2 6]")] = None,
+    swapped: Annotated[float, typer.Option(help="Share of images that get another one's label.", min=0, max=1)] = 0.0,
     error_budget: Budget = 0.01,
 ) -> None:
     """Simulate weak labels from the true masks, to try what they would be worth."""
@@ -35,7 +36,7 @@ def weaken(
     chosen = {option: value for option, value in options.items() if value is not None}
     simulator = parse({"kind": kind, **chosen}, Simulator, "scantseg corpus weaken")
     with progress(f"weaken to {kind}") as advance:
-        out = simulate(corpus, name, simulator, seed, split, error_budget, advance)
+        out = simulate(corpus, name, simulator, seed, split, swapped, error_budget, advance)
     counts = out.read_json("artefact.json")["counts"]
     typer.echo(f"layer: {out.url} ({counts['rows']} images, {counts['quarantined']} quarantined)")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from framework.corpus.decode import decode_mask
 from framework.corpus.folder import Picture, pictures
@@ -27,18 +29,20 @@ def simulate(
     simulator: Simulator,
     seed: int = 0,
     split: str = "train",
+    swapped: float = 0.0,
     error_budget: float = 0.01,
     advance: Advance = lambda done, total: None,
 ) -> Store:
     """Make the layer, or finish it, or recognise it: a weak label for every image of the split that has a pixel mask.
 
-    What is drawn for an image depends on (seed, id) alone. Where lesions overlap (`bits`), the mask is first flattened to one
-    class id per pixel, as in training. Raises `CorpusError` when the split has no mask, and over the error
-    budget of rows that a disk has damaged.
+    What is drawn for an image depends on (seed, id) alone, but for the share `swapped` that gets another one's label, as happens
+    when files are confused. Where lesions overlap (`bits`), the mask is first flattened to one class id per pixel, as in training.
+    Raises `CorpusError` when the split has no mask, and over the error budget of rows that a disk has damaged.
     """
     corpus = Corpus.open(corpus_url)
     out = layer_store(corpus.store, layer)
-    settings = {"simulator": simulator.model_dump(mode="json"), "seed": seed, "split": split}
+    settings: dict[str, Any] = {"simulator": simulator.model_dump(mode="json"), "seed": seed, "split": split}
+    settings |= {"swapped": swapped} if swapped else {}
     recipe = Recipe("layer", {"corpus": Input(corpus.store.url, corpus.info.version)}, settings)
     if is_finished(out, recipe):
         return out
@@ -47,16 +51,30 @@ def simulate(
         raise CorpusError(f"corpus '{corpus.info.name}': no image of split '{split}' has a pixel mask; nothing to weaken")
     claim(out, recipe)
     started = time.perf_counter()
+    others = _swapped(names, swapped, seed)
 
     def drawn(name: str) -> np.ndarray:
-        mask = corpus.mask(name)
+        mask = corpus.mask(others.get(name, name))
         assert mask is not None
-        return weaken(mask, simulator, generator("weaken", seed, name))
+        shape = corpus.value(name, "height"), corpus.value(name, "width")
+        return weaken(_resized(mask, shape), simulator, generator("weaken", seed, name))
 
     kind = "noisy" if simulator.kind in ("erode", "dilate") else simulator.kind
     bad = write_masks(out, kind, names, drawn, error_budget, advance)
     finish(out, recipe, {"rows": len(names) - bad, "quarantined": bad}, time.perf_counter() - started)
     return out
+
+
+def _swapped(names: list[str], share: float, seed: int) -> dict[str, str]:
+    """Whose mask an image gets instead of its own: about `share` of all, put into a random circle, each that of the next."""
+    place = {name: generator("swap", seed, name).random() for name in names}
+    circle = sorted((name for name in names if place[name] < share), key=place.__getitem__)
+    return dict(zip(circle, circle[1:] + circle[:1], strict=True))
+
+
+def _resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Stretched to another picture's height and width."""
+    return mask if mask.shape == shape else np.asarray(Image.fromarray(mask).resize(shape[::-1], Image.Resampling.NEAREST))
 
 
 def import_masks(

@@ -248,6 +248,41 @@ def test_overlapping_lesions_are_flattened_first(phantom_url: str, tmp_path: Pat
         assert np.array_equal(opened.mask(sample.id, (48, 48)), sample.mask)  # type: ignore[arg-type]
 
 
+def test_some_images_get_the_label_of_another(folder: Path, tmp_path: Path) -> None:
+    for i, file in enumerate(sorted((folder / "masks").iterdir())):
+        shape = (24, 20) if i else (48, 40)  # the first picture is twice as large
+        mask = np.zeros(shape, np.uint8)
+        mask[2 : shape[0] - 2, 2 : 5 + i] = 1
+        Image.fromarray(mask).save(file)
+        Image.fromarray(mask).save(folder / "images" / file.name)
+    corpus, unchanged = small(folder, tmp_path / "c"), Dilate(radius=(0, 0))
+    for layer, share, seed in (("half", 0.5, 0), ("again", 0.5, 0), ("other", 0.5, 1), ("all", 1.0, 0)):
+        simulate(corpus.store.url, layer, unchanged, seed, swapped=share)
+    rows = {sample.id: sample.mask for sample in corpus.rows(corpus.ids("train")) if sample.mask is not None}
+    widths = {
+        name: {image: _width(mask) for image, mask in labels_of(corpus, name, rows).items()} for name in ("half", "all", "other")
+    }
+    own = {image: _width(mask) for image, mask in rows.items()}
+    wrong = {layer: [image for image in own if found[image] != own[image]] for layer, found in widths.items()}
+    assert 2 <= len(wrong["half"]) < 8 and wrong["other"] != wrong["half"] and len(wrong["all"]) == 8
+    for layer, images in wrong.items():
+        assert sorted(widths[layer][image] for image in images) == pytest.approx(sorted(own[image] for image in images), abs=0.05)
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(labels_of(corpus, "half", rows).values(), labels_of(corpus, "again", rows).values(), strict=True)
+    )
+
+
+def labels_of(corpus: Corpus, name: str, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    layer = Layer.open(corpus, name)
+    return {image: layer.mask(image, mask.shape) for image, mask in rows.items()}
+
+
+def _width(mask: np.ndarray) -> float:
+    """Share of the picture's columns with a label."""
+    return float(mask.any(0).mean())
+
+
 def test_nothing_to_weaken_is_an_error(folder: Path, tmp_path: Path) -> None:
     for file in (folder / "masks").iterdir():
         if file.stem < "case-08":
