@@ -74,7 +74,8 @@ def _swapped(names: list[str], share: float, seed: int) -> dict[str, str]:
 
 def _resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Stretched to another picture's height and width."""
-    return mask if mask.shape == shape else np.asarray(Image.fromarray(mask).resize(shape[::-1], Image.Resampling.NEAREST))
+    height, width = shape
+    return mask if mask.shape == shape else np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
 def import_masks(
