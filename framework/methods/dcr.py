@@ -20,6 +20,7 @@ from framework.methods.hybrid import STREAMS, partial_entropy, per_pixel
 from framework.methods.losses import gaussian_ramp, hard_labels, pixel_entropy, planar, supervised_loss
 from framework.methods.noise import boxes, paste
 from framework.methods.pair import Pair, predict_pair
+from framework.methods.teacher import Teacher
 
 AREA, BOXES = (0.25, 0.5), 3
 """Boxes of a mixed image: the share of the area they cover together, and how many (methods.md 5.4)."""
@@ -49,7 +50,10 @@ class DCR(Method):
         super().__init__()
         self.config, self.setting = config, setting
         self.networks["pair"] = Pair(setting)
-        self.indicators = Indicators(config.indicators, setting.steps) if config.indicators else None
+        self.indicators: Indicators | None = None
+        if config.indicators is not None:
+            self.indicators = Indicators(config.indicators, setting.steps, setting.classes)
+            self.average = Teacher(self.first, config.indicators.decay)
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         if self.indicators is not None:
@@ -78,7 +82,7 @@ class DCR(Method):
 
     @property
     def first(self) -> nn.Module:
-        """Network 1, by which weak masks are judged."""
+        """Network 1, by whose average weak masks are judged."""
         pair = self.networks["pair"]
         assert isinstance(pair, Pair)
         return pair.first
@@ -89,7 +93,8 @@ class DCR(Method):
 
     def after_step(self, step: int, read: Read) -> None:
         if self.indicators is not None:
-            self.indicators.update(step, self.first, read)
+            self.average.follow(self.first, step)
+            self.indicators.update(step, self.average.network, read)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Network 1 alone, as in the paper, and the mean of both."""

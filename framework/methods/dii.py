@@ -12,10 +12,12 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.func import grad
 
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Read
 from framework.methods.influence import SCOPES
+from framework.methods.losses import supervised_loss_of, supervised_sums
 from framework.training.collective import total
 
 
@@ -32,6 +34,8 @@ class IndicatorConfig(BaseModel):
     """Steps before the first update."""
     interval: int = Field(default=400, ge=1)
     """Steps between updates."""
+    decay: float = Field(default=0.99, ge=0, lt=1)
+    """Of the average of the network's weights that judges; 0 takes the network itself, as the authors' code does."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Of the strong gradient's moving average; 0 takes it anew from all strong images in each update."""
 
@@ -44,9 +48,9 @@ class Indicators(nn.Module):
     gradient: Tensor
     updates: Tensor
 
-    def __init__(self, config: IndicatorConfig, steps: int) -> None:
+    def __init__(self, config: IndicatorConfig, steps: int, classes: int) -> None:
         super().__init__()
-        self.config, self.steps = config, steps
+        self.config, self.steps, self.classes = config, steps, classes
         self.scope = SCOPES[config.scope]
         self.places: dict[str, int] = {}
         self.register_buffer("value", torch.empty(0))  # [M]
@@ -72,19 +76,28 @@ class Indicators(nn.Module):
             return
         training = network.training
         network.eval()
-        self._follow(self._strong_gradient(network, read))
+        self._follow(self.strong_gradient(network, read))
         influence, seen = self._influences(network, read)
         network.train(training)
         self._adam(influence, seen, self.config.lr * (1 - step / self.steps) ** 0.9)
 
-    def _strong_gradient(self, network: nn.Module, read: Read) -> Tensor:
-        """Mean over all strong images of all ranks, as one sum with its count."""
-        sums = torch.cat([torch.zeros_like(self.gradient), self.gradient.new_zeros(1)])
+    def strong_gradient(self, network: nn.Module, read: Read) -> Tensor:
+        """Of the loss that training lowers, over the strong images of all ranks as if they were one batch.
+
+        The loss depends on them through sums alone, so by the chain rule its gradient is that of the sums, times its slope there.
+        """
+        slope = grad(supervised_loss_of)(self._strong_sums(network, read))
+        gradient = torch.zeros_like(self.gradient)
         for part in read("labelled"):
-            sums[:-1] += self.scope.gradient(network, part.image, part.mask)
-            sums[-1] += len(part.ids)
-        sums = total(sums)
-        return sums[:-1] / sums[-1].clamp_min(1)
+            gradient += self.scope.gradient(network, part.image, part.mask, lambda *given: (supervised_sums(*given) * slope).sum())
+        return total(gradient)
+
+    @torch.no_grad()
+    def _strong_sums(self, network: nn.Module, read: Read) -> Tensor:
+        sums = self.gradient.new_zeros(2 + 2 * self.classes)
+        for part in read("labelled"):
+            sums += supervised_sums(network(part.image), part.mask)
+        return total(sums)
 
     def _influences(self, network: nn.Module, read: Read) -> tuple[Tensor, Tensor]:
         """<g_S, g_k> of every weak image, and which have a mask that claims anything: a sum of parts in which each is once."""

@@ -6,6 +6,7 @@ with v as the weight; for all parameters it is one forward-mode pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from framework.methods.hybrid import image_entropy
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Of logits `[B, K, H, W]` and masks `[B, H, W]`, a sum over images."""
 
 
 class Scope(Protocol):
@@ -22,12 +26,12 @@ class Scope(Protocol):
         """Length of a flat gradient."""
         ...
 
-    def gradient(self, network: nn.Module, image: Tensor, mask: Tensor) -> Tensor:
-        """Of the summed losses of images `[B, C, H, W]` with masks `[B, H, W]`, flat."""
+    def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
+        """Of the loss of images `[B, C, H, W]` with masks `[B, H, W]`, flat."""
         ...
 
     def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
-        """Inner products `[B]` of each image's gradient with a flat direction."""
+        """Inner products `[B]` of a flat direction with the gradient of each image's cross-entropy."""
         ...
 
 
@@ -37,16 +41,16 @@ class LastLayer:
     def size(self, network: nn.Module) -> int:
         return _last(network).weight.numel()
 
-    def gradient(self, network: nn.Module, image: Tensor, mask: Tensor) -> Tensor:
+    def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
         layer = _last(network)
-        features, slope = _features_and_slope(network, layer, image, mask)
+        features, slope = _features_and_slope(network, layer, image, mask, loss)
         weight = layer.weight.detach().requires_grad_()
         out = functional_call(layer, {"weight": weight}, (features,))
         return torch.autograd.grad(out, weight, slope)[0].flatten()
 
     def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
         layer = _last(network)
-        features, slope = _features_and_slope(network, layer, image, mask)
+        features, slope = _features_and_slope(network, layer, image, mask, summed_entropy)
         changed = {"weight": direction.view_as(layer.weight)}
         if layer.bias is not None:
             changed["bias"] = torch.zeros_like(layer.bias)
@@ -60,9 +64,9 @@ class AllParameters:
     def size(self, network: nn.Module) -> int:
         return sum(p.numel() for p in network.parameters())
 
-    def gradient(self, network: nn.Module, image: Tensor, mask: Tensor) -> Tensor:
-        loss = image_entropy(network(image), mask).sum()
-        found = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True, materialize_grads=True)
+    def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
+        parameters = list(network.parameters())
+        found = torch.autograd.grad(loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True)
         return torch.cat([part.flatten() for part in found])
 
     def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
@@ -79,12 +83,17 @@ class AllParameters:
 SCOPES: dict[str, Scope] = {"last": LastLayer(), "all": AllParameters()}
 
 
+def summed_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """The loss of weak masks, whose images do not depend on each other."""
+    return image_entropy(logits, mask).sum()
+
+
 def _last(network: nn.Module) -> nn.Conv2d:
     return [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)][-1]  # type: ignore[return-value]
 
 
-def _features_and_slope(network: nn.Module, layer: nn.Module, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """What goes into the last layer, and the derivative of the summed losses by what comes out; no graph before it."""
+def _features_and_slope(network: nn.Module, layer: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    """What goes into the last layer, and the derivative of the loss by what comes out; no graph before it."""
     held: list[Tensor] = []
 
     def cut(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
@@ -94,7 +103,7 @@ def _features_and_slope(network: nn.Module, layer: nn.Module, image: Tensor, mas
     hook = layer.register_forward_hook(cut)
     try:
         fixed = {name: p.detach() for name, p in network.named_parameters()}
-        loss = image_entropy(functional_call(network, fixed, (image,)), mask).sum()
+        value = loss(functional_call(network, fixed, (image,)), mask)
     finally:
         hook.remove()
-    return held[0], torch.autograd.grad(loss, held[1])[0]
+    return held[0], torch.autograd.grad(value, held[1])[0]

@@ -18,12 +18,12 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
     Soft Dice has squared probabilities below the line and takes each class over the whole batch; pixels of 255 do not count.
     """
-    entropy, pixels, dice = _overlap(logits, mask)
-    return 0.5 * (entropy / pixels.clamp_min(1) + 1 - dice.mean())
+    return supervised_loss_of(differentiable_total(supervised_sums(logits, mask)))
 
 
-def _overlap(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Over the global batch: summed cross-entropy, number of pixels, and soft Dice of each class `[K]`."""
+def supervised_sums(logits: Tensor, mask: Tensor) -> Tensor:
+    """What the loss needs to know of some images, to be added to that of others: summed cross-entropy, number of pixels, then of
+    each class the overlap and the sizes below its line, `[2 + 2 K]`."""
     classes = logits.shape[1]
     valid = mask != IGNORE
     truth = mask.masked_fill(~valid, 0)
@@ -35,9 +35,15 @@ def _overlap(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     overlap = probability.new_zeros(classes).index_add(0, flat, hit.flatten())
     pixels = probability.new_zeros(classes).index_add(0, flat, valid.flatten().to(probability.dtype))
     sizes = probability.square().sum((0, *range(2, logits.dim()))) + pixels
-    sums = differentiable_total(torch.cat([entropy[None], pixels.sum()[None], overlap, sizes]))
-    dice = (2 * sums[2 : 2 + classes] + 1e-5) / (sums[2 + classes :] + 1e-5)
-    return sums[0], sums[1], dice
+    return torch.cat([entropy[None], pixels.sum()[None], overlap, sizes])
+
+
+def supervised_loss_of(sums: Tensor) -> Tensor:
+    """The loss of all images whose sums `[2 + 2 K]` these are."""
+    entropy, pixels = sums[0], sums[1]
+    overlap, sizes = sums[2:].chunk(2)
+    dice = (2 * overlap + 1e-5) / (sizes + 1e-5)
+    return 0.5 * (entropy / pixels.clamp_min(1) + 1 - dice.mean())
 
 
 def planar(logits: Tensor) -> Tensor:

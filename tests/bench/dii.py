@@ -58,7 +58,7 @@ def _speedup(trainer: Any) -> float:
     """Influences of 16 images over all parameters: one forward-mode pass against a backward pass for each."""
     import torch
 
-    from framework.methods.influence import SCOPES
+    from framework.methods.influence import SCOPES, summed_entropy
 
     scope, network = SCOPES["all"], trainer.method.first.eval()
     part = next(trainer.read("weak"))
@@ -67,7 +67,7 @@ def _speedup(trainer: Any) -> float:
 
     def loop() -> None:
         for i in range(len(image)):
-            torch.dot(scope.gradient(network, image[i : i + 1], mask[i : i + 1]), direction)
+            torch.dot(scope.gradient(network, image[i : i + 1], mask[i : i + 1], summed_entropy), direction)
 
     at_once = [_seconds(lambda: scope.influence(network, image, mask, direction)) for _ in range(5)]
     return statistics.median(_seconds(loop) for _ in range(5)) / statistics.median(at_once)

@@ -18,6 +18,7 @@ from framework.methods.dcr import DCR, DCRConfig
 from framework.methods.dii import IndicatorConfig, Indicators
 from framework.methods.hybrid import image_entropy, partial_entropy
 from framework.methods.influence import SCOPES
+from framework.methods.losses import supervised_loss
 from framework.methods.mixing import Mixing, MixingConfig
 from framework.networks.build import build_network
 from framework.networks.unet import UNetConfig
@@ -50,8 +51,7 @@ def test_influences_are_inner_products_with_each_images_own_gradient(scope: str)
     mask[0, :5] = mask[1] = IGNORE
     direction = torch.randn(SCOPES[scope].size(network)).double()
     found = SCOPES[scope].influence(network, image, mask, direction)
-    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    parameters = list(network.parameters()) if scope == "all" else [layers[-1].weight]
+    parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
     for i in range(4):
         loss = image_entropy(network(image[i : i + 1]), mask[i : i + 1]).sum()
         gradient = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
@@ -60,15 +60,27 @@ def test_influences_are_inner_products_with_each_images_own_gradient(scope: str)
 
 
 @pytest.mark.parametrize("scope", list(SCOPES))
-def test_the_strong_gradient_is_autograds(scope: str) -> None:
+def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_strong_images(scope: str) -> None:
+    """It was that of cross-entropy alone, without the soft Dice, and could not tell wrong masks from true ones on ACDC."""
     torch.manual_seed(0)
-    network, image, mask = unet(), torch.randn(3, 1, 16, 16).double(), torch.randint(0, K, (3, 16, 16))
-    parts = [SCOPES[scope].gradient(network, image[i : i + 1], mask[i : i + 1]) for i in range(3)]
-    assert torch.allclose(SCOPES[scope].gradient(network, image, mask), torch.stack(parts).sum(0))
+    network, image, mask = unet(), torch.randn(5, 1, 16, 16).double(), torch.randint(0, K, (5, 16, 16))
+    mask[3] = 0  # a batch of its own would have no other class
+    mask[0, :9] = IGNORE
+    found = indicators(network, ["w"], scope=scope)
+    parts = [StreamBatch([], image[cut], (), mask[cut]) for cut in (slice(0, 3), slice(3, 5))]
+    gradient = found.strong_gradient(network, lambda name: iter(parts))
+    parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
+    whole = torch.autograd.grad(supervised_loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True)
+    assert torch.allclose(gradient, torch.cat([part.flatten() for part in whole]))
+
+
+def _last(network: nn.Module) -> nn.Conv2d:
+    return [m for m in network.modules() if isinstance(m, nn.Conv2d)][-1]
 
 
 def indicators(network: nn.Module, ids: list[str], **changes: object) -> Indicators:
-    found = Indicators(IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100)  # type: ignore[arg-type]
+    config = IndicatorConfig(**{"start": 1, "interval": 1, "initial": 0.5} | changes)  # type: ignore[arg-type]
+    found = Indicators(config, 100, _last(network).out_channels)
     found.prepare(ids, network)
     return found.double()
 
@@ -113,6 +125,23 @@ def test_updates_come_at_their_start_and_interval_only() -> None:
 
 def _double(part: StreamBatch) -> StreamBatch:
     return StreamBatch(part.ids, part.image.double(), (), part.mask)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.75])
+def test_the_average_of_network_1_judges(decay: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between steps the network itself wanders too far from an optimum for implicit differentiation to hold."""
+    dcr = DCR(DCRConfig(name="dcr", indicators=IndicatorConfig(decay=decay)), convolutions(K))
+    judges: list[float] = []
+    monkeypatch.setattr(Indicators, "update", lambda self, step, network, read: judges.append(float(_last(network).weight.mean())))
+    weights = [float(i) for i in range(1, 7)]
+    for step, weight in enumerate(weights):
+        torch.nn.init.constant_(_last(dcr.first).weight, weight)
+        dcr.after_step(step, lambda stream: iter(()))
+    average = weights[0]
+    for step, weight in enumerate(weights):
+        kept = min(1 - 1 / (step + 1), decay)
+        average = kept * average + (1 - kept) * weight
+        assert judges[step] == pytest.approx(average)
 
 
 def test_without_weak_masks_and_mixing_dcr_is_cps(monkeypatch: pytest.MonkeyPatch) -> None:
