@@ -2,6 +2,8 @@
 
 An image whose weak mask pulls the network the way the true masks do gains weight, one that pulls against them loses it:
 the influence s_k = <g_S, g_k> is the derivative of the strong loss by the indicator, up to sign, for a Hessian of identity.
+That holds at an optimum of what training lowers. So the strong loss is the one that trains, soft Dice included (the authors train
+by cross-entropy alone), and the network that judges is the average of its weights, which is ours.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from framework.training.collective import total
 
 
 class IndicatorConfig(BaseModel):
-    """Defaults of the authors' code; for short runs an interval of about one epoch of the weak images is right."""
+    """Defaults of the authors' code but for `decay`; for short runs an interval of about one epoch of the weak images is right."""
 
     model_config = ConfigDict(extra="forbid")
     scope: Literal["last", "all"] = "last"
@@ -35,7 +37,7 @@ class IndicatorConfig(BaseModel):
     interval: int = Field(default=400, ge=1)
     """Steps between updates."""
     decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the average of the network's weights that judges; 0 takes the network itself, as the authors' code does."""
+    """Of the average of the network's weights; 0 lets the network itself judge, as the authors' code does."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Of the strong gradient's moving average; 0 takes it anew from all strong images in each update."""
 
