@@ -65,8 +65,9 @@ class AllParameters:
         return sum(p.numel() for p in network.parameters())
 
     def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
-        parameters = list(network.parameters())
-        found = torch.autograd.grad(loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True)
+        parameters = {name: p.detach().requires_grad_() for name, p in network.named_parameters()}
+        value = loss(functional_call(network, parameters, (image,)), mask)
+        found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
         return torch.cat([part.flatten() for part in found])
 
     def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
