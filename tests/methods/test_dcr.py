@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -79,9 +80,8 @@ def _last(network: nn.Module) -> nn.Conv2d:
     return [m for m in network.modules() if isinstance(m, nn.Conv2d)][-1]
 
 
-def indicators(network: nn.Module, ids: list[str], **changes: object) -> Indicators:
-    config = IndicatorConfig(**{"start": 1, "interval": 1, "initial": 0.5} | changes)  # type: ignore[arg-type]
-    found = Indicators(config, 100, _last(network).out_channels)
+def indicators(network: nn.Module, ids: list[str], **changes: Any) -> Indicators:
+    found = Indicators(IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100, _last(network).out_channels)
     found.prepare(ids, network)
     return found.double()
 
