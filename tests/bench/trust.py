@@ -50,7 +50,7 @@ def quality_of(corpus: Corpus, layer: Layer, names: list[str]) -> dict[str, floa
 def compared(weight: np.ndarray, quality: np.ndarray) -> tuple[float, float, float]:
     """Spearman's correlation, and the mean quality of the tenth with the least and with the largest weights."""
     order, tenth = np.argsort(weight, kind="stable"), max(1, len(weight) // 10)
-    correlation, _ = spearmanr(weight, quality)
+    correlation, _ = np.asarray(spearmanr(weight, quality), float)
     return float(correlation), quality[order[:tenth]].mean(), quality[order[-tenth:]].mean()
 
 
