@@ -14,9 +14,10 @@ from scipy import ndimage
 
 from framework.corpus.layers import Layer
 from framework.corpus.reader import Corpus, Sample
+from framework.corpus.resize import resize_mask
 from framework.corpus.schema import IGNORE, SPLITS
 from framework.errors import CorpusError
-from framework.evaluation.pictures import as_rgb, colour_of, overlay, resize_mask, rgb
+from framework.evaluation.pictures import as_rgb, colour_of, overlay, rgb
 
 TILE = 220
 """Longer side of an image on the contact sheet, in pixels."""

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from framework.corpus.budget import BudgetConfig, labelled_ids
 from framework.corpus.layers import Layer
 from framework.corpus.order import generator
 from framework.corpus.reader import Corpus
+from framework.corpus.resize import resize_image, resize_mask
 from framework.corpus.schema import NO_MASK
 from framework.corpus.targets import Target
 from framework.errors import CorpusError
@@ -139,25 +139,13 @@ class TrainingSet:
         size = self.config.size
         image = resize_image(sample.image, size)
         level = levels(torch.from_numpy(image.copy())[None].float())[0]
-        return Prepared(image, None if mask is None else resize_mask(mask, size), level)
+        return Prepared(image, None if mask is None else resize_mask(mask, size, size), level)
 
 
 def shuffled(names: list[str], seed: int) -> dict[str, str]:
     """The names dealt out anew among themselves, in a way that depends on them and the seed alone."""
     drawn = generator("labels", seed, *names[:1], len(names)).permutation(len(names))
     return {name: names[place] for name, place in zip(names, drawn, strict=True)}
-
-
-def resize_image(image: np.ndarray, size: int) -> np.ndarray:
-    """`[H, W, C]` to `[C, size, size]`, anti-aliased; 8-bit pictures stay uint8, deeper ones become float32."""
-    pixels = image if image.dtype == np.uint8 else image.astype(np.float32)
-    channels = [Image.fromarray(pixels[..., c]).resize((size, size), Image.Resampling.BILINEAR) for c in range(pixels.shape[2])]
-    return np.stack([np.asarray(channel) for channel in channels])
-
-
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """`[H, W]` to `[size, size]` by the nearest pixel."""
-    return np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
 
 
 def require(ids: list[str], method: str, stream: str, hint: str) -> list[str]:

@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from framework.corpus.decode import decode_mask
 from framework.corpus.folder import Picture, pictures
@@ -16,6 +15,7 @@ from framework.corpus.layer_parts import Advance, claim, write_masks
 from framework.corpus.layers import layer_store
 from framework.corpus.order import generator
 from framework.corpus.reader import Corpus
+from framework.corpus.resize import resize_mask
 from framework.corpus.schema import IGNORE, WEAK_KINDS
 from framework.corpus.weaken import Simulator, weaken
 from framework.errors import CorpusError, RowError, nearest
@@ -42,7 +42,7 @@ def simulate(
     corpus = Corpus.open(corpus_url)
     out = layer_store(corpus.store, layer)
     settings: dict[str, Any] = {"simulator": simulator.model_dump(mode="json"), "seed": seed, "split": split}
-    settings |= {"swapped": swapped} if swapped else {}
+    settings |= {"swapped": swapped} if swapped else {}  # layers that were made before there was a choice are recognised
     recipe = Recipe("layer", {"corpus": Input(corpus.store.url, corpus.info.version)}, settings)
     if is_finished(out, recipe):
         return out
@@ -56,8 +56,8 @@ def simulate(
     def drawn(name: str) -> np.ndarray:
         mask = corpus.mask(others.get(name, name))
         assert mask is not None
-        shape = corpus.value(name, "height"), corpus.value(name, "width")
-        return weaken(_resized(mask, shape), simulator, generator("weaken", seed, name))
+        fitting = resize_mask(mask, corpus.value(name, "height"), corpus.value(name, "width"))
+        return weaken(fitting, simulator, generator("weaken", seed, name))
 
     kind = "noisy" if simulator.kind in ("erode", "dilate") else simulator.kind
     bad = write_masks(out, kind, names, drawn, error_budget, advance)
@@ -70,12 +70,6 @@ def _swapped(names: list[str], share: float, seed: int) -> dict[str, str]:
     place = {name: generator("swap", seed, name).random() for name in names}
     circle = sorted((name for name in names if place[name] < share), key=place.__getitem__)
     return dict(zip(circle, circle[1:] + circle[:1], strict=True))
-
-
-def _resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Stretched to another picture's height and width."""
-    height, width = shape
-    return mask if mask.shape == shape else np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
 def import_masks(

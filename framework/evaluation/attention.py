@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from framework.corpus.reader import Corpus, Sample
+from framework.corpus.resize import resize_mask
 from framework.corpus.schema import IGNORE
-from framework.evaluation.pictures import SMALLEST, evenly, heat, overlay, panel, resize_mask, side_by_side
+from framework.evaluation.pictures import SMALLEST, evenly, heat, overlay, panel, side_by_side
 from framework.inference.predictor import Predictor
 from framework.methods.collaborative import Collaborative
 from framework.storage import Store
@@ -52,7 +53,7 @@ def _drawn(predictor: Predictor, sample: Sample) -> tuple[list[NDArray[np.uint8]
     base = panel(sample.image, SMALLEST)
     masks = [flattened(found.pseudo[0].cpu().numpy()), method.predict(image)["network 1"][0].argmax(0).cpu().numpy(), sample.mask]
     drawn = [base, *(heat(base, attention.cpu().numpy()) for attention in found.attention[0])]
-    drawn += [overlay(base, resize_mask(mask.astype(np.uint8), *base.shape[:2])) for mask in masks]
+    drawn += [overlay(base, resize_mask(mask, *base.shape[:2])) for mask in masks]
     answer = int(found.grade[0].argmax())
     return drawn, {"truth": target.classes[truth] if truth >= 0 else None, "answer": target.classes[answer]}
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from framework.corpus.resize import resize_mask
 from framework.evaluation.metrics import IGNORE
 
 PALETTE = ("#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")
@@ -82,12 +83,6 @@ def panel_size(height: int, width: int, largest: int) -> tuple[int, int]:
     longer = max(height, width)
     scale = np.clip(longer, SMALLEST, largest) / longer
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def resize_mask(mask: NDArray[np.integer], height: int, width: int) -> NDArray[np.uint8]:
-    """The mask at another size, without new class ids."""
-    resized = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(resized)
 
 
 def overlay(base: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from framework.corpus.layers import Layer
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus, Sample
+from framework.corpus.resize import resize_mask
 from framework.corpus.schema import IGNORE, CorpusInfo
 from framework.errors import CorpusError, ScantsegError
 from framework.evaluation.evaluate import predicted_mask
@@ -25,7 +26,6 @@ from framework.evaluation.pictures import (
     heat,
     overlay,
     panel,
-    resize_mask,
     side_by_side,
 )
 from framework.evaluation.report_sources import Artefact

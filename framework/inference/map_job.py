@@ -110,7 +110,7 @@ class Decode:
     def __call__(self, batch: Any) -> Any:
         import ray
 
-        from framework.corpus.training_set import resize_image
+        from framework.corpus.resize import resize_image
 
         wanted = ray.get(self.wanted)
         rows: list[dict[str, Any]] = []

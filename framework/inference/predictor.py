@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from framework.corpus import augment
+from framework.corpus.resize import resize_image
 from framework.corpus.schema import CorpusInfo, ModelInfo
-from framework.corpus.training_set import resize_image
 from framework.errors import CheckpointError, CorpusError
 from framework.inference.windows import predict_whole
 from framework.networks.layout import lay_out, layout

@@ -14,9 +14,9 @@ from framework.corpus.layer_parts import Advance, claim, rows_by_kind
 from framework.corpus.layers import LAYER_ROW, layer_store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
+from framework.corpus.resize import resize_mask
 from framework.corpus.schema import IGNORE, NO_MASK
 from framework.errors import ConfigError, CorpusError
-from framework.evaluation.pictures import resize_mask
 from framework.inference.crf import CrfConfig, refine
 from framework.inference.map_job import MapJob, run_job
 from framework.inference.predictor import at_own_size, use_threads

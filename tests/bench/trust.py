@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from framework.corpus.layers import Layer
 from framework.corpus.reader import Corpus
+from framework.corpus.schema import IGNORE
 from framework.evaluation.metrics import score
 from framework.storage import Store
 
@@ -41,17 +42,18 @@ def quality_of(corpus: Corpus, layer: Layer, names: list[str]) -> dict[str, floa
         truth = sample.mask
         assert truth is not None, f"{sample.id} has no true mask"
         weak = layer.mask(sample.id, truth.shape)
-        shown = (set(np.unique(truth)) | set(np.unique(weak))) - {0, 255}
+        shown = (set(np.unique(truth)) | set(np.unique(weak))) - {0, IGNORE}
         if shown:
             found[sample.id] = float(np.mean([score(truth == k, weak == k).dice for k in shown]))
     return found
 
 
 def compared(weight: np.ndarray, quality: np.ndarray) -> tuple[float, float, float]:
-    """Spearman's correlation, and the mean quality of the tenth with the least and with the largest weights."""
-    order, tenth = np.argsort(weight, kind="stable"), max(1, len(weight) // 10)
+    """Spearman's correlation, and the mean quality of the tenth with the least and with the largest weights; of more than a tenth
+    where many are equal."""
+    least, most = np.quantile(weight, [0.1, 0.9])
     correlation, _ = np.asarray(spearmanr(weight, quality), float)
-    return float(correlation), quality[order[:tenth]].mean(), quality[order[-tenth:]].mean()
+    return float(correlation), quality[weight <= least].mean(), quality[weight >= most].mean()
 
 
 if __name__ == "__main__":

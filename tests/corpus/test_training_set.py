@@ -10,8 +10,9 @@ import torch
 
 from framework.corpus.budget import BudgetConfig
 from framework.corpus.reader import Corpus
+from framework.corpus.resize import resize_image, resize_mask
 from framework.corpus.schema import NO_MASK
-from framework.corpus.training_set import CorpusConfig, TrainingSet, require, resize_image, resize_mask
+from framework.corpus.training_set import CorpusConfig, TrainingSet, require
 from framework.errors import CorpusError
 
 WriteLayer = Callable[..., str]
@@ -29,14 +30,14 @@ def test_samples_come_at_training_size(phantom_url: str) -> None:
     assert sample.mask is not None and prepared.mask is not None
     assert (prepared.image.shape, prepared.image.dtype) == ((3, 32, 32), np.uint8)
     assert np.array_equal(prepared.image, resize_image(sample.image, 32))
-    assert np.array_equal(prepared.mask, resize_mask(sample.mask, 32))
+    assert np.array_equal(prepared.mask, resize_mask(sample.mask, 32, 32))
 
 
 def test_at_its_own_size_nothing_is_changed(phantom_url: str) -> None:
     sample = Corpus.open(phantom_url).read("phantom-000001")
     assert sample.mask is not None
     assert np.array_equal(resize_image(sample.image, 48), sample.image.transpose(2, 0, 1))
-    assert np.array_equal(resize_mask(sample.mask, 48), sample.mask)
+    assert np.array_equal(resize_mask(sample.mask, 48, 48), sample.mask)
 
 
 def test_sixteen_bits_are_not_cut_to_eight() -> None:
