@@ -4,34 +4,45 @@ An image whose weak mask pulls the network the way the true masks do gains weigh
 the influence s_k = <g_S, g_k> is the derivative of the strong loss by the indicator, up to sign, for a Hessian of identity.
 That holds at an optimum of what training lowers. So the strong loss is the one that trains, soft Dice included (the authors train
 by cross-entropy alone), and the network that judges is the average of its weights, which is ours.
+
+Two more things are ours. All indicators share one scale of Adam, and its memory is short: a mask of little influence moves little.
+With a scale for each, as the authors have it, every mask moves as far as the worst one, and chance takes the weight of good ones.
+And a weight in the losses is an indicator over the mean of all: DII moves weight between the masks and takes none away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.func import grad
 
-from framework.corpus.schema import IGNORE
 from framework.methods.contract import Read
 from framework.methods.influence import SCOPES
 from framework.methods.losses import supervised_loss_of, supervised_sums
 from framework.training.collective import total
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
 
 class IndicatorConfig(BaseModel):
-    """Defaults of the authors' code but for `decay`; for short runs an interval of about one epoch of the weak images is right."""
+    """Defaults of the authors' code but for `decay` and `betas`.
+
+    For short runs an interval of about one epoch of the weak images is right.
+    """
 
     model_config = ConfigDict(extra="forbid")
     scope: Literal["last", "all"] = "last"
     """Gradients of the last layer's weight in closed form, or of all parameters by one forward-mode pass."""
     initial: float = Field(default=1.0, ge=0, le=1)
     lr: float = Field(default=0.1, gt=0)
-    """Of the indicators' own Adam: about the size of one update. It falls with the poly schedule."""
+    """Of the indicators' own Adam: how far an influence of typical size moves its indicator. It falls with the poly schedule."""
+    betas: tuple[Share, Share] = (0.5, 0.5)
+    """Of that Adam: how much of its two moments it keeps. The authors' 0.9 and 0.999 are of runs of fifty updates; here
+    influences fall to a fifth within two or three, and those of a network that knew little would size the later steps."""
     start: int = Field(default=400, ge=1)
     """Steps before the first update."""
     interval: int = Field(default=400, ge=1)
@@ -43,10 +54,11 @@ class IndicatorConfig(BaseModel):
 
 
 class Indicators(nn.Module):
-    """Weights in [0, 1] of the weak images, equal on all ranks, and the state of their optimiser."""
+    """Indicators in [0, 1] of the weak images, equal on all ranks, and the state of their optimiser."""
 
     value: Tensor
-    moments: Tensor
+    first: Tensor
+    second: Tensor
     gradient: Tensor
     updates: Tensor
 
@@ -56,7 +68,8 @@ class Indicators(nn.Module):
         self.scope = SCOPES[config.scope]
         self.places: dict[str, int] = {}
         self.register_buffer("value", torch.empty(0))  # [M]
-        self.register_buffer("moments", torch.empty(2, 0))  # first and second moment of Adam [2, M]
+        self.register_buffer("first", torch.empty(0))  # moment of Adam [M]
+        self.register_buffer("second", torch.zeros(()))  # moment of Adam, of all together
         self.register_buffer("gradient", torch.empty(0))  # moving average of the strong gradient, flat
         self.register_buffer("updates", torch.zeros(()))
 
@@ -64,12 +77,12 @@ class Indicators(nn.Module):
         """Make room for the weak images of a run."""
         self.places = {name: place for place, name in enumerate(ids)}
         self.value = torch.full((len(ids),), self.config.initial)
-        self.moments = torch.zeros(2, len(ids))
+        self.first = torch.zeros(len(ids))
         self.gradient = torch.zeros(self.scope.size(network))
 
     def of(self, ids: Sequence[str]) -> Tensor:
-        """Weights of some weak images `[B]`."""
-        return self.value[[self.places[name] for name in ids]]
+        """Weights of some weak images `[B]`; their mean over all is 1, and 0 where none is trusted."""
+        return self.value[[self.places[name] for name in ids]] / self.value.mean().clamp_min(1e-6)
 
     def update(self, step: int, network: nn.Module, read: Read) -> None:
         """Algorithm 1: after `start` steps and then every `interval`, one step of all indicators along their influence."""
@@ -79,9 +92,9 @@ class Indicators(nn.Module):
         training = network.training
         network.eval()
         self._follow(self.strong_gradient(network, read))
-        influence, seen = self._influences(network, read)
+        influence = self._influences(network, read)
         network.train(training)
-        self._adam(influence, seen, self.config.lr * (1 - step / self.steps) ** 0.9)
+        self._adam(influence, self.config.lr * (1 - step / self.steps) ** 0.9)
 
     def strong_gradient(self, network: nn.Module, read: Read) -> Tensor:
         """Of the loss that training lowers, over the strong images of all ranks as if they were one batch.
@@ -101,39 +114,37 @@ class Indicators(nn.Module):
             sums += supervised_sums(network(part.image), part.mask)
         return total(sums)
 
-    def _influences(self, network: nn.Module, read: Read) -> tuple[Tensor, Tensor]:
-        """<g_S, g_k> of every weak image, and which have a mask that claims anything: a sum of parts in which each is once."""
-        found = torch.zeros_like(self.moments)
+    def _influences(self, network: nn.Module, read: Read) -> Tensor:
+        """<g_S, g_k> of every weak image, 0 for a mask without any claim: a sum of parts in which each is once."""
+        found = torch.zeros_like(self.first)
         for part in read("weak"):
             places = [self.places[name] for name in part.ids]
-            found[0, places] = self.scope.influence(network, part.image, part.mask, self.gradient)
-            found[1, places] = (part.mask != IGNORE).flatten(1).any(1).to(found.dtype)
-        influence, seen = total(found)
-        return influence, seen > 0
+            found[places] = self.scope.influence(network, part.image, part.mask, self.gradient)
+        return total(found)
 
     def _follow(self, gradient: Tensor) -> None:
         momentum = self.config.momentum if self.updates > 0 else 0.0
         self.gradient.lerp_(gradient, 1 - momentum)
 
-    def _adam(self, influence: Tensor, seen: Tensor, lr: float) -> None:
-        """One Adam step on -s (betas 0.9 and 0.999), clamped; images without any claim stay as they are."""
+    def _adam(self, influence: Tensor, lr: float) -> None:
+        """One Adam step on -s with one scale for all, clamped."""
         self.updates += 1
-        first = torch.lerp(influence, self.moments[0], 0.9)
-        second = torch.lerp(influence.square(), self.moments[1], 0.999)
-        step = lr * (first / (1 - 0.9**self.updates)) / ((second / (1 - 0.999**self.updates)).sqrt() + 1e-12)
-        self.moments.copy_(torch.where(seen, torch.stack([first, second]), self.moments))
-        self.value.copy_(torch.where(seen, (self.value + step).clamp(0, 1), self.value))
+        keep, keep_square = self.config.betas
+        self.first.lerp_(influence, 1 - keep)
+        self.second.lerp_(influence.square().mean(), 1 - keep_square)
+        scale = (self.second / (1 - keep_square**self.updates)).sqrt() + 1e-12
+        self.value.add_(lr * self.first / (1 - keep**self.updates) / scale).clamp_(0, 1)
 
     def quantiles(self) -> Tensor:
-        """Least, lower quartile, median, upper quartile and largest weight."""
+        """Least, lower quartile, median, upper quartile and largest indicator."""
         return self.value.quantile(torch.linspace(0, 1, 5, dtype=self.value.dtype, device=self.value.device))
 
     def table(self) -> dict[str, list]:
-        """Image ids and their weights: a report on the weak masks' quality."""
+        """Image ids and their indicators: a report on the weak masks' quality."""
         return {"id": list(self.places), "weight": self.value.tolist()}
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in ("value", "moments", "gradient"):  # of a run's own size, which a predictor does not know
+        for name in ("value", "first", "gradient"):  # of a run's own size, which a predictor does not know
             if prefix + name in state:
                 setattr(self, name, torch.empty_like(state[prefix + name], device=self.updates.device))
         super()._load_from_state_dict(state, prefix, *rest)

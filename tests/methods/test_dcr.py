@@ -102,12 +102,34 @@ def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> N
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.random.get_rng_state()
     found.update(0, network.train(), read)
-    assert found.of(["right"]) > 0.5 > found.of(["wrong"]) and found.of(["silent"]) == 0.5
+    right, wrong, silent = found.value
+    assert right > 0.5 > wrong and silent == 0.5
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training and torch.equal(torch.random.get_rng_state(), state)
     for step in range(1, 40):
         found.update(step, network, read)
-    assert found.of(["right"]) == 1 and found.of(["wrong"]) == 0 and not found.value.requires_grad
+    assert found.value.tolist() == [1, 0, 0.5] and not found.value.requires_grad
+    assert found.of(["silent", "wrong"]).tolist() == [1, 0]
+
+
+def test_weight_moves_between_the_weak_masks_and_none_is_taken_away() -> None:
+    """With the indicators themselves as weights, DII took up to half of the weight of scribbles that were all right."""
+    found = indicators(unet(), ["a", "b", "c", "d"])
+    found.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
+    assert found.of(["d", "a", "b"]).tolist() == [0, 2, 1] and found.of(list("abcd")).mean() == 1
+    found.value = torch.zeros(4)
+    assert found.of(["a"]) == 0
+
+
+def test_a_mask_of_little_influence_moves_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a scale of its own each moved by the whole rate, a thousandth as far as a half."""
+    found = indicators(unet(), ["wrong", "noise", "right"], lr=0.1)
+    influence = torch.tensor([-0.5, -0.001, 0.5]).double()
+    monkeypatch.setattr(Indicators, "_influences", lambda *given: influence)
+    found.update(0, unet(), lambda name: iter([_double(stream("s"))]))
+    moved = found.value - 0.5
+    assert torch.allclose(moved / moved[2], influence / 0.5)
+    assert moved.square().mean().sqrt() == pytest.approx(0.1)  # the rate is that of a typical influence
 
 
 def test_updates_come_at_their_start_and_interval_only() -> None:
@@ -186,10 +208,12 @@ def test_distrust_halves_the_lessons_on_mixed_images() -> None:
     assert dcr.indicators is not None
     dcr.indicators.value.zero_()
     (distrusting,) = dcr.train_step(batch, 0)
-    dcr.indicators.value[0] = 0.5
-    (between,) = dcr.train_step(batch, 0)
-    whole, half, some = (float(update.metrics["loss_unsupervised"]) for update in (trusting, distrusting, between))
-    assert half == pytest.approx(whole / 2) and half < some < whole
+    dcr.indicators.value[0] = 0.5  # the second image has weight 0, the first 2
+    (first,) = dcr.train_step(batch, 0)
+    dcr.indicators.value.copy_(torch.tensor([0.0, 0.5]))
+    (second,) = dcr.train_step(batch, 0)
+    whole, half, *one = (float(update.metrics["loss_unsupervised"]) for update in (trusting, distrusting, first, second))
+    assert half == pytest.approx(whole / 2) and half < min(one) and sum(one) == pytest.approx(2 * whole)
 
 
 def test_partial_entropy_counts_claimed_pixels_only() -> None:
