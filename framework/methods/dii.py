@@ -13,7 +13,7 @@ And a weight in the losses is an indicator over the mean of all: DII moves weigh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,11 +25,9 @@ from framework.methods.influence import SCOPES
 from framework.methods.losses import supervised_loss_of, supervised_sums
 from framework.training.collective import total
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-
 
 class IndicatorConfig(BaseModel):
-    """Defaults of the authors' code but for `decay` and `betas`.
+    """Defaults of the authors' code but for `decay` and `beta`.
 
     For short runs an interval of about one epoch of the weak images is right.
     """
@@ -40,8 +38,8 @@ class IndicatorConfig(BaseModel):
     initial: float = Field(default=1.0, ge=0, le=1)
     lr: float = Field(default=0.1, gt=0)
     """Of the indicators' own Adam: how far an influence of typical size moves its indicator. It falls with the poly schedule."""
-    betas: tuple[Share, Share] = (0.5, 0.5)
-    """Of that Adam: how much of its two moments it keeps. The authors' 0.9 and 0.999 are of runs of fifty updates; here
+    beta: float = Field(default=0.5, ge=0, lt=1)
+    """Of that Adam: how much it keeps of either moment. The authors' 0.9 and 0.999 are of runs of fifty updates; here
     influences fall to a fifth within two or three, and those of a network that knew little would size the later steps."""
     start: int = Field(default=400, ge=1)
     """Steps before the first update."""
@@ -129,11 +127,11 @@ class Indicators(nn.Module):
     def _adam(self, influence: Tensor, lr: float) -> None:
         """One Adam step on -s with one scale for all, clamped."""
         self.updates += 1
-        keep, keep_square = self.config.betas
-        self.first.lerp_(influence, 1 - keep)
-        self.second.lerp_(influence.square().mean(), 1 - keep_square)
-        scale = (self.second / (1 - keep_square**self.updates)).sqrt() + 1e-12
-        self.value.add_(lr * self.first / (1 - keep**self.updates) / scale).clamp_(0, 1)
+        self.first.lerp_(influence, 1 - self.config.beta)
+        self.second.lerp_(influence.square().mean(), 1 - self.config.beta)
+        unbiased = 1 - self.config.beta**self.updates
+        scale = (self.second / unbiased).sqrt() + 1e-12
+        self.value.add_(lr * self.first / unbiased / scale).clamp_(0, 1)
 
     def quantiles(self) -> Tensor:
         """Least, lower quartile, median, upper quartile and largest indicator."""
