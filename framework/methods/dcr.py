@@ -88,7 +88,7 @@ class DCR(Method):
         return pair.first
 
     def _trust(self, ids: Sequence[str], image: Tensor) -> Tensor:
-        """Weights of weak images `[B]`, 0..1."""
+        """Weights of weak images `[B]`, 0 or more, over all of them 1 on average."""
         return image.new_ones(len(ids)) if self.indicators is None else self.indicators.of(ids).to(image.dtype)
 
     def after_step(self, step: int, read: Read) -> None:

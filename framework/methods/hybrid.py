@@ -23,7 +23,7 @@ STREAMS = (STRONG, WEAK)
 def partial_entropy(logits: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean cross-entropy over the claimed pixels of masks `[B, H, W]`; 255 claims nothing, as most of a scribble's pixels.
 
-    Images may have a weight `[B]` in 0..1; the mean's denominator does not, so that distrusted images teach less.
+    Images may have a weight `[B]`, 0 or more; the mean's denominator does not, so that distrusted images teach less.
     """
     entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none")
     weighted = entropy if weight is None else entropy * per_pixel(weight, entropy)
