@@ -36,6 +36,7 @@ class IndicatorConfig(BaseModel):
     scope: Literal["last", "all"] = "last"
     """Gradients of the last layer's weight in closed form, or of all parameters by one forward-mode pass."""
     initial: float = Field(default=1.0, ge=0, le=1)
+    """Equal ones weigh the same whatever it is: below 1 it leaves room to rise, as well as to fall."""
     lr: float = Field(default=0.1, gt=0)
     """Of the indicators' own Adam: how far an influence of typical size moves its indicator. It falls with the poly schedule."""
     beta: float = Field(default=0.5, ge=0, lt=1)
@@ -125,13 +126,16 @@ class Indicators(nn.Module):
         self.gradient.lerp_(gradient, 1 - momentum)
 
     def _adam(self, influence: Tensor, lr: float) -> None:
-        """One Adam step on -s with one scale for all, clamped."""
+        """One Adam step on -s with one scale for all, clamped; of masks without any claim nothing is known but the mean."""
+        judged = influence != 0
+        if not judged.any():
+            return
         self.updates += 1
         self.first.lerp_(influence, 1 - self.config.beta)
-        self.second.lerp_(influence.square().mean(), 1 - self.config.beta)
+        self.second.lerp_(influence[judged].square().mean(), 1 - self.config.beta)
         unbiased = 1 - self.config.beta**self.updates
-        scale = (self.second / unbiased).sqrt() + 1e-12
-        self.value.add_(lr * self.first / unbiased / scale).clamp_(0, 1)
+        self.value.add_(lr * self.first / unbiased / (self.second / unbiased).sqrt()).clamp_(0, 1)
+        self.value[~judged] = self.value[judged].mean()
 
     def quantiles(self) -> Tensor:
         """Least, lower quartile, median, upper quartile and largest indicator."""
