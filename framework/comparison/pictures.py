@@ -66,4 +66,4 @@ def choose(dice: dict[str, float]) -> dict[str, str]:
 def fullest(corpus: Corpus, case: str) -> Sample:
     """The slice of a volume with most structure, or the image itself."""
     names = [name for name in corpus.light["id"] if case in (corpus.value(name, "volume"), name)]
-    return max(corpus.rows(names), key=lambda sample: int((sample.mask > 0).sum()) if sample.mask is not None else 0)
+    return max(corpus.rows(names), key=lambda sample: sample.structure)

@@ -48,7 +48,8 @@ def finished_record(store: Store, corpus: Corpus, kind: str, command: str) -> di
         raise CorpusError(f"{store.url}: holds a {record['kind']}, not a {kind}; check the name")
     made_for = record["inputs"]["corpus"]["hash"]
     if made_for != corpus.info.version:
-        raise CorpusError(f"{kind} '{store.name}' was made for corpus version {made_for}, not {corpus.info.version}; make it again")
+        other = f"was made for corpus version {made_for}, and this is {corpus.info.version}"
+        raise CorpusError(f"{kind} '{store.name}' {other}; make it again, with {command}")
     return record
 
 
@@ -58,6 +59,8 @@ class Layer:
     def __init__(self, store: Store, corpus: Corpus) -> None:
         self.store = store
         self.artefact = finished_record(store, corpus, "layer", f"`scantseg pseudolabel`, {WEAK_COMMANDS}")
+        if "table" in self.artefact["counts"]:
+            raise CorpusError(f"layer '{store.name}' holds a weight for each image and no masks; name a layer of masks")
         files = [name for name in store.names() if name.startswith("rows-")]
         self._reader = ShardReader(store, files, ["id", "kind", "confidence", "kept"], ["mask"])
         self._classes = len(corpus.info.classes)

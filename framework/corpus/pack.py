@@ -188,9 +188,10 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         raise CorpusError(f"{out.url}: the source has no usable row; nothing to pack")
     if not progress.counts.get("train"):
         raise CorpusError(f"{out.url}: no row is in split 'train'; check the column 'split' of labels.csv")
-    if progress.ignored and not progress.highest:
+    if progress.counts.get("masks") and not progress.highest:
+        ignored = f", and {IGNORE} means 'ignore'" if progress.ignored else ""
         raise CorpusError(
-            f"{out.url}: the masks hold no class id but 0, and {IGNORE} means 'ignore'; save them with 1 for the first structure"
+            f"{out.url}: the masks hold no class id but 0{ignored}; save them with 1 for the first structure, or leave masks/ away"
         )
     info = CorpusInfo(
         name=source.name,

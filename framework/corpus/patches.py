@@ -33,7 +33,7 @@ def patch_views(
     """Patches `[B, C, D, H, W]` of standardised volumes, and masks `[B, D, H, W]`, int64.
 
     All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly and masks by the
-    nearest pixel. Beyond the border comes the border's value; slices beyond the ends of a volume are ignored in the mask.
+    nearest pixel. Beyond the border comes the border's value, beyond the ends of a volume its mirror image.
     """
     places = [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
     cut = [_slices(sample, place.slice, patch[0]) for sample, place in zip(samples, places, strict=True)]
@@ -65,13 +65,19 @@ def _foreground(mask: np.ndarray) -> list[int]:
 
 
 def _slices(sample: Prepared, first: int, depth: int) -> tuple[Tensor, Tensor]:
-    """`depth` slices `[C, D, S, S]` and their masks `[D, S, S]`, float32; beyond the ends the last slice again, ignored."""
-    wanted = np.arange(first, first + depth)
-    inside = np.clip(wanted, 0, sample.image.shape[1] - 1)
-    mask = np.full((depth, *sample.image.shape[2:]), IGNORE, np.float32)
-    if sample.mask is not None:
-        mask[wanted == inside] = sample.mask[inside[wanted == inside]]
-    return torch.from_numpy(sample.image[:, inside]).float(), torch.from_numpy(mask)
+    """`depth` slices `[C, D, S, S]` and their masks `[D, S, S]`, float32."""
+    places = mirrored(first, depth, sample.image.shape[1])
+    mask = np.full((depth, *sample.image.shape[2:]), IGNORE) if sample.mask is None else sample.mask[places]
+    return torch.from_numpy(sample.image[:, places]).float(), torch.from_numpy(mask.astype(np.float32))
+
+
+def mirrored(first: int, depth: int, length: int) -> np.ndarray:
+    """Places `[depth]` in a volume of `length` slices that goes on beyond its ends as its own mirror image.
+
+    So every slice of a patch has content and, where the volume has any, a mask: no loss needs to know where a volume ends.
+    """
+    turns = np.arange(first, first + depth) % (2 * length)
+    return np.minimum(turns, 2 * length - 1 - turns)
 
 
 def _at(maps: Tensor, places: Sequence[Place], patch: Sequence[int], size: int) -> Tensor:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framework.corpus.decode import decode_image, decode_mask, flatten_bits
-from framework.corpus.schema import LIGHT, CorpusInfo
+from framework.corpus.schema import IGNORE, LIGHT, CorpusInfo
 from framework.errors import CorpusError, StorageError
 from framework.storage import Store
 
@@ -87,6 +87,11 @@ class Sample:
     bits: np.ndarray | None
     """The mask before overlapping lesions were flattened to one id per pixel; None for corpora of ids."""
     labels: np.ndarray
+
+    @property
+    def structure(self) -> int:
+        """Pixels of any class but the background."""
+        return 0 if self.mask is None else int(((self.mask > 0) & (self.mask != IGNORE)).sum())
 
     def planes(self, classes: int) -> np.ndarray:
         """The mask of each of so many classes but the background, bool `[K-1, H, W]`; overlapping lesions are whole."""

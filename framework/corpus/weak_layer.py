@@ -116,5 +116,5 @@ def import_masks(
 
 
 def _fingerprint(found: dict[str, Picture]) -> str:
-    """Of the name and size of each file: a picture that changed since is another source."""
+    """Of the name and size of each file: a picture whose size changed since is another source."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]

@@ -167,7 +167,7 @@ def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterat
 
 def _fullest(case: Case) -> str:
     """The id of the slice with most structure."""
-    return max(case.samples, key=lambda sample: int((sample.mask > 0).sum()) if sample.mask is not None else 0).id
+    return max(case.samples, key=lambda sample: sample.structure).id
 
 
 def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown], each: int = 3) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from framework.corpus.patches import mirrored
 from framework.methods.contract import Method
 
 OVERLAP = 0.5
@@ -16,12 +17,15 @@ def predict_whole(method: Method, image: Tensor, patch: Sequence[int] | None) ->
     """Probabilities `[B, K, H, W]` of images, or, where a method was trained on patches, `[1, K, D, H, W]` of a volume.
 
     Windows are of the size of a patch; their probabilities are blended by a Gaussian around each window's centre. A volume that is
-    shallower than a window is continued by its first and last slice, as in training.
+    shallower than a window is continued by its mirror image, as in training.
     """
     if patch is None:
         return method.predict(image)
     from monai.inferers.utils import sliding_window_inference
 
-    found = sliding_window_inference(image, patch, 4, method.predict, OVERLAP, "gaussian", padding_mode="replicate")
+    depth = image.shape[2]
+    before = max(0, patch[0] - depth) // 2
+    whole = image[:, :, mirrored(-before, max(depth, patch[0]), depth)]
+    found = sliding_window_inference(whole, patch, 4, method.predict, OVERLAP, "gaussian")
     assert isinstance(found, dict)
-    return found
+    return {name: probability[:, :, before : before + depth] for name, probability in found.items()}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from framework.corpus.loader import Batch
 from framework.corpus.schema import IGNORE
 from framework.methods.contract import Method, Setting, Update
-from framework.methods.losses import gaussian_ramp, hard_labels, planar
+from framework.methods.losses import class_sums, gaussian_ramp, hard_labels, planar
 from framework.methods.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
 from framework.training.collective import total
 
@@ -172,7 +172,7 @@ class CoDA(Method):
             moved = distribution.align(z[n:])
             highest, labels = moved.max(1)
             aligned.append(((highest - moved.logsumexp(1)).exp(), labels))
-        confidences = total(torch.stack([_class_sums(values, labels, self.setting.classes) for values, labels in aligned]))
+        confidences = total(torch.stack([_sums_and_counts(values, labels, self.setting.classes) for values, labels in aligned]))
         parts = zip(aligned, confidences, self._each(), strict=True)
         return [self._filter(values, labels, sums, distribution) for (values, labels), sums, distribution in parts]
 
@@ -182,7 +182,7 @@ class CoDA(Method):
         if self.config.expectation == "off":
             return Teaching(labels, None)
         keep = confidence >= distribution.threshold()[labels]
-        distribution.kept.copy_(_class_sums(keep, labels, self.setting.classes))
+        distribution.kept.copy_(_sums_and_counts(keep, labels, self.setting.classes))
         return Teaching(labels, keep)
 
     def _weight(self, step: int) -> float:
@@ -234,11 +234,10 @@ def _conditional_sums(probability: Tensor) -> Tensor:
     return torch.cat([by_class, by_class.sum(0, keepdim=True)])
 
 
-def _class_sums(values: Tensor, labels: Tensor, classes: int) -> Tensor:
+def _sums_and_counts(values: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Sum of values and number of pixels for each class `[2, K]`."""
-    flat = labels.flatten()
-    sums = torch.zeros(classes, dtype=torch.float64, device=values.device).index_add_(0, flat, values.flatten().double())
-    return torch.stack([sums, torch.bincount(flat, minlength=classes).to(sums.dtype)])
+    sums = class_sums(values, labels, classes)
+    return torch.stack([sums, torch.bincount(labels.flatten(), minlength=classes).to(sums.dtype)])
 
 
 def _share(sums: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """DCR, dynamic co-regularisation, with or without DII, dynamic instance indicators (Pan et al., AAAI 2022; methods.md 5.4).
 
-Two networks teach each other on mixed images; weak masks, and the lessons on images they belong to, count by their indicators.
+Two networks teach each other on mixed images, boxes of weakly masked ones pasted into strong ones; weak masks, and the lessons on
+images they belong to, count by their indicators.
 The losses on true and on weak masks are those of `mixing`, of either network.
 """
 
@@ -45,6 +46,7 @@ class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
 
     streams = STREAMS
+    revision = 1  # indicators share a scale; lessons on mixed images count by them too
 
     def __init__(self, config: DCRConfig, setting: Setting) -> None:
         super().__init__()

@@ -25,9 +25,12 @@ from framework.methods.influence import SCOPES
 from framework.methods.losses import supervised_loss_of, supervised_sums
 from framework.training.collective import total
 
+LEAST_MEAN = 0.1
+"""Where the mean of the indicators is below, they weigh as if it were this: else one trusted mask would teach as much as all."""
+
 
 class IndicatorConfig(BaseModel):
-    """Defaults of the authors' code but for `decay` and `beta`.
+    """Defaults of the authors' code but for `decay` and `beta`; `lr` is theirs on a scale that all indicators share.
 
     For short runs an interval of about one epoch of the weak images is right.
     """
@@ -80,8 +83,8 @@ class Indicators(nn.Module):
         self.gradient = torch.zeros(self.scope.size(network))
 
     def of(self, ids: Sequence[str]) -> Tensor:
-        """Weights of some weak images `[B]`; their mean over all is 1, and 0 where none is trusted."""
-        return self.value[[self.places[name] for name in ids]] / self.value.mean().clamp_min(1e-6)
+        """Weights of some weak images `[B]`: of all the mean is 1, or less where hardly any is trusted; none is over 10."""
+        return self.value[[self.places[name] for name in ids]] / self.value.mean().clamp_min(LEAST_MEAN)
 
     def update(self, step: int, network: nn.Module, read: Read) -> None:
         """Algorithm 1: after `start` steps and then every `interval`, one step of all indicators along their influence."""

@@ -31,11 +31,18 @@ def supervised_sums(logits: Tensor, mask: Tensor) -> Tensor:
     probability = log_probability.exp() * valid[:, None]
     hit = probability.gather(1, truth[:, None])
     entropy = -log_probability.gather(1, truth[:, None]).sum()
-    flat = truth.flatten()
-    overlap = probability.new_zeros(classes).index_add(0, flat, hit.flatten())
-    pixels = probability.new_zeros(classes).index_add(0, flat, valid.flatten().to(probability.dtype))
+    overlap, pixels = (class_sums(values, truth, classes).to(hit.dtype) for values in (hit, valid))
     sizes = probability.square().sum((0, *range(2, logits.dim()))) + pixels
     return torch.cat([entropy[None], pixels.sum()[None], overlap, sizes])
+
+
+def class_sums(values: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Sum `[K]` of the values of the pixels of each class, of as many values as there are labels.
+
+    In double, as one pixel is added after another: on a batch of large images float32 is off by a hundredth.
+    """
+    zeros = torch.zeros(classes, dtype=torch.float64, device=values.device)
+    return zeros.index_add(0, label.flatten(), values.flatten().double())
 
 
 def supervised_loss_of(sums: Tensor) -> Tensor:

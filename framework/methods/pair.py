@@ -22,7 +22,8 @@ from framework.networks.norm import kept_statistics
 UNLABELLED = Stream(
     "unlabelled",
     frozenset({"none"}),
-    hint="every training image has a mask: lower corpus.budget.share, or add images without masks",
+    hint="every training image has a mask, its own or a layer's: lower corpus.budget.share, take layers out of corpus.layers, "
+    "or add images without masks",
 )
 STREAMS = (LABELLED, replace(UNLABELLED, strong=1))
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from framework.errors import ConfigError
 from framework.training.collective import world_size
 
 
@@ -22,6 +23,9 @@ class GlobalBatchNorm(_BatchNorm):
     """Batch normalisation of images or volumes by the statistics of all ranks; with one rank it is exactly torch's."""
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.training and input.numel() * world_size() == input.shape[1]:
+            fault = "a level of the network has one pixel of one image, which nothing can be normalised by"
+            raise ConfigError(f"network: {fault}; raise train.batch or corpus.size, or give the network fewer levels")
         if not self.training or world_size() == 1:
             return super().forward(input)
         assert self.weight is not None and self.running_mean is not None and self.running_var is not None

@@ -45,8 +45,7 @@ def train(run: RunConfig) -> Store:
     if is_finished(store, wanted):
         return store
     with store.held():
-        if not store.exists("config.yaml"):
-            store.write_text("config.yaml", run.to_yaml())
+        store.write_text("config.yaml", run.to_yaml())  # anew: an attempt that failed may have left another
         _fit(run, store)
     return store
 

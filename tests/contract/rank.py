@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import save_file
 
 from framework.training.trainer import TrainingError, require_finite
 from tests.contract.support import CASES, STRATEGIES, UNDER_STRATEGIES, long, tiny_run, trained
@@ -24,6 +25,8 @@ def main(folder: Path, corpus: str) -> None:
         trainer = trained(tiny_run(corpus, method, folder / "two", long(method)))
         state = dict(trainer.method.state_dict())
         torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)
+        if dist.get_rank() == 0:
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / f"{method}.safetensors")
     for strategy, changes in STRATEGIES.items():
         for method, steps in UNDER_STRATEGIES.items():
             trained(tiny_run(corpus, method, folder / strategy, {**changes, "train": {"steps": steps}}))

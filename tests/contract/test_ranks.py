@@ -1,4 +1,4 @@
-"""One rank equals two, and one strategy the other: the same losses, the same global statistics."""
+"""One rank equals two, in losses, weights, global statistics and indicators, and one strategy the other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.contract.support import CASES, STRATEGIES, UNDER_STRATEGIES, long, losses, tiny_run, trained
 
@@ -32,10 +34,11 @@ def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("method", CASES)
 def test_two_ranks_equal_one_for_many_steps_in_double(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path, long(method))
-    trained(one)
+    state = trained(one).method.state_dict()
     two = losses(tiny_run(tiny_corpus, method, folder / "two", long(method)))
     assert len(two) == long(method)["train"]["steps"]
     assert losses(one) == pytest.approx(two, rel=1e-9)
+    torch.testing.assert_close(load_file(folder / f"{method}.safetensors"), dict(state), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", UNDER_STRATEGIES)

@@ -9,6 +9,7 @@ import pytest
 from framework.corpus.layers import Layer, layer_store
 from framework.corpus.reader import Corpus
 from framework.errors import CorpusError, RowError
+from framework.pipeline.artefact import Input, Recipe, finish
 from framework.storage import Store
 
 WriteLayer = Callable[..., str]
@@ -53,5 +54,13 @@ def test_a_layer_that_is_not_there_or_of_another_corpus_says_so(corpus: Corpus, 
     with pytest.raises(CorpusError, match="holds a model, not a layer"):
         Layer.open(corpus, store.url)
     store.write_json("artefact.json", {"kind": "layer", "hash": "h", "inputs": {"corpus": {"hash": "older"}}})
-    with pytest.raises(CorpusError, match="was made for corpus version older, not"):
+    with pytest.raises(CorpusError, match=r"was made for corpus version older, and this is .*; make it again, with `scantseg"):
+        Layer.open(corpus, store.url)
+
+
+def test_a_table_of_weights_is_no_layer_of_masks(corpus: Corpus, tmp_path: Path) -> None:
+    """What DII found was read as one, and its reader fell over a column that is not there."""
+    store, inputs = Store.at(tmp_path / "indicators"), {"corpus": Input("c", corpus.info.version)}
+    finish(store, Recipe("layer", inputs, {}), {"rows": 3, "table": "indicators"}, 0.0)
+    with pytest.raises(CorpusError, match="layer 'indicators' holds a weight for each image and no masks"):
         Layer.open(corpus, store.url)

@@ -218,3 +218,10 @@ def test_masks_of_0_and_255_are_explained(source: Source, png: Encode, tmp_path:
     rows = [{**row, "mask": black_and_white} for row in source.rows(0) if isinstance(row, dict)]
     with pytest.raises(CorpusError, match="the masks hold no class id but 0, and 255 means 'ignore'; save them with 1"):
         pack(replace(source, rows=lambda start: rows[start:]), Store.at(tmp_path / "c"))
+
+
+def test_masks_of_background_alone_are_refused(source: Source, png: Encode, tmp_path: Path) -> None:
+    """Every method trained on them without a word."""
+    rows = [{**row, "mask": png(np.zeros((64, 64), np.uint8))} for row in source.rows(0) if isinstance(row, dict)]
+    with pytest.raises(CorpusError, match=r"the masks hold no class id but 0; save them with 1 .*, or leave masks/ away"):
+        pack(replace(source, rows=lambda start: rows[start:]), Store.at(tmp_path / "c"))

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from framework.corpus.loader import StreamBatch
-from framework.methods.coda import CoDA, CoDAConfig, Distributions, _class_sums, _conditional_sums
+from framework.methods.coda import CoDA, CoDAConfig, Distributions, _conditional_sums, _sums_and_counts
 from framework.methods.cps import CPS, CPSConfig
+from framework.methods.losses import supervised_loss
 from tests.methods.support import convolutions
 
 K = 4
@@ -131,6 +132,21 @@ def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation
     assert first[0].keep is second[1].keep is None or torch.equal(first[0].keep, second[1].keep)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "method", [CPS(CPSConfig(name="cps", weight=0.0), convolutions(K)), CoDA(CoDAConfig(name="coda", weight=0.0), convolutions(K))]
+)
+def test_without_weight_the_networks_learn_from_masks_each_by_itself(method: CPS | CoDA) -> None:
+    """methods.md 4.9: two supervised runs, in their loss and in every gradient."""
+    given = batch()
+    (update,) = method.train_step(given, 50)
+    update.loss.backward()
+    for member, network in enumerate(method.networks["pair"].children()):
+        alone = convolutions(K).network(member)
+        supervised_loss(alone(given["labelled"].image), given["labelled"].mask).backward()
+        for ours, theirs in zip(network.parameters(), alone.parameters(), strict=True):
+            assert ours.grad is not None and theirs.grad is not None and torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+
+
 def test_warm_up_teaches_nothing_but_gathers_statistics() -> None:
     method = CoDA(CoDAConfig(name="coda", warmup=5, ramp=0.0), convolutions(K))
     metrics = next(method.train_step(batch(), 4)).metrics
@@ -148,7 +164,7 @@ def test_sums_over_millions_of_pixels_are_exact() -> None:
     """One float32 after another, sums past 100,000 pixels round what is near 1 up: the mean confidence came out as 0.999."""
     torch.manual_seed(0)
     confidence = 1 - 0.1 * torch.rand(1, 1000, 1500) ** 3
-    (value, count) = _class_sums(confidence, torch.zeros(1, 1000, 1500, dtype=torch.long), 2)[:, 0]
+    (value, count) = _sums_and_counts(confidence, torch.zeros(1, 1000, 1500, dtype=torch.long), 2)[:, 0]
     assert float(value / count) == pytest.approx(float(confidence.double().mean()), abs=1e-7)
     sums = _conditional_sums(torch.stack([confidence, 1 - confidence], 1))
     assert float(sums[-1, 0] / count) == pytest.approx(float(confidence.double().mean()), abs=1e-7)

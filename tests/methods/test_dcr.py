@@ -13,7 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from framework.corpus.loader import StreamBatch
+from framework.corpus.pack import pack
 from framework.corpus.schema import IGNORE
+from framework.corpus.weak_layer import simulate
+from framework.corpus.weaken import Box
+from framework.errors import CorpusError
 from framework.methods import dcr as dcr_module
 from framework.methods.cps import CPS, CPSConfig
 from framework.methods.dcr import DCR, DCRConfig
@@ -24,7 +28,10 @@ from framework.methods.losses import supervised_loss
 from framework.methods.mixing import Mixing, MixingConfig
 from framework.networks.build import build_network
 from framework.networks.unet import UNetConfig
-from tests.contract.support import tiny_run, trained
+from framework.pipeline.run import phantom_source
+from framework.pipeline.stages import PhantomConfig
+from framework.storage import Store
+from tests.contract.support import build, tiny_run, trained
 from tests.contract.volumes import build_volumes
 from tests.methods.support import convolutions
 
@@ -119,6 +126,8 @@ def test_weight_moves_between_the_weak_masks_and_none_is_taken_away() -> None:
     assert found.of(["d", "a", "b"]).tolist() == [0, 2, 1] and found.of(list("abcd")).mean() == 1
     found.value = torch.zeros(4)
     assert found.of(["a"]) == 0
+    found.value[0] = 1e-3
+    assert found.of(["a"]) == pytest.approx(0.01)  # and not 4: one mask would teach as much as all
 
 
 def test_a_mask_of_little_influence_moves_little(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +245,30 @@ def test_partial_entropy_counts_claimed_pixels_only() -> None:
     expected = -(logits.log_softmax(1)[0, 1, 0, 0] + logits.log_softmax(1)[1, 2, 1, 1]) / 2
     assert torch.allclose(partial_entropy(logits, mask), expected)
     assert partial_entropy(logits, torch.full_like(mask, IGNORE)) == 0
+
+
+LACKING = {
+    "no weak layer": ({"corpus": {"layers": []}}, "needs weak training images .*; name a layer of weak masks in corpus.layers"),
+    "all strong": ({"corpus": {"budget": {"share": 1}}}, r"needs weak training images .* leave corpus\.budget\.share under 1"),
+    "all weak": ({"corpus": {"budget": {"share": 0}}}, r"needs labelled training images .* raise corpus\.budget\.share"),
+}
+
+
+@pytest.mark.parametrize("method", ["mixing", "dcr"])
+@pytest.mark.parametrize("fault", LACKING)
+def test_a_corpus_without_strong_or_weak_masks_is_named(fault: str, method: str, tmp_path: Path, hybrid_corpus: str) -> None:
+    changes, message = LACKING[fault]
+    with pytest.raises(CorpusError, match=message):
+        build(tiny_run(hybrid_corpus, method, tmp_path, changes))
+
+
+@pytest.fixture(scope="module")
+def hybrid_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Forty phantoms and a layer of their boxes."""
+    folder = tmp_path_factory.mktemp("hybrid") / "corpus"
+    pack(phantom_source(PhantomConfig(images=40, size=48), "hybrid"), Store.at(folder))
+    simulate(str(folder), "box", Box())
+    return str(folder)
 
 
 def test_ten_swapped_masks_are_among_the_least_trusted(tmp_path: Path, write_layer) -> None:  # type: ignore[no-untyped-def]

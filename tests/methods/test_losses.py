@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from framework.methods.losses import gaussian_ramp, hard_labels, pixel_entropy, supervised_loss
+from framework.methods.losses import gaussian_ramp, hard_labels, pixel_entropy, supervised_loss, supervised_sums
 
 
 def by_the_formula(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -26,6 +26,13 @@ def test_supervised_loss_and_its_gradient_are_the_formula(ignored: int) -> None:
     assert torch.allclose(ours, theirs, atol=1e-6)
     gradients = [torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)]
     assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
+
+
+def test_sums_over_many_pixels_are_as_precise_as_their_type() -> None:
+    """One float32 after another, they were off by a hundredth on a batch of large images."""
+    torch.manual_seed(0)
+    logits, mask = 3 * torch.randn(4, 2, 512, 512), torch.zeros(4, 512, 512, dtype=torch.long)
+    assert torch.allclose(supervised_sums(logits, mask).double(), supervised_sums(logits.double(), mask), rtol=1e-6)
 
 
 def test_nothing_labelled_gives_no_gradient_and_no_nan() -> None:

@@ -94,6 +94,13 @@ def test_timm_s_norms_with_activation_are_global_too() -> None:
     assert all(isinstance(m, GlobalBatchNorm) for m in mobile.modules() if isinstance(m, _BatchNorm))
 
 
+def test_one_pixel_of_one_image_cannot_be_normalised_and_the_cure_is_named() -> None:
+    norm = GlobalBatchNorm(3)
+    assert norm(torch.randn(2, 3, 1, 1)).shape == (2, 3, 1, 1)
+    with pytest.raises(ConfigError, match=r"one pixel of one image.*raise train\.batch or corpus\.size"):
+        norm(torch.randn(1, 3, 1, 1))
+
+
 def test_kept_statistics_normalise_by_the_batch_and_remember_nothing_of_it() -> None:
     network = GlobalBatchNorm.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
     x = 2 * torch.randn(4, 3, 5, 5) + 1

@@ -55,6 +55,14 @@ def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: P
     assert anchored(run).models == {"classifier": f"{corpus}-classifier"}
 
 
+def test_a_model_is_described_as_it_was_trained_whatever_was_tried_before(corpus: str, tmp_path: Path) -> None:
+    """A first attempt that failed left its description, by which the model of the second was then read."""
+    with pytest.raises(ScantsegError, match="needs weak training images"):
+        train(tiny_run(corpus, "mixing", tmp_path, {"name": "one", "corpus": {"size": 16, "layers": []}}))
+    store = train(tiny_run(corpus, "supervised", tmp_path, {"name": "one", "train": {"steps": 1}}))
+    assert Predictor(store).run.corpus.size == tiny_run(corpus, "supervised", tmp_path).corpus.size != 16
+
+
 def test_a_finished_model_needs_no_other_weights(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that had begun from ImageNet could not be opened on a machine without a network."""
     encoder = {"network": {"name": "encoder", "encoder": "resnet10t"}}
