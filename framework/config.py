@@ -16,9 +16,11 @@ from framework.corpus.augment import AugmentConfig
 from framework.corpus.training_set import CorpusConfig
 from framework.errors import ConfigError, nearest
 from framework.methods.build import MethodConfig, finds_overlapping, reads_features, revision_of, roles_of
+from framework.methods.irnet import IRNetConfig
 from framework.methods.lesions import LesionConfig
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
+from framework.networks.irnet import STRIDE
 from framework.pipeline.stages import SourceConfig, Stage, default_stages
 from framework.training.optimise import OptimiserConfig
 from framework.training.precision import Precision
@@ -114,6 +116,14 @@ class RunConfig(BaseModel):
         for role in roles:
             if role not in self.models:
                 raise ValueError(f"method '{method}' starts from a finished model: set models.{role} to the folder of one")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_fit_pictures(self) -> RunConfig:
+        side = -(-self.corpus.size // STRIDE)
+        if isinstance(self.method, IRNetConfig) and self.method.radius >= side:
+            fault = f"{self.method.radius} reaches across the whole grid, {side} a side for corpus.size {self.corpus.size}"
+            raise ValueError(f"method.radius: {fault}; give a smaller radius or larger pictures")
         return self
 
     @model_validator(mode="after")

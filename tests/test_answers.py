@@ -113,8 +113,20 @@ def test_a_corpus_without_labels_or_with_one_value_alone(folder: Path, tmp_path:
     for row in rows:
         row["kind"] = "b" if row["split"] != "train" else "a"
     single = pack_folder(folder, tmp_path / "single", [*fields, "kind"], rows)
-    with pytest.raises(CorpusError, match="needs 'b' training images and there is none"):
+    with pytest.raises(
+        CorpusError, match=r"needs 'b' training images and there is none; add some to .*two classes must be told apart"
+    ):
         train(run_of(single, tmp_path, targets={"kind": {"label": "kind"}}))
+
+
+def test_a_classifier_needs_no_validation_images(folder: Path, tmp_path: Path) -> None:
+    """A segmenter did without them, a classifier stopped at the first."""
+    rows = list(csv.DictReader((folder / "labels.csv").open()))
+    for row in rows:
+        row["split"] = "train"
+    alone = pack_folder(folder, tmp_path / "alone", [name for name in rows[0] if name], rows)
+    store = train(run_of(alone, tmp_path, {"train": {"steps": 1}}, targets={"sex": {"label": "sex"}}))
+    assert store.read_json("artefact.json")["counts"]["best_validation_auc"] is None
 
 
 def pack_folder(folder: Path, out: Path, fields: list[str], rows: list[dict[str, str]]) -> str:

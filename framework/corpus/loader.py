@@ -162,7 +162,8 @@ def _order(data: TrainingSet, stream: Stream, method: str, batch: int, seed: int
         if number != UNKNOWN:
             members[number].append(name)
     for held, found in zip(stream.target.classes, members, strict=True):
-        hint = f"give labels.csv more values, or take class '{held}' out of {stream.target.where}"
+        other = f"or take class '{held}' out of {stream.target.where}" if len(members) > 2 else "two classes must be told apart"
+        hint = f"add some to split 'train' in labels.csv, {other}"
         require(found, method, f"'{held}'", hint)
     return BalancedOrder(tuple(map(tuple, members)), batch, seed, stream.name)
 

@@ -21,14 +21,15 @@ Kind = Literal["grad-cam++", "grad-cam", "cam"]
 def evidence(network: Classified, image: Tensor, target: int, number: int, kind: Kind) -> Tensor:
     """Maps `[B, h, w]`, not negative, of images `[B, C, H, W]` for class `number` of a target; not normalised.
 
-    What is explained is the logarithm of the class's odds: of two classes, the difference of their logits. The network is in
-    evaluation mode, so that no image sees another.
+    What is explained is the logarithm of the class's odds: of two classes, the difference of their logits. The plain map (Zhou et
+    al., CVPR 2016) has the weights of the class's logit over the mean of the others', which is the same for two classes. The
+    network is in evaluation mode, so that no image sees another.
     """
     with torch.no_grad():
         features = network.encoder(image)[-1]
     features = features.detach().float().requires_grad_()
     with torch.enable_grad():
-        score = log_odds(network.decide(features)[target], number)
+        score = (lead if kind == "cam" else log_odds)(network.decide(features)[target], number)
         (slope,) = torch.autograd.grad(score.sum(), features)
     weight = _weights(features.detach(), slope, kind)
     return torch.relu((weight[:, :, None, None] * features.detach()).sum(1))
@@ -40,9 +41,15 @@ def log_odds(logits: Tensor, number: int) -> Tensor:
     return logits[:, number] - logits[:, others].logsumexp(1)
 
 
+def lead(logits: Tensor, number: int) -> Tensor:
+    """How far one class's logit `[B]` is over the mean of the others' under logits `[B, C]`."""
+    others = [k for k in range(logits.shape[1]) if k != number]
+    return logits[:, number] - logits[:, others].mean(1)
+
+
 def _weights(features: Tensor, slope: Tensor, kind: Kind) -> Tensor:
     """The weight of each channel `[B, D]` from features and the score's gradient `[B, D, h, w]`."""
-    if kind != "grad-cam++":  # the weight of a linear layer on the mean; the slope's mean would fall with the number of cells
+    if kind != "grad-cam++":  # of a linear layer on the mean its weights; the slope's mean would fall with the number of cells
         return slope.sum((2, 3))
     below = 2 * slope.square() + (features * slope**3).sum((2, 3), keepdim=True)
     alpha = torch.where(below != 0, slope.square() / below, 0)

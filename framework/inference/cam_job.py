@@ -88,9 +88,9 @@ def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, adva
         raise ConfigError(f"{model.url}: a model of method '{name}' has nothing to explain; train method 'classifier'")
     shown = resolve(config, corpus, predictor.method.targets)
     predictor.require_fits(corpus.info)
+    names, unknown = _known(corpus, config, [predictor.method.targets[s.target] for s in shown])
     claim(out, recipe)
     started = time.perf_counter()
-    names = _known(corpus, config, [predictor.method.targets[s.target] for s in shown])
     job = MapJob(
         predictor.run.corpus.size,
         Explain,
@@ -101,7 +101,8 @@ def make_maps(model: Store, corpus_url: str, layer: str, config: CamConfig, adva
     bad = run_job(job, corpus, names, out, config, advance)
     classes = [[target.of_one(corpus.value(name, "labels")) for name in names] for target in predictor.method.targets]
     counts = {corpus.info.classes[s.class_id]: classes[s.target].count(s.number) for s in shown}
-    finish(out, recipe, {"rows": len(names) - bad, "quarantined": bad, "images_with": counts}, time.perf_counter() - started)
+    counted = {"rows": len(names) - bad, "quarantined": bad, "without_answer": unknown, "images_with": counts}
+    finish(out, recipe, counted, time.perf_counter() - started)
     return out
 
 
@@ -121,11 +122,12 @@ def resolve(config: CamConfig, corpus: Corpus, targets: Sequence[Target]) -> lis
     return found
 
 
-def _known(corpus: Corpus, config: CamConfig, targets: Sequence[Target]) -> list[str]:
+def _known(corpus: Corpus, config: CamConfig, targets: Sequence[Target]) -> tuple[list[str], int]:
+    """The images whose labels answer all questions, and how many others there are."""
     names = [name for split in config.splits for name in corpus.ids(split)]
     found = [name for name in names if all(target.of_one(corpus.value(name, "labels")) != UNKNOWN for target in targets)]
     if not found:
         raise CorpusError(
             f"corpus '{corpus.info.name}': no image of {', '.join(config.splits)} has the labels that the maps are made by"
         )
-    return found
+    return found, len(names) - len(found)

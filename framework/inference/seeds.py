@@ -62,8 +62,8 @@ class Seed:
 
 
 def eight_bit(picture: Tensor) -> Tensor:
-    """Levels 0..255; a deeper picture is stretched over them."""
-    return picture if picture.max() <= 255 else (picture - picture.min()) * (255 / (picture.max() - picture.min()))
+    """Levels 0..255; a deeper picture is stretched over them, one without contrast is 0."""
+    return picture if picture.max() <= 255 else (picture - picture.min()) * (255 / (picture.max() - picture.min()).clamp_min(1))
 
 
 def seed_row(batch: Any, i: int) -> dict[str, Any]:

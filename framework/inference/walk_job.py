@@ -18,6 +18,7 @@ from framework.inference.predictor import Predictor, at_own_size, use_threads
 from framework.inference.settings import WalkJobConfig
 from framework.inference.walk import walk
 from framework.methods.irnet import IRNet
+from framework.networks.irnet import STRIDE
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
@@ -43,8 +44,16 @@ class Carry:
             found = torch.from_numpy(held[row][self.class_ids[column]]).to(boundary.device)
             before[row, column] = at_own_size(found[None], boundary.shape[1:])[0]
         after = walk(before, boundary, self.config.walk)
-        after /= after.amax((2, 3), keepdim=True).clamp_min(1e-12)
+        after /= after.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)  # of all classes: which is stronger stays as it is
         return batch | {"there": there, "maps": after.cpu().numpy()}
+
+
+def _require_room(size: int, radius: int) -> None:
+    """Raise `ConfigError` where a step of the walk would reach across a whole picture."""
+    side = -(-size // STRIDE)
+    if radius >= side:
+        fault = f"neighbours within {radius} reach across the whole map, {side} a side for a model of {size} pixels"
+        raise ConfigError(f"walk.radius: {fault}; give a smaller radius, or boundaries that were trained on larger pictures")
 
 
 def make_walk(
@@ -68,6 +77,7 @@ def make_walk(
     if not isinstance(predictor.method, IRNet):
         raise ConfigError(f"{model.url}: a model of method '{predictor.run.method.name}' finds no boundaries; train method 'irnet'")
     predictor.require_fits(corpus.info)
+    _require_room(predictor.run.corpus.size, config.walk.radius)
     claim(out, recipe)
     started = time.perf_counter()
     held = found.classes

@@ -26,6 +26,7 @@ from framework.methods.losses import planar
 from framework.methods.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
 from framework.methods.supervised import Single
 from framework.networks.fixed import call_fixed
+from framework.training.collective import gather_objects
 
 
 class CollaborativeConfig(LesionConfig, GradingConfig):
@@ -127,13 +128,14 @@ class Collaborative(Method):
         return torch.where(truth == IGNORE, found, truth)
 
     def _require_clear(self, images: Iterable[StreamBatch]) -> None:
-        """Raise `ConfigError` where an image of the healthy grade has a mask with a lesion."""
+        """Raise `ConfigError` on all ranks where an image of the healthy grade has a mask with a lesion."""
+        mine: list[str] = []
         for part in images:
             bad = (self.targets[0].of(part.labels) == self.healthy) & ((part.mask != IGNORE) & (part.mask > 0)).flatten(1).any(1)
-            if bad.any():
-                name, grade = part.ids[int(bad.nonzero()[0])], self.config.healthy
-                fault = f"image '{name}' is graded '{grade}' and its mask has a lesion"
-                raise ConfigError(f"method.healthy: {fault}; name the class of images without any")
+            mine += [name for name, contradicts in zip(part.ids, bad.tolist(), strict=True) if contradicts]
+        if found := sorted(name for names in gather_objects(mine) for name in names):
+            fault = f"image '{found[0]}' is graded '{self.config.healthy}' and its mask has a lesion"
+            raise ConfigError(f"method.healthy: {fault}; name the class of images without any")
 
     def _risen(self, step: int) -> float:
         length = self.config.ramp * self.setting.steps

@@ -22,7 +22,8 @@ from framework.methods.contract import Method, Setting, Update
 from framework.methods.losses import planar
 from framework.networks.affinity import affinities, offsets, partners
 from framework.networks.encoder import Encoder
-from framework.networks.irnet import Heads, grid_of
+from framework.networks.irnet import STRIDE, Heads, grid_of
+from framework.networks.padding import enlarged
 from framework.networks.seeded import seeded
 from framework.training.collective import differentiable_total
 
@@ -67,8 +68,10 @@ class IRNet(Method):
 
     def boundaries(self, image: Tensor) -> Tensor:
         """Probability of a boundary `[B, h, w]`, float32: the mean of the logits of an image and its mirror image."""
-        logits = [self.networks["heads"](view, *self._levels(view))[0].float() for view in (image, image.flip(3))]
-        return ((logits[0] + logits[1].flip(2)) / 2).sigmoid()
+        rows, columns = grid_of(image)
+        whole = enlarged(image, (STRIDE, STRIDE))  # else a mirror image's cells would not lie on the image's
+        logits = [self.networks["heads"](view, *self._levels(view))[0].float() for view in (whole, whole.flip(3))]
+        return ((logits[0] + logits[1].flip(2)) / 2).sigmoid()[:, :rows, :columns]
 
     @torch.no_grad()
     def _levels(self, image: Tensor) -> list[Tensor]:

@@ -25,7 +25,7 @@ AREA = (0.02, 0.4)
 
 
 class WeakToStrongConfig(BaseModel):
-    """The papers' own weights and thresholds; neither has a ramp. UniMatch's code halves the whole loss, which Adam does not see."""
+    """The papers' own weights and thresholds; neither has a ramp. UniMatch's code halves all, which Adam does not see."""
 
     model_config = ConfigDict(extra="forbid")
     weight: float = Field(default=1.0, ge=0)

@@ -95,9 +95,11 @@ def _timm(config: EncoderConfig, channels: int) -> nn.Module:
     if not timm.is_model(config.encoder):
         close = nearest(config.encoder, timm.list_models())
         raise ConfigError(f"network.encoder: timm has no model '{config.encoder}'{close}; 'small' needs no timm")
-    stride: dict[str, Any] = {} if config.output_stride is None else {"output_stride": config.output_stride}
+    special: dict[str, Any] = {} if config.output_stride is None else {"output_stride": config.output_stride}
+    if "swin" in config.encoder:  # they else take pictures of one size alone, and maps of evidence need several
+        special["strict_img_size"] = False
     try:
-        return timm.create_model(config.encoder, config.pretrained, in_chans=channels, features_only=True, **stride)
+        return timm.create_model(config.encoder, config.pretrained, in_chans=channels, features_only=True, **special)
     except OSError as error:
         raise ConfigError(
             f"network.pretrained: the weights of '{config.encoder}' cannot be downloaded ({str(error).splitlines()[0][:120]}); "

@@ -64,7 +64,7 @@ class Grader(nn.Module):
         context = F.interpolate(self.context(coarse), fine.shape[2:], mode="bilinear", align_corners=False)
         attention = self.attend(detail * context.repeat(1, self.lesions, 1, 1)).float().sigmoid()
         weight = F.adaptive_avg_pool2d(attention, coarse.shape[2:]).to(coarse.dtype)
-        pooled = torch.einsum("blhw,bchw->blc", weight / weight.sum((2, 3), keepdim=True), coarse)
+        pooled = torch.einsum("blhw,bchw->blc", weight / weight.sum((2, 3), keepdim=True).clamp_min(1e-12), coarse)
         rows, columns = (
             -(-side * cells // full) for side, cells, full in zip(image.shape[2:], fine.shape[2:], whole.shape[2:], strict=True)
         )

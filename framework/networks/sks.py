@@ -80,7 +80,7 @@ class Stem(nn.Module):
 
 class Decoder(nn.Module):
     """From the lowest level up to the image. `rcs`: levels and the image's own features come in at their resolution; `cross`: the
-    prompt's levels too, each as a quarter of its channels, which start as zeros.
+    prompt's levels but the lowest too, each as a quarter of its channels, which start as zeros.
 
     What `cross` adds is drawn last, so that all else starts as it does without.
     """

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from framework.config import RunConfig, parse
+from framework.corpus.reader import Corpus
 from framework.corpus.schema import ModelInfo
 from framework.errors import ConfigError
 from framework.methods.contract import Finished, Method
@@ -31,13 +32,23 @@ def _without_pretrained(value: dict[str, Any]) -> dict[str, Any]:
     return held | {"pretrained": False} if held.get("pretrained") is True else held
 
 
-def adopt_models(method: Method, run: RunConfig) -> None:
+def adopt_models(method: Method, run: RunConfig, corpus: Corpus) -> None:
     """Give the method the finished models that it starts from. Raises errors that name the one that is missing or does not fit."""
     for role, url in run.models.items():
         store = Store.at(url)
         made, known = run_of(store), ModelInfo.model_validate(store.read_json("model.json"))
+        _require_unseen(role, store, corpus)
         try:
             method.adopt(role, Finished(read_tensors(store, "model.safetensors"), known.classes, made.method))
         except RuntimeError:
             advice = "give both the same 'network', classes and sizes under 'method'"
             raise ConfigError(f"models.{role}: {store.url} has another network than this run; {advice}") from None
+
+
+def _require_unseen(role: str, model: Store, corpus: Corpus) -> None:
+    """Raise `ConfigError` where a model has learnt from an image that this corpus keeps for measuring (methods.md 3.7)."""
+    light = corpus.light
+    kept = {name for name, split in zip(light["id"], light["split"], strict=True) if split in ("val", "test")}
+    if seen := sorted(kept.intersection(model.read_json("labelled.json"))):
+        fault = f"{model.url} has learnt from image '{seen[0]}', which corpus '{corpus.info.name}' keeps for measuring"
+        raise ConfigError(f"models.{role}: {fault}; train it on this corpus, or on one with the same splits")

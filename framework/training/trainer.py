@@ -57,7 +57,7 @@ class Trainer:
         loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
         method.to(device)  # what it counts while it prepares, it sums over ranks on their device
         method.prepare({name: order.ids for name, order in loader.orders.items()}, loader.plain)
-        adopt_models(method, run)
+        adopt_models(method, run, data.corpus)
         method.to(device, parameter_type(run.train.precision))
         precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
         strategy = build_strategy(run.compute.strategy, device, precision)

@@ -24,12 +24,13 @@ BATCH = 16
 
 
 class AnswerValidator:
-    """Holds the validation images for which some target's class is known."""
+    """Holds the validation images for which some target's class is known; a corpus may have none."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.data: TrainingSet = trainer.data
         self.targets = trainer.method.targets
-        names = trainer.data.corpus.ids("val")
+        light = trainer.data.corpus.light
+        names = [name for name, split in zip(light["id"], light["split"], strict=True) if split == "val"]
         found = [trainer.data.classes(names, target) for target in self.targets]
         self.ids = [name for name, *classes in zip(names, *found, strict=True) if set(classes) != {UNKNOWN}]
 

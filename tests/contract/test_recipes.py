@@ -84,7 +84,7 @@ def test_a_comparison_finds_its_recipes(path: Path) -> None:
 @pytest.mark.parametrize("path", recipes("paper"), ids=spoken)
 def test_a_papers_own_variant_takes_a_step(path: Path, tiny_corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models that it starts from are not there at that size: it keeps its own weights."""
-    monkeypatch.setattr("framework.training.trainer.adopt_models", lambda method, run: None)
+    monkeypatch.setattr("framework.training.trainer.adopt_models", lambda method, run, corpus: None)
     value = load_yaml(path)
     value["models"] = dict.fromkeys(value.get("models", {}), f"{tiny_corpus}-classifier")
     small: dict[str, Any] = {"path": tiny_corpus, "size": 32, "budget": {"share": 0.5, "stratify": None}}

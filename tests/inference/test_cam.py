@@ -66,12 +66,21 @@ def test_grad_cam_plus_plus_is_its_formula() -> None:
     assert evidence(network, image, 0, 1, "grad-cam++")[0].numpy() == pytest.approx(expected, rel=1e-4)
 
 
-def test_over_a_mean_and_a_linear_layer_grad_cam_is_the_plain_map() -> None:
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_plain_map_has_the_weights_of_the_linear_layer(number: int) -> None:
+    """Of more than two classes it was Grad-CAM's, whose weights depend on how sure the network is of the others."""
     network, image = small(), torch.randn(2, 1, 32, 32)
-    kinds: tuple[Kind, ...] = ("cam", "grad-cam")
-    plain_maps, by_gradient = (torch.stack([evidence(network, image, 1, k, kind) for k in range(3)]) for kind in kinds)
-    assert plain_maps.amax() > 0
-    assert torch.allclose(plain_maps / plain_maps.amax(), by_gradient / by_gradient.amax(), atol=1e-5)
+    weight: Tensor = network.heads[1].weight.detach()  # type: ignore[assignment]
+    others = [k for k in range(3) if k != number]
+    features = network.encoder(image)[-1].detach()
+    expected = torch.einsum("d,bdhw->bhw", weight[number] - weight[others].mean(0), features).relu()
+    assert torch.allclose(evidence(network, image, 1, number, "cam"), expected, atol=1e-6)
+
+
+def test_of_two_classes_the_plain_map_is_grad_cam() -> None:
+    network, image = small(), torch.randn(2, 1, 32, 32)
+    maps = [evidence(network, image, 0, 1, kind) for kind in ("cam", "grad-cam")]
+    assert maps[0].amax() > 0 and torch.allclose(maps[0], maps[1], atol=1e-6)
 
 
 def test_the_level_of_the_score_does_not_matter() -> None:

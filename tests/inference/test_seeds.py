@@ -62,6 +62,7 @@ def test_a_deep_picture_is_stretched_and_a_plain_one_is_not() -> None:
     plain, deep = torch.tensor([[[10.0, 90.0]]]), torch.tensor([[[1000.0, 5000.0]]])
     assert torch.equal(eight_bit(plain), plain)
     assert torch.allclose(eight_bit(deep), torch.tensor([[[0.0, 255.0]]]))
+    assert torch.equal(eight_bit(torch.full((1, 2, 2), 3000.0)), torch.zeros(1, 2, 2))  # and not NaN
 
 
 def test_an_image_in_which_no_class_is_sure_counts_as_one_without_a_label() -> None:

@@ -237,6 +237,20 @@ def test_the_healthy_class_is_the_one_that_is_named(corpus: str, tmp_path: Path)
         graded(corpus, tmp_path, "wel")
 
 
+def test_a_contradiction_on_another_rank_stops_this_one_too(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rank that met it stopped alone, and the others waited for it until their time was up."""
+    monkeypatch.setattr("framework.methods.collaborative.gather_objects", lambda mine: [mine, ["elsewhere"]])
+    with pytest.raises(ConfigError, match=r"image 'elsewhere' is graded 'none' and its mask has a lesion"):
+        build(tiny_run(corpus, "collaborative", tmp_path))
+
+
+def test_a_grader_that_attends_to_nothing_still_answers(corpus: str, tmp_path: Path) -> None:
+    grader = build(tiny_run(corpus, "grader", tmp_path)).method.networks["grader"].eval()
+    assert isinstance(grader, Grader) and grader.attend.bias is not None
+    grader.attend.bias.data.fill_(-200)
+    assert torch.isfinite(grader(torch.randn(1, 3, 32, 32), torch.zeros(1, 4, 32, 32))[0]).all()
+
+
 def test_a_grader_of_other_classes_is_refused(corpus: str, tmp_path: Path) -> None:
     other = {"grade": {"label": "grade", "classes": dict(reversed(SEVERE_FIRST.items()))}, "healthy": "well"}
     grader = graded(corpus, tmp_path, "well").run.models["grader"]

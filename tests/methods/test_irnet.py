@@ -125,6 +125,23 @@ def test_seeds_are_read_from_the_middle_of_a_cell(corpus: str, tmp_path: Path, m
     assert read[0].tolist() == [[[2, 6], [2, 6]]]
 
 
+def test_boundaries_of_a_mirror_image_are_mirrored_whatever_its_width(corpus: str, tmp_path: Path) -> None:
+    """Widths that are no multiple of a cell were continued on the other side, so that the two halves of the mean lay apart."""
+    method = build(tiny_run(corpus, "irnet", tmp_path)).method
+    assert isinstance(method, IRNet)
+    seen: list[torch.Size] = []
+    handle = method.networks["heads"].register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    image = torch.randn(1, 3, 30, 30)
+    assert method.eval().boundaries(image).shape == (1, 8, 8)
+    handle.remove()
+    assert [shape[2:] for shape in seen] == [(32, 32), (32, 32)]
+
+
+def test_pictures_smaller_than_the_radius_are_refused(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"method\.radius: 8 reaches across the whole grid, 8 a side for corpus\.size 32"):
+        tiny_run(corpus, "irnet", tmp_path, {"method": {"radius": 8}})
+
+
 def test_it_starts_from_no_classifier(corpus: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"models.*classifier"):
         build(tiny_run(corpus, "irnet", tmp_path, {"models": {"classifier": f"{corpus}-classifier"}}))

@@ -9,8 +9,10 @@ import pytest
 import timm
 import yaml
 
+from framework.corpus.reader import Corpus
 from framework.errors import ConfigError, ScantsegError
 from framework.inference.predictor import Predictor
+from framework.storage import Store
 from framework.training.ray_driver import anchored
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run
@@ -46,6 +48,16 @@ def test_a_model_that_is_no_classifier_is_named(corpus: str, tmp_path: Path) -> 
     segmenter = train(tiny_run(corpus, "supervised", tmp_path))
     with pytest.raises(ConfigError, match="holds no classifier"):
         build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": segmenter.url}}))
+
+
+def test_a_classifier_that_has_seen_test_images_is_refused(corpus: str, tmp_path: Path) -> None:
+    """What it knows of them by heart would prompt the segmenter that is measured on them."""
+    model = Store.at(tmp_path / "model")
+    for name in ("config.yaml", "model.json", "model.safetensors", "artefact.json"):
+        model.write_bytes(name, Store.at(f"{corpus}-classifier").read_bytes(name))
+    model.write_json("labelled.json", ["elsewhere", seen := Corpus.open(corpus).ids("test")[0]])
+    with pytest.raises(ConfigError, match=f"models.classifier: .* has learnt from image '{seen}', which .* keeps for measuring"):
+        build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": model.url}}))
 
 
 def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
