@@ -170,6 +170,6 @@ def trained(run: RunConfig, stop: int | None = None) -> Trainer:
     return trainer
 
 
-def losses(run: RunConfig) -> list[float]:
-    """The logged loss of every step."""
-    return [record["loss"] for record in read(Store.at(run.out) / run.name) if "loss" in record]
+def losses(run: RunConfig, what: str = "loss") -> list[float]:
+    """The logged loss of every step, or another of its metrics."""
+    return [record[what] for record in read(Store.at(run.out) / run.name) if what in record]

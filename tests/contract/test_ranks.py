@@ -35,9 +35,11 @@ def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_ranks_equal_one_for_many_steps_in_double(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path, long(method))
     state = trained(one).method.state_dict()
-    two = losses(tiny_run(tiny_corpus, method, folder / "two", long(method)))
-    assert len(two) == long(method)["train"]["steps"]
-    assert losses(one) == pytest.approx(two, rel=1e-9)
+    two = tiny_run(tiny_corpus, method, folder / "two", long(method))
+    assert len(losses(two)) == long(method)["train"]["steps"]
+    assert losses(one) == pytest.approx(losses(two), rel=1e-9)
+    # AdamW does not see a gradient that is too large by the number of ranks; its norm does.
+    assert losses(one, "gradient_norm") == pytest.approx(losses(two, "gradient_norm"), rel=1e-6)
     torch.testing.assert_close(load_file(folder / f"{method}.safetensors"), dict(state), rtol=1e-6, atol=1e-9)
 
 
