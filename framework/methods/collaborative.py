@@ -58,6 +58,7 @@ class Collaborative(Method):
     """Three networks, an optimiser each."""
 
     overlapping = True
+    revision = 1  # what the segmenter finds is not taken away
 
     def __init__(self, config: CollaborativeConfig, setting: Setting) -> None:
         super().__init__()

@@ -26,8 +26,9 @@ class PseudoMaskConfig(BaseModel):
     high: float = Field(default=0.5, ge=0, le=1)
     """Of the stretched attention: from it on there is a lesion."""
     agreement: float = Field(default=0.3, ge=0, le=1)
-    """Least probability that the segmenter must give such a pixel too, as it would be had rare lesions not weighed more; where it
-    gives less, nothing is said. 0 asks for none."""
+    """Probability that the segmenter must give a pixel of a lesion too, and may not give one without any, as it would be had
+    rare lesions not weighed more; where both differ nothing is said. 0 asks for no agreement. Nothing else keeps attention from
+    being low on a lesion: as a weight of the grade's evidence it serves as well the other way round."""
 
     @model_validator(mode="after")
     def _ordered(self) -> PseudoMaskConfig:
@@ -56,6 +57,7 @@ def pseudo_masks(attention: Tensor, predicted: Tensor, healthy: Tensor, config: 
     least, peak = whole.amin((2, 3), keepdim=True), whole.amax((2, 3), keepdim=True)
     stretched = (whole - least) / (peak - least).clamp_min(1e-6)
     sharp = peak - least >= config.contrast
-    there = sharp & (stretched >= config.high) & (predicted >= config.agreement)
-    absent = (sharp & (stretched < config.low)) | (peak < config.least) | healthy[:, None, None, None]
-    return torch.where(absent, 0, torch.where(there, 1, IGNORE))
+    there, absent = sharp & (stretched >= config.high), (sharp & (stretched < config.low)) | (peak < config.least)
+    if config.agreement:
+        there, absent = there & (predicted >= config.agreement), absent & (predicted < config.agreement)
+    return torch.where(absent | healthy[:, None, None, None], 0, torch.where(there, 1, IGNORE))

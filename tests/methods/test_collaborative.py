@@ -80,6 +80,15 @@ def test_attention_without_contrast_says_nothing_and_a_low_peak_says_there_is_no
     assert (unsure[2, 2:4, 2:4] == IGNORE).all() and not (unsure == 1).any()
 
 
+def test_attention_that_is_low_on_a_lesion_does_not_take_it_away() -> None:
+    """The grader may attend to what surrounds a lesion; where attention and segmenter differ, nothing is said."""
+    attention, predicted = torch.full((1, 1, 8, 8), 0.9), torch.zeros(1, 1, 8, 8)
+    attention[..., 2:4, 2:4], predicted[..., 2:4, 2:4] = 0.1, 0.99
+    found = pseudo_masks(attention, predicted, torch.tensor([False]), PseudoMaskConfig())
+    assert (found == IGNORE).all()
+    assert (pseudo_masks(1 - attention, predicted, torch.tensor([False]), PseudoMaskConfig())[..., 2:4, 2:4] == 1).all()
+
+
 def test_no_predicted_lesion_still_gives_a_grade(corpus: str, tmp_path: Path) -> None:
     trainer = build(tiny_run(corpus, "collaborative", tmp_path))
     images = torch.randn(2, 3, 32, 32)
