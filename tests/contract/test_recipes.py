@@ -101,6 +101,8 @@ def test_a_papers_own_variant_takes_a_step(path: Path, tiny_corpus: str, tmp_pat
         tiny["method"] = {"grade": {"label": "grade"}, "encoder": {"pretrained": False}}
     if "healthy" in value["method"]:
         tiny["method"]["healthy"] = "none"
+    if value["method"]["name"] == "irnet":
+        small |= {"size": 64}  # over its radius
     if "swin" in value["network"].get("encoder", ""):
         small |= {"size": 256}
     trainer = build(parse(merge(value, tiny)))

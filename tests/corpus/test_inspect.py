@@ -140,7 +140,8 @@ def test_layer_masks_are_those_of_the_layer(fundus: Corpus) -> None:
     mask[:32] = 3
     name = fundus.ids("train")[0]
     store = layer_store(fundus.store, "round-1")
-    store.write_json("artefact.json", {"kind": "layer", "inputs": {"corpus": {"hash": fundus.info.version}}})
+    inputs = {"corpus": {"hash": fundus.info.version}}
+    store.write_json("artefact.json", {"kind": "layer", "inputs": inputs, "counts": {"rows": 1}})
     row = {"id": name, "mask": png(mask), "kind": "pseudo", "confidence": 0.9, "kept": 0.5}
     store.write_table("rows-00000.parquet", pa.Table.from_pylist([row], schema=LAYER_ROW))
     masks = LayerMasks(fundus, "round-1")
