@@ -20,7 +20,7 @@ from framework.methods.irnet import IRNetConfig
 from framework.methods.lesions import LesionConfig
 from framework.methods.supervised import SupervisedConfig
 from framework.networks.build import NetworkConfig, UNetConfig
-from framework.networks.irnet import STRIDE
+from framework.networks.irnet import cells
 from framework.pipeline.stages import SourceConfig, Stage, default_stages
 from framework.training.optimise import OptimiserConfig
 from framework.training.precision import Precision
@@ -120,7 +120,7 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _pairs_fit_pictures(self) -> RunConfig:
-        side = -(-self.corpus.size // STRIDE)
+        side = cells(self.corpus.size)
         if isinstance(self.method, IRNetConfig) and self.method.radius >= side:
             fault = f"{self.method.radius} reaches across the whole grid, {side} a side for corpus.size {self.corpus.size}"
             raise ValueError(f"method.radius: {fault}; give a smaller radius or larger pictures")

@@ -59,7 +59,7 @@ class Layer:
     def __init__(self, store: Store, corpus: Corpus) -> None:
         self.store = store
         self.artefact = finished_record(store, corpus, "layer", f"`scantseg pseudolabel`, {WEAK_COMMANDS}")
-        if "table" in self.artefact["counts"]:
+        if self.artefact["counts"].get("masks") == 0:
             raise CorpusError(f"layer '{store.name}' holds a weight for each image and no masks; name a layer of masks")
         files = [name for name in store.names() if name.startswith("rows-")]
         self._reader = ShardReader(store, files, ["id", "kind", "confidence", "kept"], ["mask"])

@@ -125,11 +125,15 @@ class Corpus:
 
     def ids(self, split: str) -> list[str]:
         """Ids of a split in stored order; raises `CorpusError` when there is none."""
-        ids = [name for name, s in zip(self.light["id"], self.light["split"], strict=True) if s == split]
+        ids = self.within(split)
         if not ids:
             present = sorted(set(self.light["split"]))
             raise CorpusError(f"corpus '{self.info.name}' has no row in split '{split}'; it has: {', '.join(present)}")
         return ids
+
+    def within(self, *splits: str) -> list[str]:
+        """Ids of some splits in stored order; there may be none."""
+        return [name for name, split in zip(self.light["id"], self.light["split"], strict=True) if split in splits]
 
     def volumes(self, split: str) -> dict[str, list[str]]:
         """Ids of the slices of every volume of a split, in their order; raises `CorpusError` for an image of no volume."""

@@ -58,11 +58,8 @@ def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo], where:
     """
     known = [label.name for label in labels]
     if config.label not in known:
-        has = (
-            nearest(config.label, known)
-            if known
-            else "; it has none: labels are columns of labels.csv with whole numbers from 0, or few words"
-        )
+        none = "; it has none: labels are columns of labels.csv with whole numbers from 0, or few words"
+        has = nearest(config.label, known) if known else none
         raise ConfigError(f"{where}.label: the corpus has no image label '{config.label}'{has}")
     column = known.index(config.label)
     values = labels[column].values

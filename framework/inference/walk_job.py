@@ -18,7 +18,7 @@ from framework.inference.predictor import Predictor, at_own_size, use_threads
 from framework.inference.settings import WalkJobConfig
 from framework.inference.walk import walk
 from framework.methods.irnet import IRNet
-from framework.networks.irnet import STRIDE
+from framework.networks.irnet import cells
 from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
 from framework.storage import Store
 
@@ -50,7 +50,7 @@ class Carry:
 
 def _require_room(size: int, radius: int) -> None:
     """Raise `ConfigError` where a step of the walk would reach across a whole picture."""
-    side = -(-size // STRIDE)
+    side = cells(size)
     if radius >= side:
         fault = f"neighbours within {radius} reach across the whole map, {side} a side for a model of {size} pixels"
         raise ConfigError(f"walk.radius: {fault}; give a smaller radius, or boundaries that were trained on larger pictures")

@@ -15,9 +15,14 @@ STRIDE = 4
 """Of the grid, in pixels of the image."""
 
 
+def cells(side: int) -> int:
+    """Of the grid, along so many pixels."""
+    return -(-side // STRIDE)
+
+
 def grid_of(image: Tensor) -> tuple[int, int]:
     """Rows and columns of the grid of images `[B, C, H, W]`."""
-    return -(-image.shape[2] // STRIDE), -(-image.shape[3] // STRIDE)
+    return cells(image.shape[2]), cells(image.shape[3])
 
 
 class Heads(nn.Module):

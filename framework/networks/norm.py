@@ -23,7 +23,7 @@ class GlobalBatchNorm(_BatchNorm):
     """Batch normalisation of images or volumes by the statistics of all ranks; with one rank it is exactly torch's."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.training and input.numel() * world_size() == input.shape[1]:
+        if self.training and world_size() == 1 and input.numel() == input.shape[1]:
             fault = "a level of the network has one pixel of one image, which nothing can be normalised by"
             raise ConfigError(f"network: {fault}; raise train.batch or corpus.size, or give the network fewer levels")
         if not self.training or world_size() == 1:

@@ -88,6 +88,7 @@ def _write_model(trainer: Trainer, seconds: float) -> None:
     store.write_json("model.json", ModelInfo.of(info).model_dump())
     labelled = labelled_ids(trainer)
     store.write_json("labelled.json", labelled)
+    store.write_json("learnt.json", [trainer.data.corpus.value(name, "hash") for name in labelled])
     write_tables(trainer, recipe(trainer.run))
     finish(store, recipe(trainer.run), _counts(trainer, labelled), seconds)
 

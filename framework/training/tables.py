@@ -30,7 +30,7 @@ def write_tables(trainer: Trainer, model: Recipe) -> None:
             store.write_bytes(f"least-{place}.png", _picture(trainer.data.get(image)))
             listed.append({"case": image, "weight": weights[image], "file": f"least-{place}.png"})
         store.write_json("pictures.json", listed)
-        finish(store, Recipe("layer", model.inputs, {**model.settings, "table": name}), {"rows": len(weights), "table": name}, 0.0)
+        finish(store, Recipe("layer", model.inputs, {**model.settings, "table": name}), {"rows": len(weights), "masks": 0}, 0.0)
 
 
 def _picture(sample: Prepared) -> bytes:

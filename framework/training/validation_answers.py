@@ -29,8 +29,7 @@ class AnswerValidator:
     def __init__(self, trainer: Trainer) -> None:
         self.data: TrainingSet = trainer.data
         self.targets = trainer.method.targets
-        light = trainer.data.corpus.light
-        names = [name for name, split in zip(light["id"], light["split"], strict=True) if split == "val"]
+        names = trainer.data.corpus.within("val")
         found = [trainer.data.classes(names, target) for target in self.targets]
         self.ids = [name for name, *classes in zip(names, *found, strict=True) if set(classes) != {UNKNOWN}]
 

@@ -55,7 +55,8 @@ def test_a_classifier_that_has_seen_test_images_is_refused(corpus: str, tmp_path
     model = Store.at(tmp_path / "model")
     for name in ("config.yaml", "model.json", "model.safetensors", "artefact.json"):
         model.write_bytes(name, Store.at(f"{corpus}-classifier").read_bytes(name))
-    model.write_json("labelled.json", ["elsewhere", seen := Corpus.open(corpus).ids("test")[0]])
+    seen = Corpus.open(corpus).ids("test")[0]
+    model.write_json("learnt.json", ["another picture", Corpus.open(corpus).value(seen, "hash")])
     with pytest.raises(ConfigError, match=f"models.classifier: .* has learnt from image '{seen}', which .* keeps for measuring"):
         build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": model.url}}))
 
