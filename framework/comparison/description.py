@@ -86,9 +86,9 @@ class Comparison:
         changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
         return described.model_copy(update=changes)
 
-    def starts_from(self, recipe: str) -> list[str]:
-        """The earlier recipes whose models a recipe starts from."""
-        return [held for held in self.recipes[recipe].models.values() if held in self.recipes]
+    def starts_from(self, recipe: str, seed: int) -> list[tuple[str, int]]:
+        """The earlier recipes, and their seed, whose models a recipe starts from."""
+        return [(held, seed) for held in self.recipes[recipe].models.values() if held in self.recipes]
 
     def _model(self, held: str, seed: int) -> str:
         return (self.root / f"{held}-{seed}").url if held in self.recipes else held

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
@@ -75,42 +75,36 @@ def write_comparison(comparison: Comparison, members: list[Member]) -> Store:
 
 
 def _members(comparison: Comparison, say: Say) -> list[Member]:
-    """All recipes of the first seed, then of the next, several at a time.
+    """All recipes of the first seed, then of the next, several at a time; what starts from an unfinished one lets others go first.
 
     An error or an interrupt stops all trainings; an evaluation in work is finished first.
     """
     config, stop = comparison.config, Event()
+    asked = [(name, seed) for seed in config.seeds for name in comparison.recipes]
     made: dict[tuple[str, int], Future[Member]] = {}
     with ThreadPoolExecutor(config.parallel) as pool:
         try:
-            for seed in config.seeds:
-                for name in comparison.recipes:
-                    _until_fewer(made.values(), config.parallel)
-                    before = [made[held, seed] for held in comparison.starts_from(name)]
-                    made[name, seed] = pool.submit(_member, comparison, name, seed, before, stop, say)
-            _until_fewer(made.values(), 1)
+            while len(ended := _ended(made)) < len(asked):
+                ready = [run for run in asked if run not in made and ended.issuperset(comparison.starts_from(*run))]
+                for run in ready[: config.parallel - len(made) + len(ended)]:
+                    made[run] = pool.submit(_member, comparison, *run, stop, say)
+                wait([made[run] for run in made.keys() - ended], return_when=FIRST_COMPLETED)
         except BaseException:
             stop.set()
             raise
-    return [member.result() for member in made.values()]
+    return [made[run].result() for run in asked]
 
 
-def _until_fewer(members: Collection[Future[Member]], count: int) -> None:
-    """Wait until fewer than `count` members are in work; raises the error of one that has failed."""
-    while True:
-        running = [member for member in members if not member.done()]
-        for member in members:
-            if member.done():
-                member.result()
-        if len(running) < count:
-            return
-        wait(running, return_when=FIRST_COMPLETED)
+def _ended(made: Mapping[tuple[str, int], Future[Member]]) -> set[tuple[str, int]]:
+    """The members that are there; raises the error of one that has failed."""
+    ended = [run for run, member in made.items() if member.done()]
+    for run in ended:
+        made[run].result()
+    return set(ended)
 
 
-def _member(comparison: Comparison, name: str, seed: int, before: list[Future[Member]], stop: Event, say: Say) -> Member:
-    """One recipe and seed, once the runs that it starts from are there; these began earlier, so that no two wait for each other."""
-    for member in before:
-        member.result()
+def _member(comparison: Comparison, name: str, seed: int, stop: Event, say: Say) -> Member:
+    """One recipe and seed; the runs that it starts from are there."""
     if stop.is_set():
         raise TrainingError(f"run '{name}-{seed}': stopped; the same command again continues it")
     run, split = comparison.run(name, seed), comparison.config.split

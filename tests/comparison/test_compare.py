@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from framework.comparison import run as course
-from framework.comparison.description import load_comparison
+from framework.comparison.description import Comparison, load_comparison
 from framework.comparison.run import compare
 from framework.config import RunConfig
 from framework.errors import CheckpointError, CorpusError, TrainingError
@@ -164,22 +164,41 @@ def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str],
         assert row["dice_by_seed"] == [summary["predictors"][row["predictor"]]["mean"]["dice"]["mean"]]
 
 
-def test_what_starts_from_another_recipe_waits_for_it(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def chained(described: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    """Two recipes of two seeds, two at a time, of which `cps` starts from `supervised`; neither is finished."""
     comparison = load_comparison(described, ["parallel=2"])
     comparison.recipes["cps"] = comparison.recipes["cps"].model_copy(update={"models": {"classifier": "supervised"}})
+    monkeypatch.setattr(course, "is_finished", lambda *parts: False)
+    monkeypatch.setattr(course, "recipe", lambda run: None)
+    monkeypatch.setattr(course, "evaluate", lambda *parts: {})
+    monkeypatch.setattr(course, "headline", lambda summary: "")
+    return comparison
+
+
+def test_what_starts_from_another_recipe_waits_for_it(chained: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
     def slow(run: RunConfig, stop: Event) -> None:
         time.sleep(0.2 if run.name.startswith("supervised") else 0)
         order.append(run.name)
 
-    monkeypatch.setattr(course, "is_finished", lambda *parts: False)
     monkeypatch.setattr(course, "train_apart", slow)
-    monkeypatch.setattr(course, "recipe", lambda run: None)
-    monkeypatch.setattr(course, "evaluate", lambda *parts: {})
-    monkeypatch.setattr(course, "headline", lambda summary: "")
-    course._members(comparison, lambda line: None)
+    course._members(chained, lambda line: None)
     assert len(order) == 4 and all(order.index(f"supervised-{seed}") < order.index(f"cps-{seed}") for seed in (0, 1))
+
+
+def test_what_cannot_start_yet_lets_others_go_first(chained: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    other_seed = Event()
+
+    def train(run: RunConfig, stop: Event) -> None:
+        if run.name == "supervised-1":
+            other_seed.set()
+        assert other_seed.wait(5)
+
+    monkeypatch.setattr(course, "train_apart", train)
+    made = course._members(chained, lambda line: None)
+    assert [(member.recipe, member.seed) for member in made] == [("supervised", 0), ("cps", 0), ("supervised", 1), ("cps", 1)]
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
