@@ -58,7 +58,7 @@ class Collaborative(Method):
     """Three networks, an optimiser each."""
 
     overlapping = True
-    revision = 1  # what the segmenter finds is not taken away
+    revision = 2  # what the segmenter finds is not taken away; the grader has an attention of its own for each lesion
 
     def __init__(self, config: CollaborativeConfig, setting: Setting) -> None:
         super().__init__()

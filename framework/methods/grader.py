@@ -48,6 +48,7 @@ class Grader(Method):
 
     segments = False
     overlapping = True
+    revision = 1  # an attention of its own for each lesion
 
     def __init__(self, config: GraderConfig, setting: Setting) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from framework.methods.collaborative import Collaborative
 from framework.methods.contract import Finished
 from framework.methods.lesions import Lesions, LesionsConfig, lesion_loss, rarity, targets
 from framework.methods.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
-from framework.networks.lesions import Grader
+from framework.networks.lesions import Attention, Grader
 from framework.training.run import train
 from framework.training.trainer import Trainer
 from tests.contract.support import build, build_phantom, tiny_run
@@ -120,15 +120,22 @@ def test_agreement_is_that_of_a_network_whose_lesions_weigh_one() -> None:
     assert torch.allclose(unweighted(logits.sigmoid(), weights), expected, atol=1e-6)
 
 
+def attend_everywhere(grader: Grader, height: float) -> None:
+    """Let it attend to all lesions alike, at all places: `height` is the attention's logit."""
+    for attention in grader.attend:
+        assert isinstance(attention, Attention) and attention.height.bias is not None
+        attention.height.weight.data.zero_()
+        attention.height.bias.data.fill_(height)
+
+
 def test_how_much_attention_there_is_reaches_the_grade(corpus: str, tmp_path: Path) -> None:
     """Pooled by a mean that attention weighs, even attention says nothing of its height, and would stay high without a lesion."""
     grader = build(tiny_run(corpus, "collaborative", tmp_path)).method.networks["grader"].eval()
-    assert isinstance(grader, Grader) and grader.attend.bias is not None
+    assert isinstance(grader, Grader)
     images, masks = torch.randn(2, 3, 32, 32), torch.zeros(2, 4, 32, 32)
-    grader.attend.weight.data.zero_()
     answers = []
     for height in (-4.0, 4.0):
-        grader.attend.bias.data.fill_(height)
+        attend_everywhere(grader, height)
         answers.append(grader(images, masks)[0])
     assert (answers[0] - answers[1]).abs().min() > 1e-4
 
@@ -255,8 +262,8 @@ def test_a_contradiction_on_another_rank_stops_this_one_too(corpus: str, tmp_pat
 
 def test_a_grader_that_attends_to_nothing_still_answers(corpus: str, tmp_path: Path) -> None:
     grader = build(tiny_run(corpus, "grader", tmp_path)).method.networks["grader"].eval()
-    assert isinstance(grader, Grader) and grader.attend.bias is not None
-    grader.attend.bias.data.fill_(-200)
+    assert isinstance(grader, Grader)
+    attend_everywhere(grader, -200)
     assert torch.isfinite(grader(torch.randn(1, 3, 32, 32), torch.zeros(1, 4, 32, 32))[0]).all()
 
 
