@@ -23,13 +23,13 @@ def evidence(network: Classified, image: Tensor, target: int, number: int, kind:
 
     What is explained is the logarithm of the class's odds: of two classes, the difference of their logits. The plain map (Zhou et
     al., CVPR 2016) has the weights of the class's logit over the mean of the others', which is the same for two classes. The
-    network is in evaluation mode, so that no image sees another.
+    network is in evaluation mode, so that no image sees another. Of a classifier that decides by all levels, the last one is shown.
     """
     with torch.no_grad():
-        features = network.encoder(image)[-1]
+        *finer, features = network.features(image)
     features = features.detach().float().requires_grad_()
     with torch.enable_grad():
-        score = (lead if kind == "cam" else log_odds)(network.decide(features)[target], number)
+        score = (lead if kind == "cam" else log_odds)(network.decide([*finer, features])[target], number)
         (slope,) = torch.autograd.grad(score.sum(), features)
     weight = _weights(features.detach(), slope, kind)
     return torch.relu((weight[:, :, None, None] * features.detach()).sum(1))

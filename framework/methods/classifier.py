@@ -23,6 +23,7 @@ from framework.methods.noise import generators
 from framework.networks.dropblock import DropBlock, DropBlockConfig
 from framework.networks.encoder import Encoder
 from framework.networks.seeded import seeded
+from framework.networks.top_down import TopDown
 from framework.training.collective import differentiable_total
 
 ANY = frozenset({*MASK_KINDS, NO_MASK})
@@ -36,6 +37,8 @@ class ClassifierConfig(BaseModel):
     targets: dict[str, TargetConfig] = {}
     """Questions by name; none: one for each image-level label of the corpus."""
     dropblock: DropBlockConfig | None = None
+    top_down: bool = False
+    """Decide by all levels, each with what the levels below it found, so that all of them know of the answer: for `sks`."""
 
 
 class Classifier(Method):
@@ -54,7 +57,9 @@ class Classifier(Method):
         encoder = setting.network(0)
         assert isinstance(encoder, Encoder)
         with seeded("heads", setting.seed):
-            self.networks["network"] = Classified(encoder, [len(t.classes) for t in self.targets], config.dropblock)
+            self.networks["network"] = Classified(
+                encoder, [len(t.classes) for t in self.targets], config.dropblock, config.top_down
+            )
         hint = f"every training image lacks label '{setting.labels[self.targets[0].column].name}' in labels.csv"
         self.streams = (Stream("labelled", ANY, target=self.targets[0], hint=hint),)
 
@@ -79,12 +84,13 @@ class Classifier(Method):
 
 
 class Classified(nn.Module):
-    """An encoder, the mean of its last level, and a linear layer for each target."""
+    """An encoder, the mean of its last level, or of all where a way leads down to them, and a linear layer for each target."""
 
-    def __init__(self, encoder: Encoder, counts: list[int], dropblock: DropBlockConfig | None) -> None:
+    def __init__(self, encoder: Encoder, counts: list[int], dropblock: DropBlockConfig | None, top_down: bool = False) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.heads = nn.ModuleList(nn.Linear(encoder.widths[-1], count) for count in counts)
+        self.encoder = TopDown(encoder) if top_down else encoder
+        self.read = encoder.widths if top_down else encoder.widths[-1:]
+        self.heads = nn.ModuleList(nn.Linear(sum(self.read), count) for count in counts)
         self.dropblock = DropBlock(dropblock) if dropblock else None
         if self.dropblock is not None:
             encoder.after_levels([self.dropblock, self.dropblock])
@@ -96,11 +102,15 @@ class Classified(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Logits `[B, C]` of each target."""
-        return self.decide(self.encoder(image)[-1])
+        return self.decide(self.features(image))
 
-    def decide(self, features: Tensor) -> tuple[Tensor, ...]:
-        """The logits that features of the last level `[B, D, h, w]` lead to."""
-        mean = features.mean((2, 3))
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The levels that the answers are read from, the last one last."""
+        return self.encoder(image)[-len(self.read) :]
+
+    def decide(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+        """The logits that levels `[B, D, h, w]` lead to."""
+        mean = torch.cat([level.mean((2, 3)) for level in levels], dim=1)
         return tuple(head(mean) for head in self.heads)
 
 

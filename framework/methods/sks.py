@@ -1,8 +1,8 @@
 """SKS, "Skip and Skip" (Chen et al. 2024; methods.md 3): a classifier of image-level labels prompts a segmenter.
 
 The classifier stays frozen: what many labels taught must not be rewritten by few masks. Reconstructed: two of the three skips (see
-`framework/networks/sks.py`); the prompts are the levels of the classifier's encoder as they are, without a top-down path of their
-own; the loss is the one all methods here share.
+`framework/networks/sks.py`) and how the classifier's way down is made (`framework/networks/top_down.py`); the loss is the one all
+methods here share.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from framework.corpus.loader import Batch
 from framework.methods.classifier import encoder_of
@@ -22,6 +22,7 @@ from framework.methods.supervised import LABELLED
 from framework.networks.encoder import Encoder
 from framework.networks.seeded import seeded
 from framework.networks.sks import Prompted
+from framework.networks.top_down import TopDown
 
 
 class SKSConfig(BaseModel):
@@ -36,6 +37,8 @@ class SKSConfig(BaseModel):
     """Resolution-compensation skip, reconstructed: the encoder's levels, and features of the image itself, reach the decoder."""
     cross: bool = True
     """Cross-branch skip, reconstructed: the classifier's levels reach the decoder."""
+    top_down: bool = False
+    """The classifier has a way down, as its own settings must say too; else its encoder's levels prompt as they are."""
     initialise: bool = False
     """Start the segmenter's own encoder from the classifier's weights, as plain transfer learning does."""
 
@@ -59,7 +62,7 @@ class SKS(Method):
             network = Prompted(own, own.channels, setting.classes, config.fss, config.rcs, config.cross)
         self.networks["network"] = network
         if config.prompted:
-            self.frozen["encoder"] = setting.network(1).requires_grad_(False).eval()
+            self.frozen["encoder"] = _classifiers(setting, config.top_down).requires_grad_(False).eval()
 
     @classmethod
     def roles(cls, config: BaseModel) -> tuple[str, ...]:
@@ -71,7 +74,8 @@ class SKS(Method):
         if self.config.prompted:
             self.frozen["encoder"].load_state_dict(held)
         if self.config.initialise:
-            self.networks["network"].encoder.load_state_dict(held)  # type: ignore[union-attr]
+            own = {name.removeprefix("encoder."): value for name, value in held.items() if not name.startswith("down.")}
+            self.networks["network"].encoder.load_state_dict(own)  # type: ignore[union-attr]
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image = batch["labelled"].image
@@ -95,3 +99,10 @@ class SKS(Method):
     @torch.no_grad()
     def _prompt(self, image: Tensor) -> list[Tensor]:
         return self.frozen["encoder"](image) if self.config.prompted else []
+
+
+def _classifiers(setting: Setting, top_down: bool) -> nn.Module:
+    """An encoder for a classifier's weights."""
+    encoder = setting.network(1)
+    assert isinstance(encoder, Encoder)
+    return TopDown(encoder) if top_down else encoder

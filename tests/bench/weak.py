@@ -1,25 +1,25 @@
 """How well each step from image-level labels outlines what is there, beside a model that learnt from all masks.
 
-    python -m tests.bench.weak CORPUS RUN REFERENCE [--split test]
+    python -m tests.bench.weak CORPUS --runs RUN [RUN …] --references MODEL [MODEL …] [--split test]
 
-RUN is what `scantseg run configs/busi/weak.yaml` makes, REFERENCE a model trained on all masks. The IoU is the mean over the images
-whose mask shows the class, at their own size. Maps are cut where their IoU on the validation images is best. The table is put into
-the README, between `<!-- table weak-SPLIT -->` and `<!-- end -->`.
+RUN is what `scantseg run configs/busi/weak.yaml` makes, MODEL one trained on all masks; of each as many as there are seeds. The IoU
+is the mean over the images whose mask shows the class, at their own size. All steps, the models' probabilities too, are cut where
+their IoU on the validation images is best, seed by seed. The table is put into the README, between `<!-- table weak-SPLIT -->` and
+`<!-- end -->`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus, Sample
-from framework.evaluation.evaluate import predicted_mask
-from framework.evaluation.intervals import Interval, mean_intervals
-from framework.evaluation.map_quality import THRESHOLDS, measure_maps, overlaps
+from framework.evaluation.intervals import Interval, crossed_intervals
+from framework.evaluation.map_quality import THRESHOLDS, overlaps
 from framework.inference.predictor import Predictor
 from framework.storage import Store
 from tests.bench.tables import README, filled
@@ -27,81 +27,83 @@ from tests.bench.tables import README, filled
 CLASS = 1
 """Of the masks: the tumour."""
 
+Finder = Callable[[Sample], np.ndarray | None]
+"""Evidence for the class in one image, `[H, W]` in [0, 1], at any size; None is none at all."""
 
-class Scores(NamedTuple):
-    """The IoU of each image that shows the class, and its patient."""
 
+class Step(NamedTuple):
+    """A step's cut by seed, and the IoU of each image there `[seeds, images, 1]`."""
+
+    cuts: list[float]
     values: np.ndarray
-    groups: list[str]
 
 
-def main(corpus: Corpus, run: Store, reference: Store, split: str) -> None:
-    maps = [MapLayer(run / name, corpus) for name in ("maps", "walk")]
-    cuts = [best_cut(corpus, layer) for layer in maps]
-    steps = {
-        f"maps of the classifier, cut at {cuts[0]}": of_maps(corpus, maps[0], split, cuts[0]),
-        f"after the walk, cut at {cuts[1]}": of_maps(corpus, maps[1], split, cuts[1]),
-        "segmenter": of_model(corpus, run / "segmenter", split),
-        "all masks": of_model(corpus, reference, split),
+def main(corpus: Corpus, runs: Sequence[Store], references: Sequence[Store], split: str) -> None:
+    finders = {
+        "maps of the classifier": [of_maps(MapLayer(run / "maps", corpus)) for run in runs],
+        "after the walk": [of_maps(MapLayer(run / "walk", corpus)) for run in runs],
+        "segmenter": [of_model(run / "segmenter") for run in runs],
+        "all masks": [of_model(model) for model in references],
     }
-    text = table(steps)
+    steps = {name: step(corpus, split, seeds) for name, seeds in finders.items()}
+    text = table(steps, [sample.group for sample, _ in showing(corpus, split)])
     print(text)
     README.write_text(filled(README.read_text(encoding="utf-8"), f"weak-{split}", text), encoding="utf-8")
 
 
-def best_cut(corpus: Corpus, layer: MapLayer) -> float:
-    """The threshold with the largest mean IoU on the validation images."""
-    means = [interval.mean for interval in measure_maps(corpus, layer, "val")[corpus.info.classes[CLASS]]]
-    return THRESHOLDS[int(np.argmax(means))]
+def of_maps(layer: MapLayer) -> Finder:
+    return lambda sample: layer.maps(sample.id).get(CLASS)
 
 
-def of_maps(corpus: Corpus, layer: MapLayer, split: str, cut: float) -> Scores:
-    """The IoU of maps at a threshold, `[images, 1]`; an image without a map has 0."""
-    return scores(corpus, split, lambda sample, mask: overlaps(layer.maps(sample.id).get(CLASS), mask, CLASS, [cut]))
-
-
-def of_model(corpus: Corpus, model: Store, split: str) -> Scores:
-    """The IoU of a model's masks, `[images, 1]`."""
+def of_model(model: Store) -> Finder:
     predictor = Predictor(model)
-
-    def overlap(sample: Sample, mask: np.ndarray) -> list[float]:
-        found = predicted_mask(corpus, predictor, sample) == CLASS
-        return overlaps(found.astype(np.float32), mask, CLASS, [0.5])
-
-    return scores(corpus, split, overlap)
+    return lambda sample: next(iter(next(predictor.at_own_sizes([sample.image])).values()))[CLASS].numpy()
 
 
-def scores(corpus: Corpus, split: str, overlap: Callable[[Sample, np.ndarray], list[float]]) -> Scores:
-    values, groups = [], []
-    for sample in corpus.rows([name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]):
-        assert sample.mask is not None
-        if (sample.mask == CLASS).any():
-            values.append(overlap(sample, sample.mask))
-            groups.append(sample.group)
-    return Scores(np.array(values), groups)
+def step(corpus: Corpus, split: str, seeds: Sequence[Finder]) -> Step:
+    """Each seed's cut has the largest mean IoU on the validation images."""
+    best = [int(np.argmax(scores(corpus, "val", finder).mean(axis=0))) for finder in seeds]
+    values = [scores(corpus, split, finder)[:, [cut]] for finder, cut in zip(seeds, best, strict=True)]
+    return Step([THRESHOLDS[cut] for cut in best], np.stack(values))
 
 
-def table(steps: dict[str, Scores]) -> str:
-    """Markdown: the mean IoU of every step, and what it has over the one before."""
-    lines = [f"IoU [95 % interval] over {len(next(iter(steps.values())).values)} images", ""]
-    lines += ["| | IoU | over the row above |", "|---|---|---|"]
-    before: Scores | None = None
+def scores(corpus: Corpus, split: str, finder: Finder) -> np.ndarray:
+    """The IoU of each image that shows the class at each threshold, `[images, thresholds]`."""
+    return np.array([overlaps(finder(sample), mask, CLASS, THRESHOLDS) for sample, mask in showing(corpus, split)])
+
+
+def showing(corpus: Corpus, split: str) -> Iterator[tuple[Sample, np.ndarray]]:
+    """The images of a split whose mask shows the class, with their masks."""
+    masked = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]
+    for sample in corpus.rows(masked):
+        if sample.mask is not None and (sample.mask == CLASS).any():
+            yield sample, sample.mask
+
+
+def table(steps: dict[str, Step], groups: Sequence[str]) -> str:
+    """Markdown: the mean IoU of every step, what it has over the one before, each seed's IoU and cut."""
+    before = dict(zip(list(steps)[1:], steps.values(), strict=False))
+    lines = [f"IoU [95 % interval] over {len(groups)} images and {len(next(iter(steps.values())).cuts)} seeds", ""]
+    lines += ["| | IoU | over the row above | by seed | cut at |", "|---|---|---|---|---|"]
     for name, held in steps.items():
-        gain = "–" if before is None else shown(mean_intervals(held.values - before.values, held.groups), "+.3f")
-        lines.append(f"| {name} | {shown(mean_intervals(held.values, held.groups), '.3f')} | {gain} |")
-        before = held
+        gain = shown(held.values - before[name].values, groups, "+.3f") if name in before else "–"
+        seeds = ", ".join(f"{value:.3f}" for value in held.values.mean(axis=(1, 2)))
+        cuts = ", ".join(map(str, held.cuts))
+        lines.append(f"| {name} | {shown(held.values, groups, '.3f')} | {gain} | {seeds} | {cuts} |")
     return "\n".join(lines)
 
 
-def shown(found: Sequence[Interval], form: str) -> str:
-    (interval,) = found
+def shown(values: np.ndarray, groups: Sequence[str], form: str) -> str:
+    interval: Interval = crossed_intervals(values, groups)[0]
     return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("corpus", "run", "reference"):
-        parser.add_argument(name)
+    parser.add_argument("corpus")
+    parser.add_argument("--runs", nargs="+", required=True)
+    parser.add_argument("--references", nargs="+", required=True)
     parser.add_argument("--split", choices=("val", "test"), default="test")
     given = parser.parse_args()
-    main(Corpus.open(given.corpus), Store.at(given.run), Store.at(given.reference), given.split)
+    held, known = ([Store.at(path) for path in paths] for paths in (given.runs, given.references))
+    main(Corpus.open(given.corpus), held, known, given.split)

@@ -39,10 +39,10 @@ def plain(weights: list[list[float]], stages: torch.nn.Module | None = None, str
     return network.eval()
 
 
-def small() -> Classified:
+def small(top_down: bool = False) -> Classified:
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(name="encoder", widths=[4, 8, 8, 8], output_stride=8), 1)
-    return Classified(encoder, [2, 3], None).eval()
+    return Classified(encoder, [2, 3], None, top_down).eval()
 
 
 def by_loops(features: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -77,8 +77,9 @@ def test_the_plain_map_has_the_weights_of_the_linear_layer(number: int) -> None:
     assert torch.allclose(evidence(network, image, 1, number, "cam"), expected, atol=1e-6)
 
 
-def test_of_two_classes_the_plain_map_is_grad_cam() -> None:
-    network, image = small(), torch.randn(2, 1, 32, 32)
+@pytest.mark.parametrize("top_down", [False, True])
+def test_of_two_classes_the_plain_map_is_grad_cam(top_down: bool) -> None:
+    network, image = small(top_down), torch.randn(2, 1, 32, 32)
     maps = [evidence(network, image, 0, 1, kind) for kind in ("cam", "grad-cam")]
     assert maps[0].amax() > 0 and torch.allclose(maps[0], maps[1], atol=1e-6)
 

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from framework.errors import ConfigError
 from framework.methods.build import roles_of
 from framework.methods.sks import SKS
 from framework.networks.sks import Prompted, Share
+from framework.networks.top_down import TopDown
 from framework.storage import Store
 from framework.training.checkpoint import read_tensors
+from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run, trained
 
 
@@ -118,3 +121,34 @@ def test_the_classifier_stays_as_it_was_and_the_segmenter_may_start_from_it(corp
     assert isinstance(begun, SKS) and not len(begun.frozen)
     for name, value in network(begun).encoder.state_dict().items():
         assert torch.equal(value, classifier[f"networks.network.encoder.{name}"])
+
+
+@pytest.fixture(scope="module")
+def deep(corpus: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A classifier with a way down."""
+    run = tiny_run(corpus, "classifier", tmp_path_factory.mktemp("deep"), {"method": {"top_down": True}})
+    return train(run).url
+
+
+def test_with_a_way_down_the_lowest_level_prompts_at_every_resolution(corpus: str, deep: str, tmp_path: Path) -> None:
+    run = tiny_run(corpus, "sks", tmp_path, {"method": {"top_down": True}, "models": {"classifier": deep}})
+    method = trained(run).method
+    assert isinstance(method, SKS)
+    held, known = method.frozen["encoder"], read_tensors(Store.at(deep), "model.safetensors")
+    assert {f"networks.network.encoder.{name}" for name in held.state_dict()} == {n for n in known if ".encoder." in n}
+    assert all(torch.equal(value, known[f"networks.network.encoder.{name}"]) for name, value in held.state_dict().items())
+    image = IMAGE.to(next(held.parameters()).dtype)
+    before = method._prompt(image)
+    assert isinstance(held, TopDown)
+    torch.nn.init.ones_(held.down[-1].weight)  # type: ignore[arg-type]
+    assert [torch.equal(a, b) for a, b in zip(before, method._prompt(image), strict=True)] == [False, False, False, True]
+
+
+def test_a_classifier_with_a_way_down_may_be_started_from_and_prompts_none_without(corpus: str, deep: str, tmp_path: Path) -> None:
+    begun = {"method": {"fss": False, "cross": False, "initialise": True}, "models": {"classifier": deep}}
+    method, known = build(tiny_run(corpus, "sks", tmp_path, begun)).method, read_tensors(Store.at(deep), "model.safetensors")
+    assert isinstance(method, SKS)
+    for name, value in network(method).encoder.state_dict().items():
+        assert torch.equal(value, known[f"networks.network.encoder.encoder.{name}"])
+    with pytest.raises(ConfigError, match=r"models\.classifier"):
+        build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": deep}}))

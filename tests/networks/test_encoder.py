@@ -11,6 +11,7 @@ from framework.methods.classifier import Classified
 from framework.networks.build import build_network
 from framework.networks.dropblock import DropBlock, DropBlockConfig
 from framework.networks.encoder import Encoder, EncoderConfig
+from framework.networks.top_down import TopDown
 
 CONFIGS = [
     (EncoderConfig(name="encoder", widths=[4, 8, 8, 16]), [2, 4, 8, 16]),
@@ -122,3 +123,18 @@ def test_a_configured_dropblock_changes_features_in_training_and_only_there() ->
 def test_a_block_without_a_middle_is_refused() -> None:
     with pytest.raises(ValueError, match="a block has a middle"):
         DropBlockConfig(block=4)
+
+
+@torch.no_grad()
+def test_the_way_down_adds_to_each_level_what_lies_below() -> None:
+    torch.manual_seed(0)
+    below = encoder(EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 16], output_stride=16)).eval()
+    levels, made = below(torch.ones(1, 1, 32, 32)), TopDown(below)
+    found = made(torch.ones(1, 1, 32, 32))
+    assert torch.equal(found[-1], levels[-1])
+    for i in (2, 1, 0):
+        change = made.down[i]
+        assert isinstance(change, torch.nn.Conv2d)
+        mapped = torch.einsum("oc,bchw->bohw", change.weight[:, :, 0, 0], found[i + 1]) + change.bias.view(-1, 1, 1)  # type: ignore[union-attr]
+        upper = torch.nn.functional.interpolate(mapped, levels[i].shape[2:], mode="bilinear")
+        torch.testing.assert_close(found[i], levels[i] + upper)
