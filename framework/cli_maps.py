@@ -105,6 +105,7 @@ def masks(
     background: Annotated[
         float | None, typer.Option(help="What no class exceeds is background, between the two nothing is claimed.", min=0, max=1)
     ] = None,
+    pieces: Annotated[int | None, typer.Option(help="An image of a class in more connected parts has no mask.", min=1)] = None,
     split: Splits = None,
     error_budget: Budget = 0.01,
 ) -> None:
@@ -114,7 +115,8 @@ def masks(
     from framework.inference.threshold import make_masks
     from framework.pipeline.artefact import summary
 
-    settings = {"threshold": threshold, "background": background, "splits": split or ["train"], "error_budget": error_budget}
+    settings = {"threshold": threshold, "background": background, "pieces": pieces, "error_budget": error_budget}
+    settings["splits"] = split or ["train"]
     with progress("masks") as advance:
         out = make_masks(corpus, maps, name, parse(settings, ThresholdConfig, "scantseg masks"), advance)
     typer.echo(f"layer: {out.url} ({summary(out)})")

@@ -69,6 +69,8 @@ class ThresholdConfig(BaseModel):
     """A pixel is of its strongest class when that exceeds this."""
     background: float | None = Field(default=None, ge=0, le=1)
     """What no class exceeds is background; between the two nothing is claimed. None: all else is background."""
+    pieces: int | None = Field(default=None, ge=1)
+    """An image of a class in more connected parts has no mask: evidence that is scattered is seldom right. None: any number."""
     splits: list[Literal["train", "val", "test"]] = Field(default=["train"], min_length=1)
     error_budget: float = Field(default=0.01, ge=0, le=1)
     """Share of unusable rows over which the job gives up."""

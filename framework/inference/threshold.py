@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from framework.corpus.layer_parts import Advance, claim, pixels_by_class, rows_by_kind, write_masks
@@ -22,18 +23,25 @@ from framework.pipeline.artefact import Input, Recipe, finish, is_finished
 from framework.storage import Store
 
 
-def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], threshold: float, background: float) -> np.ndarray:
+def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], config: ThresholdConfig) -> np.ndarray:
     """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id: all background without a map.
 
-    Maps that nowhere exceed the threshold claim nothing (255): their class is there, and all background would teach that it is not.
+    Maps that nowhere exceed the threshold, or in more pieces than the settings allow, claim nothing (255): their class is there,
+    and all background would teach that it is not.
     """
     if not maps:
         return np.zeros(tuple(shape), np.uint8)
     whole = at_own_size(torch.from_numpy(np.stack(list(maps.values()))), tuple(shape))
-    sure = strongest(whole, threshold)
-    if not sure.any():
+    sure = strongest(whole, config.threshold)
+    if not sure.any() or (config.pieces is not None and most_pieces(sure) > config.pieces):
         return np.full(tuple(shape), IGNORE, np.uint8)
-    return as_ids(known_only(sure, strongest(whole, background)), list(maps))
+    possible = sure if config.background is None else strongest(whole, config.background)
+    return as_ids(known_only(sure, possible), list(maps))
+
+
+def most_pieces(labels: Tensor) -> int:
+    """In how many connected parts (by edges) the most scattered class of labels `[h, w]` lies; 0 is none."""
+    return max(ndimage.label(labels == k)[1] for k in labels.unique() if k)
 
 
 def known_only(sure: Tensor, possible: Tensor) -> Tensor:
@@ -58,15 +66,15 @@ def make_masks(
     """Make the label layer, or finish it, or recognise it: of the images of the splits that the maps know.
 
     An image whose labels say that no class is there is background everywhere, which is exact; one whose maps stay below the
-    threshold is counted, and has no label. Raises `CorpusError` when the maps know no image of the splits, `ConfigError` for
-    thresholds in the wrong order.
+    threshold, or are in too many pieces, is counted, and has no label. Raises `CorpusError` when the maps know no image of the
+    splits, `ConfigError` for thresholds in the wrong order.
     """
     if config.background is not None and config.background > config.threshold:
         raise ConfigError(f"background {config.background} is over threshold {config.threshold}; masks need it below")
     corpus = Corpus.open(corpus_url)
     found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": Input(found.store.url, found.artefact["hash"])}
-    settings = config.model_dump(mode="json", include={"threshold", "background", "splits"}, exclude_none=True)
+    settings = config.model_dump(mode="json", exclude={"error_budget"}, exclude_none=True)
     recipe = Recipe("layer", inputs, settings | {"kind": "pseudo"})
     if is_finished(out, recipe):
         measure_layer(corpus, out)  # an earlier run may have died between the two
@@ -77,16 +85,15 @@ def make_masks(
         raise CorpusError(f"map layer '{found.store.name}' knows no image of {', '.join(config.splits)}; make it with those splits")
     claim(out, recipe)
     started = time.perf_counter()
-    lower = config.threshold if config.background is None else config.background
 
     def mask(name: str) -> np.ndarray:
-        return cut(found.maps(name), (corpus.value(name, "height"), corpus.value(name, "width")), config.threshold, lower)
+        return cut(found.maps(name), (corpus.value(name, "height"), corpus.value(name, "width")), config)
 
     bad = write_masks(out, "pseudo", names, mask, config.error_budget, advance)
     pixels = pixels_by_class(out, "kept_pixels", len(corpus.info.classes)).tolist()
     by_class = {name: {"predicted": n, "kept": n} for name, n in zip(corpus.info.classes, pixels, strict=True)}
     kinds, negatives = rows_by_kind(out), sum(not held[name] for name in names)
-    counts = {"rows": kinds["pseudo"], "without_class": negatives, "below_threshold": kinds[NO_MASK], "quarantined": bad}
+    counts = {"rows": kinds["pseudo"], "without_class": negatives, "without_mask": kinds[NO_MASK], "quarantined": bad}
     finish(out, recipe, counts | {"classes": by_class}, time.perf_counter() - started)
     measure_layer(corpus, out)
     return out

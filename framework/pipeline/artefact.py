@@ -86,9 +86,9 @@ def summary(layer: Store) -> str:
     held = "".join(f", {count} with {name}" for name, count in counts.get("images_with", {}).items())
     seeds = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
     empty = f", {counts['without_class']} of them background alone" if "without_class" in counts else ""
-    below = f", {counts['below_threshold']} without a pixel over the threshold" if "below_threshold" in counts else ""
+    uncut = f", {counts['without_mask']} without a mask that is clear enough" if "without_mask" in counts else ""
     unknown = f", {counts['without_answer']} left out whose label is not known" if counts.get("without_answer") else ""
-    return f"{counts['rows']} images{held}{seeds}{empty}{below}{unknown}, {counts['quarantined']} quarantined"
+    return f"{counts['rows']} images{held}{seeds}{empty}{uncut}{unknown}, {counts['quarantined']} quarantined"
 
 
 def shown(path: str) -> str:

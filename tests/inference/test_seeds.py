@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from framework.corpus.schema import IGNORE, NO_MASK
 from framework.inference.crf import SIDE, CrfConfig
 from framework.inference.seeds import eight_bit, seed_row, seeds
+from framework.inference.settings import ThresholdConfig
 from framework.inference.threshold import cut
 
 PICTURE = torch.zeros(1, 6, 6)
@@ -76,5 +77,5 @@ def test_an_image_in_which_no_class_is_sure_counts_as_one_without_a_label() -> N
 def test_a_mask_is_of_the_strongest_class_over_the_threshold_and_background_without_maps() -> None:
     first, second = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
     first[0], second[0, 1], second[1, 0] = 0.5, 0.9, 0.2
-    assert cut({2: first, 4: second}, (2, 2), 0.3, 0.3).tolist() == [[2, 4], [0, 0]]
-    assert cut({}, (3, 2), 0.3, 0.3).tolist() == [[0, 0]] * 3
+    assert cut({2: first, 4: second}, (2, 2), ThresholdConfig()).tolist() == [[2, 4], [0, 0]]
+    assert cut({}, (3, 2), ThresholdConfig()).tolist() == [[0, 0]] * 3

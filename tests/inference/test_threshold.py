@@ -29,14 +29,25 @@ def write_maps(out: Store, corpus: Corpus, maps: dict[str, dict[int, np.ndarray]
 
 
 def test_a_map_that_nowhere_reaches_the_threshold_claims_nothing() -> None:
-    assert (cut({LESION: np.full((2, 2), 0.2, np.float32)}, (4, 4), 0.3, 0.3) == IGNORE).all()
+    assert (cut({LESION: np.full((2, 2), 0.2, np.float32)}, (4, 4), ThresholdConfig()) == IGNORE).all()
 
 
 def test_between_the_thresholds_nothing_is_claimed() -> None:
     steps = np.array([[0.2, 0.5, 0.9]], np.float32)
-    assert cut({LESION: steps}, (1, 3), 0.7, 0.4).tolist() == [[0, IGNORE, LESION]]
-    assert cut({LESION: steps, 5: steps[:, ::-1].copy()}, (1, 3), 0.7, 0.4).tolist() == [[5, IGNORE, LESION]]
-    assert cut({LESION: steps}, (1, 3), 0.7, 0.7).tolist() == [[0, 0, LESION]]
+    between = ThresholdConfig(threshold=0.7, background=0.4)
+    assert cut({LESION: steps}, (1, 3), between).tolist() == [[0, IGNORE, LESION]]
+    assert cut({LESION: steps, 5: steps[:, ::-1].copy()}, (1, 3), between).tolist() == [[5, IGNORE, LESION]]
+    assert cut({LESION: steps}, (1, 3), ThresholdConfig(threshold=0.7)).tolist() == [[0, 0, LESION]]
+
+
+def test_scattered_evidence_claims_nothing() -> None:
+    one, two = np.array([[0.9, 0.9, 0.1, 0.1]], np.float32), np.array([[0.1, 0.9, 0.1, 0.9]], np.float32)
+    config = ThresholdConfig(pieces=1)
+    assert cut({LESION: one}, (1, 4), config).tolist() == [[LESION, LESION, 0, 0]]
+    assert (cut({LESION: two}, (1, 4), config) == IGNORE).all()
+    assert cut({LESION: two}, (1, 4), ThresholdConfig(pieces=2)).tolist() == [[0, LESION, 0, LESION]]
+    assert cut({LESION: one, 5: 1 - one}, (1, 4), config).tolist() == [[LESION, LESION, 5, 5]], "each class counts for itself"
+    assert not cut({}, (1, 4), config).any()
 
 
 def test_thresholds_in_the_wrong_order_are_named(phantom_url: str, tmp_path: Path) -> None:
@@ -57,5 +68,5 @@ def test_a_positive_image_below_the_threshold_is_counted_and_teaches_nothing(pha
     assert layer.kinds == {negative: "pseudo", clear: "pseudo"}
     assert not layer.mask(negative, (48, 48)).any() and set(np.unique(layer.mask(clear, (48, 48)))) == {0, LESION}
     counts = layer.artefact["counts"]
-    assert (counts["rows"], counts["without_class"], counts["below_threshold"], counts["quarantined"]) == (2, 1, 1, 0)
-    assert summary(out) == "2 images, 1 of them background alone, 1 without a pixel over the threshold, 0 quarantined"
+    assert (counts["rows"], counts["without_class"], counts["without_mask"], counts["quarantined"]) == (2, 1, 1, 0)
+    assert summary(out) == "2 images, 1 of them background alone, 1 without a mask that is clear enough, 0 quarantined"
