@@ -15,9 +15,8 @@ WEAK = Path(__file__).parent / "weak.yaml"
 
 @pytest.mark.ray
 def test_finished_stages_are_recognised_and_the_killed_one_is_finished(phantom_url: str, tmp_path: Path, ray_cluster: None) -> None:
-    """Two stages here, one with Ray Data and one without; `python -m tests.chaos.every_stage` tries them all."""
+    """One stage here, on Ray Data; `python -m tests.chaos.every_stage` tries them all, `test_kill.py` those that train."""
     run = load_run(WEAK, ["source=null", f"corpus.path={phantom_url}", f"out={tmp_path}/killed"])
     whole = run_stages(run.model_copy(update={"out": f"{tmp_path}/whole"}), lambda line: None)
-    walk, segmenter = outcomes(run, whole, ["walk", "segmenter"])
-    assert (walk.stage, walk.earlier) == ("walk", 4) and (segmenter.stage, segmenter.earlier) == ("segmenter", 6)
-    assert all(outcome.in_time and outcome.recognised and outcome.equal for outcome in (walk, segmenter))
+    (walk,) = outcomes(run, whole, ["walk"])
+    assert (walk.stage, walk.earlier) == ("walk", 4) and walk.in_time and walk.recognised and walk.equal
