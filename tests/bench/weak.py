@@ -41,13 +41,14 @@ class Step(NamedTuple):
 def main(corpus: Corpus, runs: Sequence[Store], references: Sequence[Store], split: str) -> None:
     finders = {
         "maps of the classifier": [of_maps(MapLayer(run / "maps", corpus)) for run in runs],
-        "after the walk": [of_maps(MapLayer(run / "walk", corpus)) for run in runs],
+        "walk": [of_maps(MapLayer(run / "walk", corpus)) for run in runs],
         "segmenter": [of_model(run / "segmenter") for run in runs],
         "all masks": [of_model(model) for model in references],
     }
     steps = {name: step(corpus, split, seeds) for name, seeds in finders.items()}
     text = table(steps, [sample.group for sample, _ in showing(corpus, split)])
     print(text)
+    print("RESULT " + " ".join(f"{name.split()[0]}={held.values.mean():.3f}" for name, held in steps.items()))
     README.write_text(filled(README.read_text(encoding="utf-8"), f"weak-{split}", text), encoding="utf-8")
 
 
