@@ -24,18 +24,19 @@ THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 def measure_maps(
     corpus: Corpus, layer: MapLayer, split: str, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, list[Interval]]:
-    """For each class, the mean IoU at each threshold over the images of the split whose mask shows the class.
+    """For each class of the maps, the mean IoU at each threshold over the images of the split whose mask shows the class.
 
     An image without a map of the class counts as 0. Raises `CorpusError` when the layer knows no image of the split with a mask.
     """
     known = layer.classes
+    mapped = {k for held in known.values() for k in held}
     names = [name for name in corpus.ids(split) if name in known and corpus.value(name, "mask_kind") == "mask"]
     scores: dict[int, list[list[float]]] = {}
     groups: dict[int, list[str]] = {}
     for sample in corpus.rows(names):
         assert sample.mask is not None
         maps = layer.maps(sample.id)
-        for k in np.unique(sample.mask[(sample.mask > 0) & (sample.mask != IGNORE)]).tolist():
+        for k in mapped.intersection(np.unique(sample.mask[sample.mask != IGNORE]).tolist()):
             scores.setdefault(k, []).append(overlaps(maps.get(k), sample.mask, k, thresholds))
             groups.setdefault(k, []).append(sample.group)
     if not scores:
