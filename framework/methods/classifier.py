@@ -89,8 +89,10 @@ class Classified(nn.Module):
     def __init__(self, encoder: Encoder, counts: list[int], dropblock: DropBlockConfig | None, top_down: bool = False) -> None:
         super().__init__()
         self.encoder = TopDown(encoder) if top_down else encoder
-        self.read = encoder.widths if top_down else encoder.widths[-1:]
-        self.heads = nn.ModuleList(nn.Linear(sum(self.read), count) for count in counts)
+        read = encoder.widths if top_down else encoder.widths[-1:]
+        self.levels = len(read)
+        """How many levels the answers are read from."""
+        self.heads = nn.ModuleList(nn.Linear(sum(read), count) for count in counts)
         self.dropblock = DropBlock(dropblock) if dropblock else None
         if self.dropblock is not None:
             encoder.after_levels([self.dropblock, self.dropblock])
@@ -106,7 +108,7 @@ class Classified(nn.Module):
 
     def features(self, image: Tensor) -> list[Tensor]:
         """The levels that the answers are read from, the last one last."""
-        return self.encoder(image)[-len(self.read) :]
+        return self.encoder(image)[-self.levels :]
 
     def decide(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
         """The logits that levels `[B, D, h, w]` lead to."""
