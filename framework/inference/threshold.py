@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,8 @@ def cut(maps: Mapping[int, np.ndarray], shape: Sequence[int], config: ThresholdC
 
 def most_pieces(labels: Tensor) -> int:
     """In how many connected parts (by edges) the most scattered class of labels `[h, w]` lies; 0 is none."""
-    return max(ndimage.label(labels == k)[1] for k in labels.unique() if k)
+    found: list[Any] = [ndimage.label(labels == k) for k in labels.unique() if k]
+    return max(count for _, count in found)
 
 
 def known_only(sure: Tensor, possible: Tensor) -> Tensor:
