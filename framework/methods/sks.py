@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from framework.corpus.loader import Batch
+from framework.errors import ConfigError
 from framework.methods.classifier import encoder_of
 from framework.methods.contract import Finished, Method, Setting, Update
 from framework.methods.losses import supervised_loss
@@ -72,10 +73,17 @@ class SKS(Method):
     def adopt(self, role: str, model: Finished) -> None:
         held = encoder_of(model.state)
         if self.config.prompted:
+            self._require_same_way("down.0.weight" in held)
             self.frozen["encoder"].load_state_dict(held)
         if self.config.initialise:
             own = {name.removeprefix("encoder."): value for name, value in held.items() if not name.startswith("down.")}
             self.networks["network"].encoder.load_state_dict(own)  # type: ignore[union-attr]
+
+    def _require_same_way(self, down: bool) -> None:
+        """Raise `ConfigError` for a classifier with a way down where none is expected, and the other way round."""
+        if down != self.config.top_down:
+            fault = f"the classifier has {'a' if down else 'no'} way down"
+            raise ConfigError(f"models.classifier: {fault}; set method.top_down={str(down).lower()}, or give another classifier")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image = batch["labelled"].image

@@ -150,5 +150,7 @@ def test_a_classifier_with_a_way_down_may_be_started_from_and_prompts_none_witho
     assert isinstance(method, SKS)
     for name, value in network(method).encoder.state_dict().items():
         assert torch.equal(value, known[f"networks.network.encoder.encoder.{name}"])
-    with pytest.raises(ConfigError, match=r"models\.classifier"):
+    with pytest.raises(ConfigError, match=r"has a way down; set method\.top_down=true"):
         build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": deep}}))
+    with pytest.raises(ConfigError, match=r"has no way down; set method\.top_down=false"):
+        build(tiny_run(corpus, "sks", tmp_path, {"method": {"top_down": True}}))
