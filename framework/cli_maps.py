@@ -115,8 +115,8 @@ def masks(
     from framework.inference.threshold import make_masks
     from framework.pipeline.artefact import summary
 
-    settings = {"threshold": threshold, "background": background, "pieces": pieces, "error_budget": error_budget}
-    settings["splits"] = split or ["train"]
+    cuts = {"threshold": threshold, "background": background, "pieces": pieces}
+    settings = cuts | {"splits": split or ["train"], "error_budget": error_budget}
     with progress("masks") as advance:
         out = make_masks(corpus, maps, name, parse(settings, ThresholdConfig, "scantseg masks"), advance)
     typer.echo(f"layer: {out.url} ({summary(out)})")

@@ -63,7 +63,7 @@ class SKS(Method):
             network = Prompted(own, own.channels, setting.classes, config.fss, config.rcs, config.cross)
         self.networks["network"] = network
         if config.prompted:
-            self.frozen["encoder"] = _classifiers(setting, config.top_down).requires_grad_(False).eval()
+            self.frozen["encoder"] = _prompter(setting, config.top_down).requires_grad_(False).eval()
 
     @classmethod
     def roles(cls, config: BaseModel) -> tuple[str, ...]:
@@ -109,8 +109,8 @@ class SKS(Method):
         return self.frozen["encoder"](image) if self.config.prompted else []
 
 
-def _classifiers(setting: Setting, top_down: bool) -> nn.Module:
-    """An encoder for a classifier's weights."""
+def _prompter(setting: Setting, top_down: bool) -> nn.Module:
+    """What makes the prompts, for a classifier's weights."""
     encoder = setting.network(1)
     assert isinstance(encoder, Encoder)
     return TopDown(encoder) if top_down else encoder
