@@ -2,7 +2,8 @@
 
     python -m tests.bench.pieces CORPUS RUN [RUN …] [--threshold 0.65]
 
-RUN is what `scantseg run configs/busi/weak.yaml` makes. The IoU is the mean over the training images whose true mask shows the class.
+RUN is what `scantseg run configs/busi/weak.yaml` makes. The IoU is the mean over the training images whose true mask shows the
+class.
 """
 
 from __future__ import annotations
