@@ -42,9 +42,9 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def phantom_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A corpus of 60 phantoms (30 patients) of 48 pixels in several shards: for reading only."""
-    from framework.corpus import phantom
-    from framework.corpus.pack import pack
-    from framework.storage import Store
+    from framework.core.storage import Store
+    from framework.corpus.sources import phantom
+    from framework.corpus.writer import pack
 
     store = Store.at(tmp_path_factory.mktemp("corpora") / "phantom")
     pack(phantom.source("phantom", images=60, size=48, seed=1), store, shard_mb=0.1)
@@ -74,10 +74,20 @@ def folder(tmp_path: Path) -> Path:
     for i in range(12):
         name, mask = f"case-{i:02d}", np.zeros((24, 20), np.uint8)
         mask[4:12, 3:9], mask[14:20, 10:16] = 1, 2
-        Image.fromarray((rng.integers(0, 60, mask.shape) + 60 * mask).astype(np.uint8)).save(root / "images" / f"{name}.png")
+        Image.fromarray((rng.integers(0, 60, mask.shape) + 60 * mask).astype(np.uint8)).save(
+            root / "images" / f"{name}.png"
+        )
         Image.fromarray(mask).save(root / "masks" / f"{name}.png")
         split = ("train", "train", "train", "train", "val", "test")[i // 2]
-        rows.append({"id": name, "split": split, "patient": f"p{i // 2}", "grade": i // 2 % 3, "sex": "fm"[i // 2 % 2]})
+        rows.append(
+            {
+                "id": name,
+                "split": split,
+                "patient": f"p{i // 2}",
+                "grade": i // 2 % 3,
+                "sex": "fm"[i // 2 % 2],
+            }
+        )
     write_csv(root / "labels.csv", rows)
     return root
 
@@ -102,15 +112,15 @@ def write_layer(png: Callable[[np.ndarray], bytes]) -> Callable[..., str]:
     def write(path: Path, corpus_url: str, masks: dict[str, np.ndarray], kind: str = "pseudo") -> str:
         import pyarrow as pa
 
-        from framework.corpus.layers import LAYER_ROW
+        from framework.core.storage import Store
+        from framework.corpus.label_layers import LAYER_ROW
         from framework.corpus.schema import CorpusInfo
-        from framework.storage import Store
 
         store, version = Store.at(path), CorpusInfo.read(Store.at(corpus_url)).version
         rows = [{"id": name, "mask": png(mask), "kind": kind} for name, mask in masks.items()]
         store.write_table("rows-00000.parquet", pa.Table.from_pylist(rows, schema=LAYER_ROW))
         inputs, counts = {"corpus": {"hash": version}}, {"rows": len(masks)}
-        store.write_json("artefact.json", {"kind": "layer", "hash": "h", "inputs": inputs, "counts": counts})
+        store.write_json("artifact.json", {"kind": "layer", "hash": "h", "inputs": inputs, "counts": counts})
         return store.url
 
     return write
@@ -143,7 +153,9 @@ def ray_cluster(s3: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("RAY_worker_niceness", "0")  # as in `start_ray`: beside other busy programs the workers would starve
+        patch.setenv(
+            "RAY_worker_niceness", "0"
+        )  # as in `start_ray`: beside other busy programs the workers would starve
         ray.init(
             "local",
             num_cpus=2,

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from framework.config import RunConfig, merge, parse
-from framework.corpus import phantom
-from framework.corpus.folder import folder_source
-from framework.corpus.pack import pack
+from framework.core.config_files import merge, parse
+from framework.core.errors import ConfigError, CorpusError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.errors import ConfigError, CorpusError
+from framework.corpus.sources import phantom
+from framework.corpus.sources.folder import folder_source
+from framework.corpus.writer import pack
 from framework.evaluation.evaluate import evaluate
-from framework.evaluation.report import write_report
-from framework.inference.pseudolabel import pseudo_label
-from framework.inference.settings import PseudoLabelConfig
-from framework.storage import Store
+from framework.experiments.pipeline.config import PipelineConfig
+from framework.labelling.pseudolabel import pseudo_label
+from framework.labelling.settings import PseudoLabelConfig
+from framework.reporting.report import write_report
 from framework.training.metric_log import read
 from framework.training.run import train
 from framework.training.trainer import Trainer
@@ -27,7 +28,9 @@ from framework.training.trainer import Trainer
 LESION = {"lesions": {"label": "has_HE", "classes": {"absent": ["no"], "present": ["yes"]}}}
 
 
-def run_of(corpus: str, out: Path, changes: dict[str, Any] | None = None, targets: dict[str, Any] = LESION) -> RunConfig:
+def run_of(
+    corpus: str, out: Path, changes: dict[str, Any] | None = None, targets: dict[str, Any] = LESION
+) -> PipelineConfig:
     value = {
         "name": "classifier",
         "out": str(out),
@@ -37,7 +40,7 @@ def run_of(corpus: str, out: Path, changes: dict[str, Any] | None = None, target
         "train": {"steps": 120, "batch": 8, "precision": "fp32", "validate_every": 60},
         "compute": {"workers": 0},
     }
-    return parse(merge(value, changes or {}))
+    return parse(merge(value, changes or {}), PipelineConfig)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def model(corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_a_classifier_learns_is_scored_and_reported(model: Store, corpus: str, tmp_path: Path) -> None:
     scores = [record["validation"] for record in read(model) if "validation" in record]
-    counts = model.read_json("artefact.json")["counts"]
+    counts = model.read_json("artifact.json")["counts"]
     assert counts["best_validation_auc"] == max(score["mean"] for score in scores) > 0.6
     out = Store.at(tmp_path / "test")
     (found,) = evaluate(model, corpus, out, "test")["targets"].values()
@@ -65,13 +68,17 @@ def test_a_classifier_learns_is_scored_and_reported(model: Store, corpus: str, t
         written = next(csv.DictReader(file))["probability"].split()
     assert list(map(float, written)) == pytest.approx(rows[0]["probability"], abs=1e-6)
     page = Path(write_report([model, out], tmp_path / "report.html")).read_text()
-    assert "Image-level answers" in page and "with the image-level labels of" in page and "Validation AUC" in page
+    assert (
+        "Image-level answers" in page
+        and "with the image-level labels of" in page
+        and "Validation AUC" in page
+    )
 
 
 def test_classes_are_drawn_in_turn(corpus: str, tmp_path: Path) -> None:
     trainer = Trainer.build(run_of(corpus, tmp_path), Store.at(tmp_path / "x"), torch.device("cpu"))
     (target,) = trainer.method.targets
-    assert target.of(trainer.loader.at(3)["labelled"].labels).tolist() == [0, 1] * 4
+    assert target.of(trainer.loader.batch_at(3)["labelled"].labels).tolist() == [0, 1] * 4
 
 
 def test_runs_of_two_seeds_learn_from_two_shuffles(corpus: str, tmp_path: Path) -> None:
@@ -92,7 +99,10 @@ def test_masks_are_no_business_of_a_classifier(model: Store, corpus: str) -> Non
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no such label": ({"method": {"targets": {"lesions": {"label": "has_HR"}}}}, "did you mean 'has_HE'"),
     "a network of masks": ({"network": {"name": "unet"}}, "set network.name to encoder"),
-    "an encoder for masks": ({"method": {"name": "supervised"}}, "makes no masks, as method 'supervised' must"),
+    "an encoder for masks": (
+        {"method": {"name": "supervised"}},
+        "makes no masks, as method 'supervised' must",
+    ),
     "volumes": ({"corpus": {"patch": [4, 32, 32]}}, "leave corpus.patch out"),
 }
 
@@ -108,13 +118,16 @@ def test_a_corpus_without_labels_or_with_one_value_alone(folder: Path, tmp_path:
     rows = list(csv.DictReader((folder / "labels.csv").open()))
     fields = [name for name in rows[0] if name in ("id", "split", "patient", "group")]
     plain = pack_folder(folder, tmp_path / "plain", fields, rows)
-    with pytest.raises(ConfigError, match="needs image-level labels and the corpus has none; add a column to labels"):
+    with pytest.raises(
+        ConfigError, match="needs image-level labels and the corpus has none; add a column to labels"
+    ):
         train(run_of(plain, tmp_path, targets={}))
     for row in rows:
         row["kind"] = "b" if row["split"] != "train" else "a"
     single = pack_folder(folder, tmp_path / "single", [*fields, "kind"], rows)
     with pytest.raises(
-        CorpusError, match=r"needs 'b' training images and there is none; add some to .*two classes must be told apart"
+        CorpusError,
+        match=r"needs 'b' training images and there is none; add some to .*two classes must be told apart",
     ):
         train(run_of(single, tmp_path, targets={"kind": {"label": "kind"}}))
 
@@ -126,7 +139,7 @@ def test_a_classifier_needs_no_validation_images(folder: Path, tmp_path: Path) -
         row["split"] = "train"
     alone = pack_folder(folder, tmp_path / "alone", [name for name in rows[0] if name], rows)
     store = train(run_of(alone, tmp_path, {"train": {"steps": 1}}, targets={"sex": {"label": "sex"}}))
-    assert store.read_json("artefact.json")["counts"]["best_validation_auc"] is None
+    assert store.read_json("artifact.json")["counts"]["best_validation_auc"] is None
 
 
 def pack_folder(folder: Path, out: Path, fields: list[str], rows: list[dict[str, str]]) -> str:

@@ -17,11 +17,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from framework import cli
-from framework.corpus import phantom
-from framework.corpus.pack import pack
+from framework.cli import main as cli
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.storage import Store
+from framework.corpus.sources import phantom
+from framework.corpus.writer import pack
 
 ENTRY = [sys.executable, "-c", "from framework.cli import main; main()"]
 
@@ -81,8 +81,15 @@ def bomb(path: Path) -> None:
 
     deflate = zlib.compressobj(1)
     body = b"".join(deflate.compress(bytes(2501)) for _ in range(20000)) + deflate.flush()
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 1, 0, 0, 0, 0)), (b"IDAT", body), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 1, 0, 0, 0, 0)),
+        (b"IDAT", body),
+        (b"IEND", b""),
+    ]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
 
 
@@ -90,14 +97,20 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-24])
 
 
-def paint(shape: tuple[int, ...], value: int = 0, depth: type[np.generic] = np.uint8) -> Callable[[Path], None]:
+def paint(
+    shape: tuple[int, ...], value: int = 0, depth: type[np.generic] = np.uint8
+) -> Callable[[Path], None]:
     return lambda path: Image.fromarray(np.full(shape, value, depth)).save(path)
 
 
 BAD_ROWS = {
     "zero bytes": ("images", lambda path: path.write_bytes(b""), "image file is empty (0 bytes)"),
     "truncated": ("images", truncate, "image file cannot be read: truncated or damaged"),
-    "not an image": ("images", lambda path: path.write_text("<html>404</html>"), "image file cannot be read: not a picture"),
+    "not an image": (
+        "images",
+        lambda path: path.write_text("<html>404</html>"),
+        "image file cannot be read: not a picture",
+    ),
     "bomb": ("images", bomb, "image is over the limit of 64 megapixels"),
     "missing image": ("images", lambda path: path.unlink(), "no file of this id in images/"),
     "mask of another size": ("masks", paint((20, 24)), "mask is 24 x 20 but its image is 20 x 24"),
@@ -144,7 +157,10 @@ def test_unusual_but_readable_pictures_are_rows(folder: Path, tmp_path: Path, sc
 
 def test_files_without_rows_are_in_quarantine(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     shutil.copy(folder / "images/case-00.png", folder / "images/stray.png")
-    assert "'stray': image without a row of its id" in scantseg("corpus", "build", folder, tmp_path / "c").complaint
+    assert (
+        "'stray': image without a row of its id"
+        in scantseg("corpus", "build", folder, tmp_path / "c").complaint
+    )
     assert "12 images" in scantseg("corpus", "build", folder, tmp_path / "c", "--error-budget", "0.1").out
 
 
@@ -162,14 +178,20 @@ BAD_TABLES = {
 @pytest.mark.parametrize("text", BAD_TABLES)
 def test_a_bad_table_is_one_line(text: str, folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     (folder / "labels.csv").write_text(text)
-    assert BAD_TABLES[text] in scantseg("corpus", "build", folder, tmp_path / "c", "--error-budget", "1").complaint
+    assert (
+        BAD_TABLES[text]
+        in scantseg("corpus", "build", folder, tmp_path / "c", "--error-budget", "1").complaint
+    )
 
 
 def test_sources_that_are_not_there(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     def complaint(source: object, out: object = tmp_path / "c") -> str:
         return scantseg("corpus", "build", source, out).complaint
 
-    assert complaint(tmp_path / "nowhere") == f"{tmp_path}/nowhere: no folder there; expected images/, masks/ and labels.csv"
+    assert (
+        complaint(tmp_path / "nowhere")
+        == f"{tmp_path}/nowhere: no folder there; expected images/, masks/ and labels.csv"
+    )
     (folder / "labels.csv").rename(folder / "labels.txt")
     assert complaint(folder) == f"{folder}: no labels.csv there; expected images/, masks/ and labels.csv"
     assert "storage 'gs://' is not known; use a local path or s3://" in complaint("gs://bucket/folder")
@@ -180,7 +202,10 @@ def test_a_corpus_of_another_source_is_left_alone(folder: Path, tmp_path: Path, 
     assert scantseg("corpus", "build", folder, tmp_path / "c").code == 0
     before = (tmp_path / "c/corpus.json").read_text()
     assert scantseg("corpus", "build", folder, tmp_path / "c").code == 0
-    assert "holds a corpus from another source" in scantseg("corpus", "phantom", "--images", 4, "--out", tmp_path / "c").complaint
+    assert (
+        "holds a corpus from another source"
+        in scantseg("corpus", "phantom", "--images", 4, "--out", tmp_path / "c").complaint
+    )
     assert (tmp_path / "c/corpus.json").read_text() == before
 
 
@@ -203,14 +228,23 @@ def test_storage_that_cannot_be_written(
 
 BAD_RUNS = {
     "unknown key": (["train.stepz=3"], "tiny.yaml: unknown key 'train.stepz'; did you mean 'steps'?"),
-    "wrong type": (["train.steps=many"], "tiny.yaml: key 'train.steps' is 'many': input should be a valid integer"),
+    "wrong type": (
+        ["train.steps=many"],
+        "tiny.yaml: key 'train.steps' is 'many': input should be a valid integer",
+    ),
     "missing key": (["corpus=null"], "tiny.yaml: key 'corpus' is None"),
     "bad override": (["train.steps"], "'train.steps': an override has the form key.sub=value"),
-    "no corpus": (["corpus.path=/nowhere/c"], "/nowhere/c: no corpus here; make one with `scantseg corpus build`"),
+    "no corpus": (
+        ["corpus.path=/nowhere/c"],
+        "/nowhere/c: no corpus here; make one with `scantseg corpus build`",
+    ),
     "other storage": (["corpus.path=gs://bucket/c"], "'gs://bucket/c': storage 'gs://' is not known"),
     "no label left": (["corpus.budget.share=0.01"], "label budget: 1.0% of the"),
     "no such stratum": (["corpus.budget.stratify=grad"], "has no image label 'grad'; it has: grade"),
-    "nothing unlabelled": (["method.name=cps"], "method 'cps' needs unlabelled training images and there is none"),
+    "nothing unlabelled": (
+        ["method.name=cps"],
+        "method 'cps' needs unlabelled training images and there is none",
+    ),
     "no such layer": (
         ["corpus.layers=[round-1]"],
         "layers/round-1: no finished layer here; make one with `scantseg pseudolabel`, `scantseg corpus weaken`",
@@ -244,7 +278,9 @@ def test_a_missing_file_names_those_that_are_there(recipe: Path, scantseg: Scant
     assert complaint == f"{recipe.parent}/tinny.yaml: no such configuration file; those here: tiny.yaml"
 
 
-def test_splits_that_cannot_be_evaluated(recipe: Path, folder: Path, phantom_url: str, tmp_path: Path, scantseg: Scantseg) -> None:
+def test_splits_that_cannot_be_evaluated(
+    recipe: Path, folder: Path, phantom_url: str, tmp_path: Path, scantseg: Scantseg
+) -> None:
     model = tmp_path / "runs/tiny"
     assert "no finished model here; make it first" in scantseg("evaluate", model, phantom_url).complaint
     assert scantseg("train", recipe).code == 0
@@ -259,15 +295,21 @@ def test_splits_that_cannot_be_evaluated(recipe: Path, folder: Path, phantom_url
     assert "the model knows classes" in scantseg("evaluate", model, tmp_path / "c").complaint
     assert scantseg("train", recipe, "name=small", f"corpus.path={tmp_path / 'c'}").code == 0
     assert (
-        "has no row in split 'test'; it has: train, val" in scantseg("evaluate", tmp_path / "runs/small", tmp_path / "c").complaint
+        "has no row in split 'test'; it has: train, val"
+        in scantseg("evaluate", tmp_path / "runs/small", tmp_path / "c").complaint
     )
 
 
-def test_the_same_training_again_is_recognised_and_another_one_refused(recipe: Path, tmp_path: Path, scantseg: Scantseg) -> None:
+def test_the_same_training_again_is_recognised_and_another_one_refused(
+    recipe: Path, tmp_path: Path, scantseg: Scantseg
+) -> None:
     assert scantseg("train", recipe).code == 0
     log = (tmp_path / "runs/tiny/metrics.jsonl").read_text()
     assert scantseg("train", recipe).out.strip().endswith(f"model: {tmp_path}/runs/tiny")
-    assert "holds a finished model of another configuration" in scantseg("train", recipe, "train.steps=2").complaint
+    assert (
+        "holds a finished model of another configuration"
+        in scantseg("train", recipe, "train.steps=2").complaint
+    )
     assert (tmp_path / "runs/tiny/metrics.jsonl").read_text() == log
 
 
@@ -276,18 +318,36 @@ def test_a_seed_out_of_range_is_a_usage_error(seed: int, tmp_path: Path, scantse
     outcome = scantseg("corpus", "phantom", "--images", 4, "--out", tmp_path / "c", f"--seed={seed}")
     assert outcome.code == 2
     assert "'--seed': Input should be" in outcome.err
-    assert scantseg("corpus", "phantom", "--images", 2, "--out", tmp_path / "c", f"--seed={2**63 - 1}", "--size", 32).code == 0
+    assert (
+        scantseg(
+            "corpus", "phantom", "--images", 2, "--out", tmp_path / "c", f"--seed={2**63 - 1}", "--size", 32
+        ).code
+        == 0
+    )
 
 
 def test_an_interrupt_is_one_line_and_the_same_command_continues(tmp_path: Path) -> None:
     """A real Ctrl-C in a real process, once a few shards are written."""
-    words = ["corpus", "phantom", "--images", "120", "--size", "32", "--shard-mb", "0.02", "--out", str(tmp_path / "c")]
+    words = [
+        "corpus",
+        "phantom",
+        "--images",
+        "120",
+        "--size",
+        "32",
+        "--shard-mb",
+        "0.02",
+        "--out",
+        str(tmp_path / "c"),
+    ]
     running = subprocess.Popen(
         [*ENTRY, *words],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite that runs in the background ignores it
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a suite that runs in the background ignores it
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "c/rows-00003.parquet").exists() and time.monotonic() < deadline:
@@ -305,10 +365,10 @@ def test_an_interrupt_is_one_line_and_the_same_command_continues(tmp_path: Path)
 
 @pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"], ["corpus", "weaken", "--help"]])
 def test_help_needs_neither_torch_nor_ray(words: list[str]) -> None:
-    heavy = (
-        "import atexit, sys; atexit.register(lambda: print({'ray', 'torch', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys())); "
+    heavy = "import atexit, sys; atexit.register(lambda: print({'ray', 'torch', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys())); "
+    ended = subprocess.run(
+        [sys.executable, "-c", heavy + ENTRY[-1], *words], capture_output=True, text=True, timeout=60
     )
-    ended = subprocess.run([sys.executable, "-c", heavy + ENTRY[-1], *words], capture_output=True, text=True, timeout=60)
     assert "Usage:" in ended.stdout
     assert ended.stdout.strip().endswith("set()")
 
@@ -326,10 +386,25 @@ def test_inspect_prints_and_draws(phantom_url: str, tmp_path: Path, scantseg: Sc
 def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     corpus, sheet = tmp_path / "c", tmp_path / "sheet.png"
     assert scantseg("corpus", "build", folder, corpus).code == 0
-    weaken = ["corpus", "weaken", corpus, "--layer", "weak", "--kind", "polygon", "--points", 6, 8, "--seed", 3]
+    weaken = [
+        "corpus",
+        "weaken",
+        corpus,
+        "--layer",
+        "weak",
+        "--kind",
+        "polygon",
+        "--points",
+        6,
+        8,
+        "--seed",
+        3,
+    ]
     for _ in range(2):
         assert f"layer: {corpus}/layers/weak (8 images, 0 quarantined)" in scantseg(*weaken).out
-    assert "layers/weak: holds a finished layer of another configuration" in scantseg(*weaken[:-1], 4).complaint
+    assert (
+        "layers/weak: holds a finished layer of another configuration" in scantseg(*weaken[:-1], 4).complaint
+    )
     (folder / "masks/case-00.png").unlink()
     outcome = scantseg("corpus", "layer", folder / "masks", corpus, "--layer", "drawn", "--kind", "noisy")
     assert f"layer: {corpus}/layers/drawn (11 images; 1 images have no file there)" in outcome.out
@@ -340,11 +415,26 @@ def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path
 
 BAD_WEAK = {
     "unknown kind": (["weaken", "{c}", "--kind", "bxo"], "key 'kind' is 'bxo'; did you mean 'box'?"),
-    "option of another kind": (["weaken", "{c}", "--kind", "box", "--width", 4], "unknown key 'width'; known: jitter, kind"),
-    "range the wrong way": (["weaken", "{c}", "--kind", "erode", "--radius", 4, 2], "key 'radius' is (4, 2): the smaller number"),
-    "too wild a jitter": (["weaken", "{c}", "--kind", "box", "--jitter", 2], "key 'jitter' is 2.0: input should be less than"),
-    "no such corpus": (["weaken", "{c}/none", "--kind", "box"], "no corpus here; make one with `scantseg corpus build`"),
-    "unknown kind to import": (["layer", "{f}", "{c}", "--kind", "pseudo"], "kind of weak mask is 'pseudo'; known: box, noisy"),
+    "option of another kind": (
+        ["weaken", "{c}", "--kind", "box", "--width", 4],
+        "unknown key 'width'; known: jitter, kind",
+    ),
+    "range the wrong way": (
+        ["weaken", "{c}", "--kind", "erode", "--radius", 4, 2],
+        "key 'radius' is (4, 2): the smaller number",
+    ),
+    "too wild a jitter": (
+        ["weaken", "{c}", "--kind", "box", "--jitter", 2],
+        "key 'jitter' is 2.0: input should be less than",
+    ),
+    "no such corpus": (
+        ["weaken", "{c}/none", "--kind", "box"],
+        "no corpus here; make one with `scantseg corpus build`",
+    ),
+    "unknown kind to import": (
+        ["layer", "{f}", "{c}", "--kind", "pseudo"],
+        "kind of weak mask is 'pseudo'; known: box, noisy",
+    ),
     "no file that fits": (
         ["layer", "{f}", "{c}", "--kind", "noisy"],
         "no picture of an image of corpus 'phantom'; expected ID.png",
@@ -353,7 +443,9 @@ BAD_WEAK = {
 
 
 @pytest.mark.parametrize("fault", BAD_WEAK)
-def test_a_weak_layer_that_cannot_be_made_is_one_line(fault: str, phantom_url: str, folder: Path, scantseg: Scantseg) -> None:
+def test_a_weak_layer_that_cannot_be_made_is_one_line(
+    fault: str, phantom_url: str, folder: Path, scantseg: Scantseg
+) -> None:
     words, message = BAD_WEAK[fault]
     placed = [str(word).format(c=phantom_url, f=folder) for word in words]
     assert message in scantseg("corpus", *placed, "--layer", "bad").complaint

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from framework.errors import StorageError
-from framework.storage import Store
+from framework.core.errors import StorageError
+from framework.core.storage import Store
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_says_so(below: str, tmp_path: Path) -> N
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     store.write_text("a", "old")
-    with pytest.raises(ZeroDivisionError), store.writing("a") as file:
+    with pytest.raises(ZeroDivisionError), store.atomic_writer("a") as file:
         file.write(b"new")
         raise ZeroDivisionError
     assert (store.read_text("a"), store.names()) == ("old", ["a"])
@@ -134,7 +134,9 @@ def test_missing_credentials_are_explained() -> None:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     none = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"}
     code = "from framework.storage import Store; Store.at('s3://bucket/x').exists('corpus.json')"
-    ended = subprocess.run([sys.executable, "-c", code], env=kept | none, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=kept | none, capture_output=True, text=True, timeout=60
+    )
     assert "framework.errors.StorageError: s3://bucket/x/corpus.json: " in ended.stderr
     assert ended.stderr.strip().endswith("; check credentials, network and AWS_ENDPOINT_URL")
 
@@ -142,7 +144,7 @@ def test_missing_credentials_are_explained() -> None:
 HOLDER = """
 import sys, time
 from framework.storage import Store
-with Store.at(sys.argv[1]).held():
+with Store.at(sys.argv[1]).lock():
     print("held", flush=True)
     time.sleep(60)
 """
@@ -150,26 +152,35 @@ with Store.at(sys.argv[1]).held():
 
 def test_a_folder_in_work_is_not_entered_twice(tmp_path: Path) -> None:
     store = Store.at(tmp_path / "run")
-    with store.held(), pytest.raises(StorageError, match="run: another process is at work here; wait for it"), store.held():
+    with (
+        store.lock(),
+        pytest.raises(StorageError, match="run: another process is at work here; wait for it"),
+        store.lock(),
+    ):
         pass
-    with store.held():
+    with store.lock():
         assert store.names() == []
 
 
 def test_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> None:
     store = Store.at(tmp_path / "run")
-    with subprocess.Popen([sys.executable, "-c", HOLDER, store.url], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, store.url], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(StorageError, match="another process is at work"), store.held():
+        with pytest.raises(StorageError, match="another process is at work"), store.lock():
             pass
         holder.kill()
         holder.wait()
-    with store.held():
+    with store.lock():
         pass
 
 
 def test_a_folder_on_s3_is_proven_writable(s3: str, tmp_path: Path) -> None:
-    with (Store.at(s3) / tmp_path.name).held():
+    with (Store.at(s3) / tmp_path.name).lock():
         pass
-    with pytest.raises(StorageError, match=r"no such bucket|bucket"), Store.at("s3://no-such-bucket/run").held():
+    with (
+        pytest.raises(StorageError, match=r"no such bucket|bucket"),
+        Store.at("s3://no-such-bucket/run").lock(),
+    ):
         pass

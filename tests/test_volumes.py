@@ -8,26 +8,31 @@ import numpy as np
 import pytest
 import torch
 
-from framework.comparison.pictures import write_pictures
-from framework.comparison.table import Member
-from framework.config import RunConfig
+from framework.core.errors import ConfigError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.errors import ConfigError
 from framework.evaluation.evaluate import evaluate
-from framework.evaluation.pictures import panels
+from framework.experiments.compare.pictures import write_pictures
+from framework.experiments.compare.table import Member
+from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
-from framework.inference.pseudolabel import pseudo_label
-from framework.inference.settings import PseudoLabelConfig
-from framework.inference.windows import predict_whole
-from framework.storage import Store
+from framework.labelling.pseudolabel import pseudo_label
+from framework.labelling.settings import PseudoLabelConfig
+from framework.methods.registry import METHODS
+from framework.methods.sliding_window import predict_whole
+from framework.training.config import TrainConfig
 from framework.training.precision import safe_precision
 from framework.training.run import train
 from framework.training.trainer import Trainer
 from framework.training.validation import Validator
-from tests.contract.support import CASES, METHODS, STAGED, WITH_ENCODERS, losses, tiny_run, trained
+from tests.contract.support import CASES, EXAMPLES, losses, tiny_run, trained
 from tests.contract.volumes import build_volumes
 
-CHANGES = {"train": {"steps": 60, "validate_every": 60}, "optimiser": {"lr": 0.01}, "network": {"widths": [8, 16]}}
+CHANGES = {
+    "train": {"steps": 60, "validate_every": 60},
+    "optimiser": {"lr": 0.01},
+    "network": {"widths": [8, 16]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +45,14 @@ def model(corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return train(tiny_run(corpus, "supervised-3d", tmp_path_factory.mktemp("runs"), CHANGES))
 
 
-def test_a_model_of_volumes_is_trained_and_scored_volume_by_volume(model: Store, corpus: str, tmp_path: Path) -> None:
+def test_a_model_of_volumes_is_trained_and_scored_volume_by_volume(
+    model: Store, corpus: str, tmp_path: Path
+) -> None:
     summary = evaluate(model, f"{corpus}-3d", Store.at(tmp_path / "val"), "val")
     assert (summary["cases"], summary["dimension"], summary["unit"]) == (4, 3, "mm")
     assert summary["predictors"]["network 1"]["mean"]["dice"]["mean"] > 0.6
     assert Store.at(tmp_path / "val").exists("best-0.png")
-    counts = model.read_json("artefact.json")["counts"]
+    counts = model.read_json("artifact.json")["counts"]
     opened = Corpus.open(f"{corpus}-3d")
     assert counts["train_images"] == len(opened.ids("train"))
     assert set(model.read_json("labelled.json")) < set(opened.ids("train"))
@@ -60,7 +67,9 @@ def test_slices_are_predicted_in_their_volume(model: Store, corpus: str) -> None
     assert not np.array_equal(whole[0], alone[0])
 
 
-def test_a_comparison_shows_a_slice_as_it_is_predicted_in_its_volume(model: Store, corpus: str, tmp_path: Path) -> None:
+def test_a_comparison_shows_a_slice_as_it_is_predicted_in_its_volume(
+    model: Store, corpus: str, tmp_path: Path
+) -> None:
     evaluate(model, f"{corpus}-3d", Store.at(tmp_path / "val"), "val")
     folder = Store.at(tmp_path / "comparison")
     write_pictures(folder, [Member("3d", 0, model, Store.at(tmp_path / "val"))], "3d", f"{corpus}-3d")
@@ -74,12 +83,16 @@ def test_a_comparison_shows_a_slice_as_it_is_predicted_in_its_volume(model: Stor
         assert folder.read_bytes(shown["file"]) == expected
 
 
-ELSEWHERE = {"unimatch", *WITH_ENCODERS, "lesions", "lesions-alone", *STAGED}
-"""Methods that take images alone."""
+def outside_the_contract() -> list[str]:
+    """Examples of methods that take volumes, which the contract does not try on any."""
+    names = [name for name in EXAMPLES if f"{name}-3d" not in CASES]
+    return [name for name in names if METHODS[EXAMPLES[name].changes["method"]["name"]].needs.volumes]
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if f"{method}-3d" not in CASES and method not in ELSEWHERE])
-def test_methods_outside_the_contract_suite_take_steps_on_volumes(method: str, corpus: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", outside_the_contract())
+def test_methods_outside_the_contract_suite_take_steps_on_volumes(
+    method: str, corpus: str, tmp_path: Path
+) -> None:
     found = losses(trained(tiny_run(corpus, f"{method}-3d", tmp_path, {"train": {"steps": 5}})).run)
     assert len(found) == 5 and np.isfinite(found).all()
 
@@ -96,26 +109,36 @@ def test_validation_while_training_is_the_dice_of_whole_volumes(corpus: str, tmp
 
 
 @pytest.mark.parametrize("shape", [(4, 24, 24), (7, 32, 30), (2, 24, 40)])
-def test_windows_blend_to_what_a_pointwise_predictor_says(shape: tuple[int, int, int], corpus: str, tmp_path: Path) -> None:
+def test_windows_blend_to_what_a_pointwise_predictor_says(
+    shape: tuple[int, int, int], corpus: str, tmp_path: Path
+) -> None:
     run = tiny_run(corpus, "cps-3d", tmp_path)
     method = Trainer.build(run, Store.at(tmp_path) / "run", torch.device("cpu")).method
     method.predict = lambda image: {"a": image.sigmoid(), "b": image.sigmoid() * 2}  # type: ignore[method-assign]
     image = torch.randn(1, 1, *shape)
     found = predict_whole(method, image, run.corpus.patch)
-    assert torch.allclose(found["a"], image.sigmoid(), atol=1e-5) and torch.allclose(found["b"], 2 * image.sigmoid(), atol=1e-5)
+    assert torch.allclose(found["a"], image.sigmoid(), atol=1e-5) and torch.allclose(
+        found["b"], 2 * image.sigmoid(), atol=1e-5
+    )
 
 
 def test_pseudo_labelling_refuses_a_model_of_volumes(model: Store, corpus: str) -> None:
     with pytest.raises(ConfigError, match="a model of volumes; pseudo-labelling works image by image"):
         pseudo_label(model, f"{corpus}-3d", "pseudo", PseudoLabelConfig())
-    assert not Store.at(f"{corpus}-3d").exists("layers/pseudo/recipe.json")
+    assert not Store.at(f"{corpus}-3d").exists("layers/pseudo/spec.json")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": {"name": "unet"}}, "network 'unet' takes images, corpus.patch makes volumes; set network.name to monai"),
-        ({"method": {"name": "unimatch"}}, "method 'unimatch' perturbs features, .* use fixmatch for volumes"),
+        (
+            {"network": {"name": "unet"}},
+            "network 'unet' takes images, corpus.patch makes volumes; set network.name to monai",
+        ),
+        (
+            {"method": {"name": "unimatch"}},
+            "method 'unimatch' perturbs features, .* use fixmatch for volumes",
+        ),
         ({"corpus": {"patch": None}}, "network 'monai' takes volumes; set corpus.patch"),
         (
             {"corpus": {"patch": [4, 64, 24]}},
@@ -124,7 +147,9 @@ def test_pseudo_labelling_refuses_a_model_of_volumes(model: Store, corpus: str) 
         ({"corpus": {"patch": [4, 24]}}, "'corpus.patch' is .*at least 3 items"),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_line(changes: dict, message: str, corpus: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said_in_one_line(
+    changes: dict, message: str, corpus: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         tiny_run(corpus, "supervised-3d", tmp_path, changes)
 
@@ -132,12 +157,16 @@ def test_what_does_not_fit_is_said_in_one_line(changes: dict, message: str, corp
 def test_volumes_on_processors_are_never_computed_in_bfloat16() -> None:
     processor, gpu = torch.device("cpu"), torch.device("cuda")
     assert safe_precision("bf16", processor, volumes=True) == "fp32"
-    assert safe_precision("bf16", gpu, volumes=True) == safe_precision("bf16", processor, volumes=False) == "bf16"
+    assert (
+        safe_precision("bf16", gpu, volumes=True)
+        == safe_precision("bf16", processor, volumes=False)
+        == "bf16"
+    )
     assert safe_precision("fp64", processor, volumes=True) == "fp64"
 
 
 def test_the_identity_of_a_run_survives_json(corpus: str, tmp_path: Path) -> None:
-    run: RunConfig = tiny_run(corpus, "supervised-3d", tmp_path)
+    run: TrainConfig = tiny_run(corpus, "supervised-3d", tmp_path)
     assert run.identity()["corpus.patch"] == [4, 24, 24]
 
 

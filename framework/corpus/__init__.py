@@ -1,1 +1,1 @@
-"""What the data is: schema, import, packed shards, label layers, the phantom, and the order of samples."""
+"""The corpus: schema, sources, writer and reader, layers of labels and of maps over it."""

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from framework.corpus.schema import IGNORE, CorpusInfo
-from framework.errors import CorpusError
+from framework.core.errors import CorpusError
+from framework.core.labels import IGNORE
+from framework.corpus.schema import CorpusInfo
 
 MOST_LESIONS = 7
 """With an eighth, 255 could also be a pixel of all lesions."""
@@ -23,7 +24,9 @@ def require_bits(info: CorpusInfo, disjoint: bool) -> None:
             "(`scantseg corpus build --bits`), or set corpus.disjoint=true if these lesions never do"
         )
     if (found := len(info.classes) - 1) > MOST_LESIONS:
-        raise CorpusError(f"corpus '{info.name}' has {found} lesions; methods of overlapping lesions take {MOST_LESIONS} at most")
+        raise CorpusError(
+            f"corpus '{info.name}' has {found} lesions; methods of overlapping lesions take {MOST_LESIONS} at most"
+        )
 
 
 def as_bits(ids: np.ndarray | None) -> np.ndarray | None:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from framework.corpus.layers import finished_record, layer_store
+from framework.core.storage import Store
+from framework.corpus.label_layers import finished_record, layer_store
 from framework.corpus.reader import Corpus, ShardReader
-from framework.storage import Store
 
 MAP_ROW = pa.schema(
     [
@@ -50,7 +50,7 @@ class MapLayer:
 
     def __init__(self, store: Store, corpus: Corpus) -> None:
         self.store = store
-        self.artefact = finished_record(store, corpus, "map layer", "`scantseg cam`")
+        self.artifact = finished_record(store, corpus, "map layer", "`scantseg cam`")
         files = [name for name in store.names() if name.startswith("rows-")]
         self._reader = ShardReader(store, files, ["id", "classes"], ["classes", "maps"])
 
@@ -65,7 +65,11 @@ class MapLayer:
     def classes(self) -> dict[str, list[int]]:
         """The class ids that have a map, by image id."""
         index = self._reader.index
-        return dict(zip(index["id"].to_pylist(), index["classes"].to_pylist(), strict=True)) if index is not None else {}
+        return (
+            dict(zip(index["id"].to_pylist(), index["classes"].to_pylist(), strict=True))
+            if index is not None
+            else {}
+        )
 
     def maps(self, name: str) -> dict[int, np.ndarray]:
         """The maps `[h, w]` float32 in 0..1 of one image, by class id."""

@@ -14,16 +14,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framework.corpus.decode import decode_image, decode_mask, flatten_bits
-from framework.corpus.schema import IGNORE, LIGHT, CorpusInfo
-from framework.errors import CorpusError, StorageError
-from framework.storage import Store
+from framework.core.errors import CorpusError, StorageError
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.schema import INDEX_COLUMNS, CorpusInfo
+from framework.imaging.decode import decode_image, decode_mask, flatten_bits
 
 
 class ShardReader:
     """Rows of Parquet shards by id. Holds where each id lies and the last few row groups, nothing else."""
 
-    def __init__(self, store: Store, files: Sequence[str], light: Sequence[str], heavy: Sequence[str]) -> None:
+    def __init__(
+        self, store: Store, files: Sequence[str], light: Sequence[str], heavy: Sequence[str]
+    ) -> None:
         self.store, self.files, self.heavy = store, list(files), list(heavy)
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._lock = threading.Lock()
@@ -64,7 +67,9 @@ class ShardReader:
     def _open(self, shard: int) -> Iterator[pq.ParquetFile]:
         name = self.files[shard]
         try:
-            with pq.ParquetFile(self.store.path(name), filesystem=self.store.filesystem, pre_buffer=False) as file:
+            with pq.ParquetFile(
+                self.store.path(name), filesystem=self.store.filesystem, pre_buffer=False
+            ) as file:
                 yield file
         except (OSError, pa.ArrowException) as error:
             raise StorageError(
@@ -106,7 +111,7 @@ class Corpus:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.info = CorpusInfo.read(store)
-        self._reader = ShardReader(store, self.info.shards, LIGHT, ["image", "mask"])
+        self._reader = ShardReader(store, self.info.shards, INDEX_COLUMNS, ["image", "mask"])
         self._position = {name: i for i, name in enumerate(self.index["id"].to_pylist())}
 
     @classmethod
@@ -119,26 +124,32 @@ class Corpus:
         return self._reader.index
 
     @cached_property
-    def light(self) -> dict[str, list[Any]]:
+    def index_columns(self) -> dict[str, list[Any]]:
         """The index as Python lists, by column."""
-        return {name: self.index[name].to_pylist() for name in LIGHT}
+        return {name: self.index[name].to_pylist() for name in INDEX_COLUMNS}
 
     def ids(self, split: str) -> list[str]:
         """Ids of a split in stored order; raises `CorpusError` when there is none."""
-        ids = self.within(split)
+        ids = self.ids_in(split)
         if not ids:
-            present = sorted(set(self.light["split"]))
-            raise CorpusError(f"corpus '{self.info.name}' has no row in split '{split}'; it has: {', '.join(present)}")
+            present = sorted(set(self.index_columns["split"]))
+            raise CorpusError(
+                f"corpus '{self.info.name}' has no row in split '{split}'; it has: {', '.join(present)}"
+            )
         return ids
 
-    def within(self, *splits: str) -> list[str]:
+    def ids_in(self, *splits: str) -> list[str]:
         """Ids of some splits in stored order; there may be none."""
-        return [name for name, split in zip(self.light["id"], self.light["split"], strict=True) if split in splits]
+        return [
+            name
+            for name, split in zip(self.index_columns["id"], self.index_columns["split"], strict=True)
+            if split in splits
+        ]
 
     def volumes(self, split: str) -> dict[str, list[str]]:
         """Ids of the slices of every volume of a split, in their order; raises `CorpusError` for an image of no volume."""
         found: dict[str, list[tuple[int, str]]] = {}
-        columns = (self.light[name] for name in ("id", "split", "volume", "slice"))
+        columns = (self.index_columns[name] for name in ("id", "split", "volume", "slice"))
         for name, own, volume, number in zip(*columns, strict=True):
             if own != split:
                 continue
@@ -148,11 +159,14 @@ class Corpus:
                     "corpus with 'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
                 )
             found.setdefault(volume, []).append((number or 0, name))
-        return {volume: [name for _, name in sorted(slices, key=lambda s: s[0])] for volume, slices in found.items()}
+        return {
+            volume: [name for _, name in sorted(slices, key=lambda s: s[0])]
+            for volume, slices in found.items()
+        }
 
     def value(self, name: str, column: str) -> Any:
         """One light value of one row."""
-        return self.light[column][self._position[name]]
+        return self.index_columns[column][self._position[name]]
 
     def image(self, name: str) -> np.ndarray:
         """The decoded image `[H, W, C]` of one row."""

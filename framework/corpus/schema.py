@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
-from framework.errors import CorpusError, StorageError
-from framework.storage import Store
-
-IGNORE = 255
-"""Mask value of pixels that carry no label."""
+from framework.core.errors import CorpusError, StorageError
+from framework.core.settings import Settings
+from framework.core.storage import Store
 
 SPLITS = ("train", "val", "test", "excluded")
 WEAK_KINDS = ("box", "polygon", "scribble", "noisy")
@@ -19,15 +16,18 @@ WEAK_KINDS = ("box", "polygon", "scribble", "noisy")
 MASK_KINDS = ("mask", *WEAK_KINDS, "pseudo", "seed")
 NO_MASK = "none"
 """The kind of an image that has no mask under the budget and in no layer."""
-WEAK_COMMANDS = "`scantseg corpus weaken` or `scantseg corpus layer`"
+WEAK_COMMANDS = "`scantseg simulate-weak` or `scantseg import-masks`"
 """What makes a layer of weak masks, for messages that miss one."""
+LAYER_COMMANDS = f"`scantseg pseudolabel`, {WEAK_COMMANDS}"
 ROWS_PER_GROUP = 32
 """Rows of a Parquet row group: what one random access reads."""
 
 ROW = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("group", pa.string(), nullable=False),  # the patient: never split between train, val and test
+        pa.field(
+            "group", pa.string(), nullable=False
+        ),  # the patient: never split between train, val and test
         pa.field("split", pa.string(), nullable=False),
         pa.field("image", pa.binary(), nullable=False),  # PNG or JPEG, as it came
         pa.field("height", pa.int32(), nullable=False),
@@ -42,30 +42,27 @@ ROW = pa.schema(
         pa.field("hash", pa.string(), nullable=False),  # SHA-256 of the encoded image
     ]
 )
-LIGHT = [name for name in ROW.names if name not in ("image", "mask")]
+INDEX_COLUMNS = [name for name in ROW.names if name not in ("image", "mask")]
 """The columns that fit in memory for any corpus; `CorpusInfo` and these answer every question but 'how does it look'."""
 
 
-class LabelInfo(BaseModel):
+class LabelInfo(Settings):
     """An image-level label: its name and the names of its values `0..n-1`."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str
     values: list[str]
 
 
-class Intensity(BaseModel):
+class Intensity(Settings):
     """Mean and standard deviation of each channel over all pixels, in 0..1 of the pixel type's range."""
 
-    model_config = ConfigDict(extra="forbid")
     mean: list[float]
     std: list[float]
 
 
-class CorpusInfo(BaseModel):
+class CorpusInfo(Settings):
     """What `corpus.json` holds."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str
     classes: list[str]
     encoding: Literal["ids", "bits"]
@@ -85,25 +82,32 @@ class CorpusInfo(BaseModel):
         """Read `corpus.json`; raises `CorpusError` when the folder is no corpus."""
         if not store.exists("corpus.json"):
             half = store.exists("building.json")
-            hint = "its build was interrupted: run the same build again" if half else "make one with `scantseg corpus build`"
+            hint = (
+                "its build was interrupted: run the same build again"
+                if half
+                else "make one with `scantseg corpus build`"
+            )
             raise CorpusError(f"{store.url}: no corpus here; {hint}")
         try:
             return cls.model_validate(store.read_json("corpus.json"))
         except (ValueError, StorageError) as error:
-            raise CorpusError(f"{store.url}/corpus.json: not readable ({str(error).splitlines()[0]}); rebuild it") from None
+            raise CorpusError(
+                f"{store.url}/corpus.json: not readable ({str(error).splitlines()[0]}); rebuild it"
+            ) from None
 
     def label(self, name: str) -> int:
         """Position of an image-level label in the `labels` column."""
         names = [label.name for label in self.labels]
         if name not in names:
-            raise CorpusError(f"corpus '{self.name}' has no image label '{name}'; it has: {', '.join(names) or 'none'}")
+            raise CorpusError(
+                f"corpus '{self.name}' has no image label '{name}'; it has: {', '.join(names) or 'none'}"
+            )
         return names.index(name)
 
 
-class ModelInfo(BaseModel):
+class ModelInfo(Settings):
     """What `model.json` holds: the corpus that a model was made for, as far as its networks depend on it."""
 
-    model_config = ConfigDict(extra="forbid")
     corpus: str
     classes: list[str]
     channels: Literal[1, 3]

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from torch import Tensor
 
+from framework.core.errors import ConfigError, nearest
+from framework.core.settings import ORDERED, Settings
 from framework.corpus.schema import LabelInfo
-from framework.errors import ConfigError, nearest
 
 UNKNOWN = -1
 """Class of an image whose label is not known, or of a value that no class takes in."""
 
 
-class TargetConfig(BaseModel):
+class TargetConfig(Settings):
     """One question about an image, answered by a label of the corpus."""
 
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
     label: str
     """Name of the image-level label."""
-    classes: dict[str, list[str]] | None = None
+    classes: Annotated[dict[str, list[str]] | None, ORDERED] = None
     """Name of each class, in order, and the label's values that it takes in; None: every value is a class of its own."""
 
 
@@ -65,12 +67,16 @@ def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo], where:
     values = labels[column].values
     classes = config.classes or {value: [value] for value in values}
     if len(classes) < 2:
-        raise ConfigError(f"{where}.classes: {len(classes)} class; there is nothing to tell apart with fewer than two")
+        raise ConfigError(
+            f"{where}.classes: {len(classes)} class; there is nothing to tell apart with fewer than two"
+        )
     place = dict.fromkeys(values, UNKNOWN)
     for number, (held, members) in enumerate(classes.items()):
         for value in members:
             if value not in place:
-                raise ConfigError(f"{where}.classes.{held}: label '{config.label}' has no value '{value}'{nearest(value, values)}")
+                raise ConfigError(
+                    f"{where}.classes.{held}: label '{config.label}' has no value '{value}'{nearest(value, values)}"
+                )
             if place[value] != UNKNOWN:
                 raise ConfigError(f"{where}.classes: value '{value}' is in two classes; it can be in one")
             place[value] = number

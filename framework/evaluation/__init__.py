@@ -1,1 +1,1 @@
-"""Metrics with an explicit empty-mask policy, per-case tables, confidence intervals, pictures and the HTML report."""
+"""A model's scores on a split: per-case tables, summaries with intervals, pictures."""

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from framework.evaluation.intervals import METHOD, mean_intervals
-from framework.evaluation.metrics import METRICS, score
-from framework.storage import Store
+from framework.core.storage import Store
+from framework.metrics.bootstrap import METHOD, mean_intervals
+from framework.metrics.segmentation import METRICS, score
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("predictor", "case", "group", "class")]
@@ -57,7 +57,9 @@ def write_cases(store: Store, rows: Iterable[dict[str, Any]]) -> pa.Table:
     return table
 
 
-def summarise(table: pa.Table, classes: Sequence[str], *, split: str, unit: str, dimension: int) -> dict[str, Any]:
+def summarise(
+    table: pa.Table, classes: Sequence[str], *, split: str, unit: str, dimension: int
+) -> dict[str, Any]:
     """The content of `summary.json`: for each predictor, each foreground class and their mean, all metrics with intervals.
 
     `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that every case
@@ -79,7 +81,9 @@ def summarise(table: pa.Table, classes: Sequence[str], *, split: str, unit: str,
 def _summarise_predictor(table: pa.Table, classes: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
     names = list(classes[1:])
     values, groups = _by_case(table, names)
-    columns = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)  # [cases, classes + 1, metrics]
+    columns = np.concatenate(
+        [values, values.mean(axis=1, keepdims=True)], axis=1
+    )  # [cases, classes + 1, metrics]
     intervals = iter(mean_intervals(columns.reshape(len(columns), -1), groups))
     return {name: {metric: asdict(next(intervals)) for metric in METRICS} for name in [*names, "mean"]}
 

@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from framework.core.artifact import ArtifactSpec, Input, finish, input_of, is_finished
+from framework.core.errors import CorpusError
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
-from framework.corpus.schema import IGNORE
-from framework.errors import CorpusError
-from framework.evaluation.answers import score_answers
-from framework.evaluation.attention import write_attention
 from framework.evaluation.cases import case_rows, summarise, write_cases
+from framework.evaluation.classification import score_answers
+from framework.evaluation.explained import write_explained
 from framework.evaluation.lesions import lesion_rows, summarise_lesions, write_lesions
-from framework.evaluation.pictures import panels
+from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
-from framework.methods.collaborative import Collaborative
-from framework.pipeline.artefact import Input, Recipe, finish, input_of, is_finished
-from framework.storage import Store
 
 BATCH = 16
 
@@ -49,7 +48,7 @@ class Case:
         """Keep the masks of one image, and of the first predictor the histograms of lesions that may overlap."""
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in found.items()})
-        if predictor.method.overlapping:
+        if predictor.method.multilabel:
             self.counted += lesion_rows(sample, next(iter(found.values())), predictor.known.classes[1:])
 
     def rows(self, predictor: str, classes: Sequence[str]) -> Rows:
@@ -59,12 +58,17 @@ class Case:
         predicted = np.stack([self.predicted[i][predictor] for i in order], axis=1)
         ignored, spacing = np.stack([self.samples[i].mask == IGNORE for i in order]), self.spacing
         if self.samples[0].volume is None:
-            truth, predicted, ignored, spacing = truth[:, 0], predicted[:, 0], ignored[0], spacing and spacing[1:]
+            truth, predicted, ignored, spacing = (
+                truth[:, 0],
+                predicted[:, 0],
+                ignored[0],
+                spacing and spacing[1:],
+            )
         return case_rows(predictor, self.name, self.group, truth, predicted, ignored, classes, spacing)
 
 
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
-    """Score a model's masks, its answers about whole images, or both; writes the evaluation artefact to `out`, gives its summary.
+    """Score a model's masks, its answers about whole images, or both; writes the evaluation artifact to `out`, gives its summary.
 
     2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
     has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own; a model
@@ -73,18 +77,18 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
-    recipe = Recipe(
+    recipe = ArtifactSpec(
         "evaluation",
         {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)},
         {"split": split},
     )
     if is_finished(out, recipe):
         return out.read_json("summary.json")
-    with out.held():
+    with out.lock():
         return _measured(corpus, model, split, out, recipe)
 
 
-def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: Recipe) -> dict[str, Any]:
+def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: ArtifactSpec) -> dict[str, Any]:
     started = time.perf_counter()
     predictor = Predictor(model)
     predictor.require_fits(corpus.info)
@@ -105,8 +109,8 @@ def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -
     millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
     table = write_cases(out, rows)
     _write_pictures(out, corpus, predictor, shown)
-    if isinstance(predictor.method, Collaborative):
-        write_attention(out, corpus, predictor, [image for *_, image in shown])
+    if not predictor.run.corpus.patch:
+        write_explained(out, corpus, predictor, [image for *_, image in shown])
     unit = "mm" if millimetres else "px"
     found = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
     return found | ({"lesions": summarise_lesions(write_lesions(out, counted))} if counted else {})
@@ -116,7 +120,9 @@ def scored_images(corpus: Corpus, split: str) -> list[str]:
     """The images of a split that have true masks, in order; raises `CorpusError` when there are none."""
     ids = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]
     if not ids:
-        raise CorpusError(f"corpus '{corpus.info.name}': no image of split '{split}' has a mask; nothing to measure against")
+        raise CorpusError(
+            f"corpus '{corpus.info.name}': no image of split '{split}' has a mask; nothing to measure against"
+        )
     return ids
 
 
@@ -170,7 +176,9 @@ def _fullest(case: Case) -> str:
     return max(case.samples, key=lambda sample: sample.structure).id
 
 
-def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown], each: int = 3) -> None:
+def _write_pictures(
+    out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown], each: int = 3
+) -> None:
     """Panels of the best, median and worst cases; these few are predicted anew, so that no image is held until then."""
     ranked = sorted(shown, key=lambda entry: (-entry[0], entry[1]))
     middle = max(0, (len(ranked) - each) // 2)

@@ -11,15 +11,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
+from framework.core.storage import Store
 from framework.corpus.reader import Sample
-from framework.evaluation.aupr import BINS, average_precision, sample_histograms
-from framework.evaluation.intervals import resamples, spread_interval
-from framework.storage import Store
+from framework.metrics.average_precision import BINS, average_precision, sample_histograms
+from framework.metrics.bootstrap import resamples, spread_interval
 
 FILE = "lesions.parquet"
 SIDES = ("without", "with")
 """Columns: of each bin of probability, the number of pixels without and with the lesion."""
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "group", "lesion")] + [(name, pa.list_(pa.int32())) for name in SIDES])
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "group", "lesion")]
+    + [(name, pa.list_(pa.int32())) for name in SIDES]
+)
 
 Counts = NDArray[np.int32]
 """Histograms `[N, K-1, 2, BINS]` of N images."""
@@ -29,7 +32,10 @@ def lesion_rows(sample: Sample, probability: Tensor, lesions: Sequence[str]) -> 
     """The rows of one image, from probabilities `[K, H, W]` at its own size."""
     found = sample_histograms(probability, sample).int().numpy()
     light = {"id": sample.id, "group": sample.group}
-    return [{**light, "lesion": name, **dict(zip(SIDES, held, strict=True))} for name, held in zip(lesions, found, strict=True)]
+    return [
+        {**light, "lesion": name, **dict(zip(SIDES, held, strict=True))}
+        for name, held in zip(lesions, found, strict=True)
+    ]
 
 
 def write_lesions(store: Store, rows: Iterable[dict[str, Any]]) -> pa.Table:
@@ -42,7 +48,9 @@ def write_lesions(store: Store, rows: Iterable[dict[str, Any]]) -> pa.Table:
 def counts_of(table: pa.Table) -> tuple[Counts, list[str], list[str]]:
     """Histograms of the images, the group of each image, and the lesions."""
     lesions = table["lesion"].unique().to_pylist()
-    sides = [table[side].combine_chunks().flatten().to_numpy().reshape(-1, len(lesions), BINS) for side in SIDES]
+    sides = [
+        table[side].combine_chunks().flatten().to_numpy().reshape(-1, len(lesions), BINS) for side in SIDES
+    ]
     return np.stack(sides, axis=2), table["group"].to_pylist()[:: len(lesions)], lesions
 
 
@@ -56,7 +64,10 @@ def areas(counts: Counts, weight: NDArray[np.float64]) -> NDArray[np.float64]:
 
     NaN where a lesion has no pixel; the mean leaves such a lesion out.
     """
-    columns = [average_precision((weight @ held.reshape(len(held), -1)).reshape(-1, 2, BINS)) for held in counts.swapaxes(0, 1)]
+    columns = [
+        average_precision((weight @ held.reshape(len(held), -1)).reshape(-1, 2, BINS))
+        for held in counts.swapaxes(0, 1)
+    ]
     known = np.isfinite(columns).sum(0)
     mean = np.where(known, np.nansum(columns, axis=0) / np.maximum(known, 1), np.nan)
     return np.stack([*columns, mean], axis=1)

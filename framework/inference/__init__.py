@@ -1,1 +1,1 @@
-"""Predictions: the predictor, and the Ray Data job that pseudo-labels a corpus."""
+"""A finished model as a predictor."""

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from framework.corpus import augment
-from framework.corpus.resize import resize_image
+from framework.core.errors import CheckpointError, CorpusError
+from framework.core.memory_format import lay_out, layout
+from framework.core.storage import Store
 from framework.corpus.schema import CorpusInfo, ModelInfo
-from framework.errors import CheckpointError, CorpusError
-from framework.inference.windows import predict_whole
-from framework.networks.layout import lay_out, layout
-from framework.storage import Store
+from framework.imaging.resize import resize_image
+from framework.loading import augmentation as augment
+from framework.methods.sliding_window import predict_whole
 from framework.training.checkpoint import read_tensors
-from framework.training.finished import run_of, self_contained
 from framework.training.precision import autocast, safe_precision
+from framework.training.pretrained import run_of, self_contained
 from framework.training.trainer import new_method
 
 
 class Predictor:
-    """A model of a `train` artefact, in evaluation mode on one device."""
+    """A model of a `train` artifact, in evaluation mode on one device."""
 
     def __init__(self, store: Store, device: torch.device | None = None) -> None:
         """Raises `CorpusError` when no finished model is there, `CheckpointError` when its weights are damaged."""
@@ -34,7 +34,9 @@ class Predictor:
         try:
             self.method.load_state_dict(read_tensors(store, "model.safetensors"))
         except RuntimeError as error:
-            raise CheckpointError(f"{store.url}/model.safetensors: does not fit its config.yaml ({str(error)[:120]})") from None
+            raise CheckpointError(
+                f"{store.url}/model.safetensors: does not fit its config.yaml ({str(error)[:120]})"
+            ) from None
         lay_out(self.method.eval().to(self.device))
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
@@ -56,7 +58,9 @@ class Predictor:
         """
         patch = self.run.corpus.patch
         image = self.standardised(prepared)
-        with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))):
+        with autocast(
+            self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))
+        ):
             found = predict_whole(self.method, image, patch)
         return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in found.items()}
 
@@ -85,17 +89,23 @@ class Predictor:
 
         There it is the likeliest, or, for a method whose lesions may overlap, likelier than not.
         """
-        if self.method.overlapping:
+        if self.method.multilabel:
             return (probability[1:] > 0.5).numpy()
         return class_ids(probability) == np.arange(1, len(probability))[:, None, None]
 
     def require_fits(self, info: CorpusInfo) -> None:
         """Raise `CorpusError` when a corpus has other classes, channels or labels than the model was trained on."""
-        needed = [*(["classes"] if self.method.segments else []), "channels", *(["labels"] if self.method.targets else [])]
+        needed = [
+            *(["classes"] if self.method.segments else []),
+            "channels",
+            *(["labels"] if self.method.targets else []),
+        ]
         for what in needed:
             mine, other = getattr(self.known, what), getattr(info, what)
             if mine != other:
-                raise CorpusError(f"the model knows {what} {mine}, corpus '{info.name}' has {other}; use a model of its kind")
+                raise CorpusError(
+                    f"the model knows {what} {mine}, corpus '{info.name}' has {other}; use a model of its kind"
+                )
 
 
 def at_own_size(probability: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

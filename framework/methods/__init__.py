@@ -1,1 +1,1 @@
-"""One file per paper: losses and state, nothing else."""
+"""One file or folder per paper: losses and state, nothing else."""

@@ -1,54 +1,36 @@
-"""Co-DA, co-distribution alignment (Wang et al. 2023; methods.md 4).
+"""Co-DA, co-distribution alignment (Wang et al. 2023; methods/README 4).
 
 The paper's abstract gives two ideas: align each network's marginal on unlabelled pixels, class by class, with its marginal on
 labelled pixels before it teaches the other, and keep only pixels over an expected confidence. The exact formulas here are
-reconstructed after AdaMatch, as methods.md 4.3 says; its letters (a) to (f) mark the steps. The strong views are AdaMatch's too.
+reconstructed after AdaMatch, as methods/README 4.3 says; its letters (a) to (f) mark the steps. The strong views are AdaMatch's too.
 Of volumes, patches with masks are drawn around structures more often than others, so that small patches raise the labelled
 marginal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from framework.corpus.loader import Batch
-from framework.corpus.schema import IGNORE
-from framework.methods.contract import Method, Setting, Update
-from framework.methods.losses import class_sums, gaussian_ramp, hard_labels, planar
-from framework.methods.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
-from framework.training.collective import total
+from framework.core.distributed import all_reduce_sum
+from framework.core.labels import IGNORE
+from framework.core.settings import Settings
+from framework.loading.loader import Batch
+from framework.methods.base import Example, Method, MethodContext, Update
+from framework.methods.common.losses import class_sums, gaussian_ramp, hard_labels, planar
+from framework.methods.common.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
+from framework.methods.sections import Block, LineChart, ModelRecord, Section, Series
 
+ABOUT = (
+    "Per class and over steps: the share of pixels that each network gives to the class on labelled and on unlabelled images, the "
+    "ratio that aligns one with the other, and the share of the class's pseudo-labelled pixels that was kept."
+)
 SATURATED = 0.999
 """Expected confidences are cut here: when all confidences round to 1, nothing would exceed their mean."""
-
-
-class CoDAConfig(BaseModel):
-    """Both ideas have a switch; with both off this is CPS exactly."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: Literal["coda"]
-    weight: float = Field(default=0.5, ge=0)
-    """Of the unsupervised loss, after the ramp."""
-    ramp: float = Field(default=0.3, ge=0, le=1)
-    """Share of the run over which the weight rises (Gaussian)."""
-    warmup: int = Field(default=30, ge=0)
-    """Steps in which only statistics are gathered; about one epoch of the labelled images."""
-    alignment: Literal["off", "per_class", "per_class_conditional"] = "per_class"
-    """One ratio per class, or one row of ratios per predicted class."""
-    expectation: Literal["off", "per_class", "global", "marginal"] = "per_class"
-    """What a pixel's confidence must exceed: its class's mean confidence on unlabelled pixels, the mean confidence on
-    labelled pixels, or its class's share of labelled predictions."""
-    kappa: float = Field(default=1.0, ge=0)
-    """Factor on the expectation."""
-    momentum: float = Field(default=0.99, ge=0, lt=1)
-    """Of the moving averages."""
-    r_max: float = Field(default=10.0, ge=1)
-    """Ratios are clamped to [1 / r_max, r_max]: those of rare classes would explode."""
 
 
 class Teaching(NamedTuple):
@@ -71,7 +53,7 @@ class Distributions(nn.Module):
     seen: Tensor
     kept: Tensor
 
-    def __init__(self, config: CoDAConfig, classes: int) -> None:
+    def __init__(self, config: CoDA.Config, classes: int) -> None:
         super().__init__()
         self.config, self.classes = config, classes
         uniform = torch.full((classes + 1, classes), 1 / classes)
@@ -79,7 +61,9 @@ class Distributions(nn.Module):
         self.register_buffer("unlabelled", uniform.clone())
         self.register_buffer("expected", torch.full((classes,), -1.0))  # -1: not yet observed
         self.register_buffer("overall", torch.tensor(-1.0))
-        self.register_buffer("seen", torch.zeros(2, classes + 1))  # updates of each row, labelled and unlabelled
+        self.register_buffer(
+            "seen", torch.zeros(2, classes + 1)
+        )  # updates of each row, labelled and unlabelled
         self.register_buffer(
             "kept", torch.ones(2, classes), persistent=False
         )  # this rank's last batch: pixels kept and all, by class
@@ -87,7 +71,9 @@ class Distributions(nn.Module):
     def observe(self, labelled: Tensor, unlabelled: Tensor, confidence: Tensor) -> None:
         """(b) Move the averages by global sums `[K + 1, K]` of probabilities and the labelled mean confidence."""
         for i, (average, sums) in enumerate(((self.labelled, labelled), (self.unlabelled, unlabelled))):
-            count = sums.sum(1, keepdim=True)  # probabilities of a pixel sum to 1: this is the number of pixels
+            count = sums.sum(
+                1, keepdim=True
+            )  # probabilities of a pixel sum to 1: this is the number of pixels
             present = count > 0
             updated = torch.lerp((sums / count.clamp_min(1)).to(average), average, self.config.momentum)
             average.copy_(torch.where(present, updated, average))
@@ -137,18 +123,54 @@ class Distributions(nn.Module):
 class CoDA(Method):
     """Two networks, one optimiser, and the averages of each network as buffers."""
 
+    class Config(Settings):
+        """Both ideas have a switch; with both off this is CPS exactly."""
+
+        name: Literal["coda"]
+        weight: float = Field(default=0.5, ge=0)
+        """Of the unsupervised loss, after the ramp."""
+        ramp: float = Field(default=0.3, ge=0, le=1)
+        """Share of the run over which the weight rises (Gaussian)."""
+        warmup: int = Field(default=30, ge=0)
+        """Steps in which only statistics are gathered; about one epoch of the labelled images."""
+        alignment: Literal["off", "per_class", "per_class_conditional"] = "per_class"
+        """One ratio per class, or one row of ratios per predicted class."""
+        expectation: Literal["off", "per_class", "global", "marginal"] = "per_class"
+        """What a pixel's confidence must exceed: its class's mean confidence on unlabelled pixels, the mean confidence on
+        labelled pixels, or its class's share of labelled predictions."""
+        kappa: float = Field(default=1.0, ge=0)
+        """Factor on the expectation."""
+        momentum: float = Field(default=0.99, ge=0, lt=1)
+        """Of the moving averages."""
+        r_max: float = Field(default=10.0, ge=1)
+        """Ratios are clamped to [1 / r_max, r_max]: those of rare classes would explode."""
+
+    learns_from = "masks + images"
+    source = "Co-DA, Wang et al. 2023; exact formulas reconstructed"
     streams = STREAMS
     revision = 1  # strong views
 
-    def __init__(self, config: CoDAConfig, setting: Setting) -> None:
+    def __init__(self, config: CoDA.Config, context: MethodContext) -> None:
         super().__init__()
-        self.config, self.setting = config, setting
-        self.networks["pair"] = Pair(setting)
-        self.distributions = nn.ModuleList(Distributions(config, setting.classes) for _ in range(2))
+        self.config, self.context = config, context
+        self.networks["pair"] = Pair(context)
+        self.distributions = nn.ModuleList(Distributions(config, context.classes) for _ in range(2))
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        settings = {"name": "coda", "ramp": 0.0, "warmup": 2}
+        conditional = {"alignment": "per_class_conditional", "expectation": "global"}
+        return {
+            "": Example({"method": settings}, volumes=True),
+            "conditional": Example({"method": settings | conditional}),
+            "marginal": Example({"method": settings | {"expectation": "marginal"}}),
+        }
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         logits, mask = self.call("pair", *views(batch)), batch["labelled"].mask
-        taught = self.teach([planar(torch.cat(seen).detach()) for seen in zip(logits[:2], logits[2:4], strict=True)], mask)
+        taught = self.teach(
+            [planar(torch.cat(seen).detach()) for seen in zip(logits[:2], logits[2:4], strict=True)], mask
+        )
         supervised = supervised_pair(logits[:2], mask)
         unsupervised = cross_teaching(logits[4:], [t.labels for t in taught], [t.keep for t in taught])
         weight = self._weight(step)
@@ -164,38 +186,59 @@ class CoDA(Method):
     def teach(self, logits: list[Tensor], mask: Tensor) -> list[Teaching]:
         """(a) to (d) for both networks: logits `[B_L + B_U, K, H, W]`, mask of the labelled part `[B_L, H, W]`."""
         n = len(mask)
-        sums = total(torch.stack([_batch_sums(z, mask) for z in logits]))
+        sums = all_reduce_sum(torch.stack([_batch_sums(z, mask) for z in logits]))
         aligned: list[tuple[Tensor, Tensor]] = []
         for z, own, distribution in zip(logits, sums, self._each(), strict=True):
-            rows = self.setting.classes + 1
+            rows = self.context.classes + 1
             distribution.observe(own[:rows], own[rows : 2 * rows], own[-1, 0] / own[-1, 1].clamp_min(1))
             moved = distribution.align(z[n:])
             highest, labels = moved.max(1)
             aligned.append(((highest - moved.logsumexp(1)).exp(), labels))
-        confidences = total(torch.stack([_sums_and_counts(values, labels, self.setting.classes) for values, labels in aligned]))
+        confidences = all_reduce_sum(
+            torch.stack(
+                [_sums_and_counts(values, labels, self.context.classes) for values, labels in aligned]
+            )
+        )
         parts = zip(aligned, confidences, self._each(), strict=True)
-        return [self._filter(values, labels, sums, distribution) for (values, labels), sums, distribution in parts]
+        return [
+            self._filter(values, labels, sums, distribution) for (values, labels), sums, distribution in parts
+        ]
 
-    def _filter(self, confidence: Tensor, labels: Tensor, sums: Tensor, distribution: Distributions) -> Teaching:
+    def _filter(
+        self, confidence: Tensor, labels: Tensor, sums: Tensor, distribution: Distributions
+    ) -> Teaching:
         """(d) Keep the pixels over their expectation, after this step's confidences have moved it."""
         distribution.expect(sums[0], sums[1])
         if self.config.expectation == "off":
             return Teaching(labels, None)
         keep = confidence >= distribution.threshold()[labels]
-        distribution.kept.copy_(_sums_and_counts(keep, labels, self.setting.classes))
+        distribution.kept.copy_(_sums_and_counts(keep, labels, self.context.classes))
         return Teaching(labels, keep)
 
     def _weight(self, step: int) -> float:
         if step < self.config.warmup:
             return 0.0
-        return self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
+        return self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
 
     def _each(self) -> list[Distributions]:
         return [self.distributions[0], self.distributions[1]]  # type: ignore[list-item]
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """No alignment at inference: the aligned distribution is a training device (methods.md 4.5)."""
+        """No alignment at inference: the aligned distribution is a training device (methods/README 4.5)."""
         return predict_pair(self.networks["pair"](image))
+
+    @classmethod
+    def report(cls, record: ModelRecord) -> list[Section]:
+        """How the marginals of both networks, their ratio and the kept share went, class by class."""
+        found = record.statistics("pi_labelled_1")
+        blocks = [
+            Block(name, k or None, charts=_charts(found, k)) for k, name in enumerate(record.classes) if found
+        ]
+        return (
+            [Section("Distribution alignment", ABOUT, "Solid: network 1, dashed: network 2.", blocks)]
+            if found
+            else []
+        )
 
     def statistics(self) -> dict[str, Tensor]:
         found = {}
@@ -206,7 +249,7 @@ class CoDA(Method):
                 f"pi_unlabelled_{i}": unlabelled[-1],
                 f"ratio_{i}": distribution.ratios()[-1],
                 f"expected_{i}": distribution.expected,
-                f"kept_{i}": _share(total(distribution.kept)),
+                f"kept_{i}": _share(all_reduce_sum(distribution.kept)),
             }
         return found
 
@@ -248,3 +291,20 @@ def _move(average: Tensor, value: Tensor, momentum: float) -> Tensor:
     """A moving average that starts at its first value; -1 marks one that has none yet."""
     value = value.to(average.dtype)
     return torch.where(average < 0, value, torch.lerp(value, average, momentum))
+
+
+def _charts(found: Sequence[tuple[int, dict[str, Any]]], class_id: int) -> list[LineChart]:
+    """Three charts of one class; network 2 is dashed."""
+
+    def over_time(name: str, key: str, colour: int) -> list[Series]:
+        values = {
+            i: [(step, statistics[f"{key}_{i}"][class_id]) for step, statistics in found] for i in (1, 2)
+        }
+        return [Series(f"{name}, network {i}", values[i], colour, dashed=i == 2) for i in (1, 2)]
+
+    shares = over_time("labelled", "pi_labelled", 0) + over_time("unlabelled", "pi_unlabelled", 1)
+    return [
+        LineChart("Share of pixels", shares),
+        LineChart("Ratio", over_time("ratio", "ratio", 2), include=(1.0,), reference=1.0),
+        LineChart("Kept share", over_time("kept", "kept", 3), include=(0.0, 1.0)),
+    ]

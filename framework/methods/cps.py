@@ -1,4 +1,4 @@
-"""Cross pseudo supervision (Chen et al., CVPR 2021; methods.md 6): two networks learn from each other's hard labels."""
+"""Cross pseudo supervision (Chen et al., CVPR 2021; methods/README 6): two networks learn from each other's hard labels."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch
-from framework.methods.contract import Method, Setting, Update
-from framework.methods.losses import gaussian_ramp, hard_labels, planar
-from framework.methods.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
-
-
-class CPSConfig(BaseModel):
-    """Cross supervision on unlabelled images only, as SSL4MIS has it."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: Literal["cps"]
-    weight: float = Field(default=0.5, ge=0)
-    """Of the unsupervised loss, after the ramp."""
-    ramp: float = Field(default=0.3, ge=0, le=1)
-    """Share of the run over which the weight rises (Gaussian)."""
+from framework.core.settings import Settings
+from framework.loading.loader import Batch
+from framework.methods.base import Example, Method, MethodContext, Update
+from framework.methods.common.losses import gaussian_ramp, hard_labels, planar
+from framework.methods.common.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
 
 
 class CPS(Method):
     """Two networks, one optimiser."""
 
+    class Config(Settings):
+        """Cross supervision on unlabelled images only, as SSL4MIS has it."""
+
+        name: Literal["cps"]
+        weight: float = Field(default=0.5, ge=0)
+        """Of the unsupervised loss, after the ramp."""
+        ramp: float = Field(default=0.3, ge=0, le=1)
+        """Share of the run over which the weight rises (Gaussian)."""
+
+    learns_from = "masks + images"
+    source = "cross pseudo supervision, Chen et al., CVPR 2021; weak views teach strong ones"
     streams = STREAMS
     revision = 1  # strong views
 
-    def __init__(self, config: CPSConfig, setting: Setting) -> None:
+    def __init__(self, config: CPS.Config, context: MethodContext) -> None:
         super().__init__()
-        self.config, self.setting = config, setting
-        self.networks["pair"] = Pair(setting)
+        self.config, self.context = config, context
+        self.networks["pair"] = Pair(context)
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        return {"": Example({"method": {"name": "cps", "ramp": 0.0}}, volumes=True)}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         logits = self.call("pair", *views(batch))
         supervised = supervised_pair(logits[:2], batch["labelled"].mask)
         labels = [hard_labels(planar(z)) for z in logits[2:4]]
         unsupervised = cross_teaching(logits[4:], labels, (None, None))
-        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
+        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
         metrics = {
             "loss_supervised": supervised.detach(),
             "loss_unsupervised": unsupervised.detach(),

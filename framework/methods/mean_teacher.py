@@ -1,4 +1,4 @@
-"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; settings for medical images from SSL4MIS, methods.md 6).
+"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; settings for medical images from SSL4MIS, methods/README 6).
 
 As in the paper, student and teacher each see a view of their own of an unlabelled image: the student the strong one, the teacher
 the weak one with noise. SSL4MIS's student sees the weak view, which `augment: {strong: 0, blur: 0}` gives. Normalisation remembers
@@ -11,22 +11,23 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch, StreamBatch
-from framework.methods.contract import Method, Read, Setting, Update
-from framework.methods.losses import gaussian_ramp, planar, supervised_loss
-from framework.methods.noise import noisy
-from framework.methods.pair import STREAMS
-from framework.methods.teacher import Teacher
-from framework.methods.weak_to_strong import WeakAndStrong
+from framework.core.plugins import name_of
+from framework.core.settings import Settings
+from framework.loading.loader import Batch, StreamBatch
+from framework.methods.base import Example, Method, MethodContext, Read, Update
+from framework.methods.common.losses import gaussian_ramp, planar, supervised_loss
+from framework.methods.common.noise import noisy
+from framework.methods.common.pair import STREAMS
+from framework.methods.common.teacher import Teacher
+from framework.methods.common.weak_to_strong import WeakAndStrong
 
 
-class TeacherConfig(BaseModel):
+class TeacherConfig(Settings):
     """The consistency of a student with the average of its own past."""
 
-    model_config = ConfigDict(extra="forbid")
     weight: float = Field(default=0.1, ge=0)
     """Of the consistency, after the ramp."""
     ramp: float = Field(default=0.3, ge=0, le=1)
@@ -37,30 +38,36 @@ class TeacherConfig(BaseModel):
     """Deviation of the noise on the teacher's input; images have deviation 1."""
 
 
-class MeanTeacherConfig(TeacherConfig):
-    """Nothing but that."""
-
-    name: Literal["mean_teacher"]
-
-
 class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
+    class Config(TeacherConfig):
+        """Nothing but that."""
+
+        name: Literal["mean_teacher"]
+
+    learns_from = "masks + images"
+    source = "Tarvainen & Valpola, NeurIPS 2017; the student sees strong views"
     streams = STREAMS
     revision = 1  # strong views
 
-    def __init__(self, config: TeacherConfig, setting: Setting) -> None:
+    def __init__(self, config: TeacherConfig, context: MethodContext) -> None:
         super().__init__()
-        self.config, self.setting = config, setting
-        self.networks["network"] = WeakAndStrong(setting.network(0))
+        self.config, self.context = config, context
+        self.networks["network"] = WeakAndStrong(context.network(0))
         self.teacher = Teacher(self.networks["network"], config.decay)
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        settings = {"name": name_of(cls), "ramp": 0.0}
+        return {"": Example({"method": settings, "network": {"dropout": 0.5}}, volumes=cls is MeanTeacher)}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         labelled, unlabelled = batch["labelled"], batch["unlabelled"]
         logits, strong = self.call("network", labelled.image, unlabelled.strong[0])
         supervised = supervised_loss(logits, labelled.mask)
         unsupervised, metrics = self.consistency(planar(strong).softmax(1), unlabelled, step)
-        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.setting.steps)
+        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
         metrics |= {
             "loss_supervised": supervised.detach(),
             "loss_unsupervised": unsupervised.detach(),
@@ -68,13 +75,17 @@ class MeanTeacher(Method):
         }
         yield Update("network", supervised + weight * unsupervised, metrics)
 
-    def consistency(self, student: Tensor, unlabelled: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def consistency(
+        self, student: Tensor, unlabelled: StreamBatch, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """How far the student's probabilities `[B, K, H, W]` are from the teacher's, squared, and metrics of it."""
         return (student - self.taught(unlabelled, step, 0)).square().mean(), {}
 
     def taught(self, unlabelled: StreamBatch, step: int, number: int) -> Tensor:
         """The teacher's probabilities `[B, K, H, W]`, with noise number 0, 1, … of this step on its input."""
-        return self.teacher(noisy(unlabelled.image, unlabelled.ids, self.config.noise, self.setting.seed, step, number))
+        return self.teacher(
+            noisy(unlabelled.image, unlabelled.ids, self.config.noise, self.context.seed, step, number)
+        )
 
     def after_step(self, step: int, read: Read) -> None:
         self.teacher.follow(self.networks["network"], step)

@@ -1,4 +1,4 @@
-"""Naive mixing, the control of hybrid supervision (methods.md 5): weak masks teach as if they were true ones.
+"""Naive mixing, the control of hybrid supervision (methods/README 5): weak masks teach as if they were true ones.
 
 Theirs is cross-entropy alone, over the pixels that they claim: a Dice loss needs whole masks, and scribbles are not. It has the
 weight of the whole loss on true masks, so its cross-entropy counts twice; the paper has cross-entropy for both.
@@ -10,40 +10,45 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from framework.corpus.loader import Batch
-from framework.methods.contract import Method, Setting, Update
-from framework.methods.hybrid import STREAMS, partial_entropy
-from framework.methods.losses import planar, supervised_loss
+from framework.core.settings import Settings
+from framework.loading.loader import Batch
+from framework.methods.base import Example, Method, MethodContext, Update
+from framework.methods.common.hybrid import STREAMS, partial_cross_entropy
+from framework.methods.common.losses import planar, supervised_loss
 from framework.methods.supervised import Single
-
-
-class MixingConfig(BaseModel):
-    """One switch."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: Literal["mixing"]
-    weight: float = Field(default=1.0, ge=0)
-    """Of the loss on weak masks."""
 
 
 class Mixing(Method):
     """One network."""
 
+    class Config(Settings):
+        """One switch."""
+
+        name: Literal["mixing"]
+        weight: float = Field(default=1.0, ge=0)
+        """Of the loss on weak masks."""
+
+    learns_from = "masks + weak masks"
+    source = "the control of hybrid supervision"
     streams = STREAMS
 
-    def __init__(self, config: MixingConfig, setting: Setting) -> None:
+    def __init__(self, config: Mixing.Config, context: MethodContext) -> None:
         super().__init__()
         self.config = config
-        self.networks["network"] = Single(setting.network(0))
+        self.networks["network"] = Single(context.network(0))
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        return {"": Example({"method": {"name": "mixing"}, "corpus": {"layers": ["box"]}})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
         (logits,) = self.call("network", torch.cat([strong.image, weak.image]))
         supervised = supervised_loss(logits[: len(strong.mask)], strong.mask)
-        weakly = partial_entropy(logits[len(strong.mask) :], weak.mask)
+        weakly = partial_cross_entropy(logits[len(strong.mask) :], weak.mask)
         metrics = {"loss_supervised": supervised.detach(), "loss_weak": weakly.detach()}
         yield Update("network", supervised + self.config.weight * weakly, metrics)
 

@@ -1,35 +1,41 @@
-"""The baseline and the upper bound: train on labelled images alone (methods.md 6)."""
+"""The baseline and the upper bound: train on labelled images alone (methods/README 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from framework.corpus.loader import Batch, Stream
-from framework.methods.contract import Method, Setting, Update
-from framework.methods.losses import supervised_loss
+from framework.core.settings import Settings
+from framework.loading.loader import Batch, Stream
+from framework.methods.base import Example, Method, MethodContext, Update
+from framework.methods.common.losses import supervised_loss
 
-LABELLED = Stream("labelled", frozenset({"mask", "pseudo"}), hint="give the corpus masks, or raise corpus.budget.share")
-
-
-class SupervisedConfig(BaseModel):
-    """No switches: cross-entropy and soft Dice on masks, and on pseudo masks when a layer brings them."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: Literal["supervised"] = "supervised"
+LABELLED = Stream(
+    "labelled", frozenset({"mask", "pseudo"}), hint="give the corpus masks, or raise corpus.budget.share"
+)
 
 
 class Supervised(Method):
     """One network."""
 
+    class Config(Settings):
+        """No switches: cross-entropy and soft Dice on masks, and on pseudo masks when a layer brings them."""
+
+        name: Literal["supervised"] = "supervised"
+
+    learns_from = "masks (and pseudo masks of a layer)"
+    source = "the baseline and the upper bound"
     streams = (LABELLED,)
 
-    def __init__(self, config: SupervisedConfig, setting: Setting) -> None:
+    def __init__(self, config: Supervised.Config, context: MethodContext) -> None:
         super().__init__()
-        self.networks["network"] = Single(setting.network(0))
+        self.networks["network"] = Single(context.network(0))
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        return {"": Example({"method": {"name": "supervised"}}, volumes=True)}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         (logits,) = self.call("network", batch["labelled"].image)

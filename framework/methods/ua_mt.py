@@ -1,4 +1,4 @@
-"""Uncertainty-aware Mean Teacher (Yu et al., MICCAI 2019; methods.md 6): consistency only where the teacher is sure."""
+"""Uncertainty-aware Mean Teacher (Yu et al., MICCAI 2019; methods/README 6): consistency only where the teacher is sure."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from framework.corpus.loader import StreamBatch
-from framework.methods.contract import Setting
-from framework.methods.losses import gaussian_ramp
+from framework.core.distributed import all_reduce_sum
+from framework.loading.loader import StreamBatch
+from framework.methods.base import MethodContext
+from framework.methods.common.losses import gaussian_ramp
 from framework.methods.mean_teacher import MeanTeacher, TeacherConfig
-from framework.training.collective import differentiable_total
-
-
-class UAMTConfig(TeacherConfig):
-    """Mean Teacher with a cut of the teacher's entropy."""
-
-    name: Literal["ua_mt"]
-    passes: int = Field(default=8, ge=1)
-    """Noisy passes (with dropout, where the network has any) whose mean tells how sure the teacher is."""
-
-    @model_validator(mode="after")
-    def _passes_differ(self) -> UAMTConfig:
-        if self.noise == 0 and self.passes > 1:
-            raise ValueError("noise: passes without noise are all the same; give some, or one pass")
-        return self
 
 
 class UAMT(MeanTeacher):
     """Mean Teacher whose consistency leaves out the pixels that its teacher is unsure of."""
 
-    def __init__(self, config: UAMTConfig, setting: Setting) -> None:
-        super().__init__(config, setting)
+    class Config(TeacherConfig):
+        """Mean Teacher with a cut of the teacher's entropy."""
+
+        name: Literal["ua_mt"]
+        passes: int = Field(default=8, ge=1)
+        """Noisy passes (with dropout, where the network has any) whose mean tells how sure the teacher is."""
+
+        @model_validator(mode="after")
+        def _passes_differ(self) -> UAMT.Config:
+            if self.noise == 0 and self.passes > 1:
+                raise ValueError("noise: passes without noise are all the same; give some, or one pass")
+            return self
+
+    source = "uncertainty-aware Mean Teacher, Yu et al., MICCAI 2019; the student sees strong views"
+
+    def __init__(self, config: UAMT.Config, context: MethodContext) -> None:
+        super().__init__(config, context)
         self.passes = config.passes
 
-    def consistency(self, student: Tensor, unlabelled: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        keep = self.entropy(unlabelled, step) < entropy_cut(step, self.setting.steps)
+    def consistency(
+        self, student: Tensor, unlabelled: StreamBatch, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        keep = self.entropy(unlabelled, step) < entropy_cut(step, self.context.steps)
         apart = (student - self.taught(unlabelled, step, 0)).square().sum(1)
         kept = keep.to(apart.dtype)
-        sums = differentiable_total(torch.stack([(apart * kept).sum(), kept.sum()]))
+        sums = all_reduce_sum(torch.stack([(apart * kept).sum(), kept.sum()]))
         return sums[0] / (2 * sums[1]).clamp_min(1), {"kept": kept.mean()}
 
     def entropy(self, unlabelled: StreamBatch, step: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""Networks by name: a small U-Net for work on processors, and every encoder and decoder of smp and timm."""
+"""Networks by name: a small U-Net for work on processors, and those of smp, timm and MONAI."""

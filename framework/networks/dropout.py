@@ -21,7 +21,9 @@ class ImageDropout(_DropoutNd):
         """Features of images `[B, C, H, W]`, those that are kept scaled up."""
         if not self.training or self.p == 0:
             return features
-        return drop_channels(features, self.p, [torch.Generator().manual_seed(seed) for seed in fingerprints(image)])
+        return drop_channels(
+            features, self.p, [torch.Generator().manual_seed(seed) for seed in fingerprints(image)]
+        )
 
 
 def drop_channels(features: Tensor, share: float, draws: Iterable[torch.Generator]) -> Tensor:

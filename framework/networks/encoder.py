@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from framework.errors import ConfigError, nearest
+from framework.core.errors import ConfigError, nearest
+from framework.core.settings import Settings
+from framework.networks.base import Architecture
 from framework.networks.padding import enlarged
 from framework.networks.unet import Block
 
@@ -17,10 +19,9 @@ LEVELS = 4
 """Of a pyramid; timm's finer ones are left out."""
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(Settings):
     """`small` is that of the small U-Net, for work on processors; all others are timm's names, such as resnet50."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Literal["encoder"]
     encoder: str = "small"
     widths: list[int] = Field(default=[16, 32, 64, 128], min_length=LEVELS, max_length=LEVELS)
@@ -38,7 +39,13 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, stages: nn.Module, channels: int, widths: list[int], stride: int, names: list[str], channels_last: bool = False
+        self,
+        stages: nn.Module,
+        channels: int,
+        widths: list[int],
+        stride: int,
+        names: list[str],
+        channels_last: bool = False,
     ) -> None:
         """`stages` gives the levels, which its modules `names` make; `channels_last`: as `[B, h, w, C]`, like transformers."""
         super().__init__()
@@ -67,7 +74,9 @@ class Small(nn.Module):
         super().__init__()
         strides = [2 if 2 ** (level + 1) <= output_stride else 1 for level in range(len(widths))]
         self.stride = math.prod(strides)
-        self.blocks = nn.ModuleList(Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True))
+        self.blocks = nn.ModuleList(
+            Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True)
+        )
 
     def forward(self, image: Tensor) -> list[Tensor]:
         levels = [image]
@@ -80,7 +89,9 @@ def build_encoder(config: EncoderConfig, channels: int) -> Encoder:
     """Raises `ConfigError` for names that timm does not know, and weights that cannot be had."""
     if config.encoder == "small":
         stages = Small(config.widths, channels, config.output_stride or 16)
-        return Encoder(stages, channels, config.widths, stages.stride, [f"blocks.{level}" for level in range(LEVELS)])
+        return Encoder(
+            stages, channels, config.widths, stages.stride, [f"blocks.{level}" for level in range(LEVELS)]
+        )
     stages = _timm(config, channels)
     info: Any = stages.feature_info
     known = dict(stages.named_modules())
@@ -94,16 +105,35 @@ def _timm(config: EncoderConfig, channels: int) -> nn.Module:
 
     if not timm.is_model(config.encoder):
         close = nearest(config.encoder, timm.list_models())
-        raise ConfigError(f"network.encoder: timm has no model '{config.encoder}'{close}; 'small' needs no timm")
+        raise ConfigError(
+            f"network.encoder: timm has no model '{config.encoder}'{close}; 'small' needs no timm"
+        )
     special: dict[str, Any] = {} if config.output_stride is None else {"output_stride": config.output_stride}
-    if "swin" in config.encoder:  # they else take pictures of one size alone, and maps of evidence need several
+    if (
+        "swin" in config.encoder
+    ):  # they else take pictures of one size alone, and maps of evidence need several
         special["strict_img_size"] = False
     try:
-        return timm.create_model(config.encoder, config.pretrained, in_chans=channels, features_only=True, **special)
+        return timm.create_model(
+            config.encoder, config.pretrained, in_chans=channels, features_only=True, **special
+        )
     except OSError as error:
         raise ConfigError(
             f"network.pretrained: the weights of '{config.encoder}' cannot be downloaded ({str(error).splitlines()[0][:120]}); "
             "put them in the cache of huggingface_hub, or set network.pretrained=false"
         ) from None
     except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise ConfigError(f"network.encoder: '{config.encoder}' gives no pyramid: {str(error).splitlines()[0][:120]}") from None
+        raise ConfigError(
+            f"network.encoder: '{config.encoder}' gives no pyramid: {str(error).splitlines()[0][:120]}"
+        ) from None
+
+
+class EncoderArchitecture(Architecture):
+    """An encoder alone; it enlarges images for itself."""
+
+    Config = EncoderConfig
+    gives_features = True
+
+    @staticmethod
+    def build(config: EncoderConfig, channels: int, classes: int) -> nn.Module:
+        return build_encoder(config, channels)

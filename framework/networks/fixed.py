@@ -10,4 +10,6 @@ from torch.func import functional_call
 
 def call_fixed(network: nn.Module, *inputs: Tensor) -> Any:
     """What a network gives; its weights learn nothing from it, whatever wraps them."""
-    return functional_call(network, {name: value.detach() for name, value in network.named_parameters()}, inputs)
+    return functional_call(
+        network, {name: value.detach() for name, value in network.named_parameters()}, inputs
+    )

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from framework.errors import ConfigError
-from framework.training.collective import world_size
+from framework.core.distributed import world_size
+from framework.core.errors import ConfigError
 
 
 class GlobalBatchNorm(_BatchNorm):
@@ -25,7 +25,9 @@ class GlobalBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if self.training and world_size() == 1 and input.numel() == input.shape[1]:
             fault = "a level of the network has one pixel of one image, which nothing can be normalised by"
-            raise ConfigError(f"network: {fault}; raise train.batch or corpus.size, or give the network fewer levels")
+            raise ConfigError(
+                f"network: {fault}; raise train.batch or corpus.size, or give the network fewer levels"
+            )
         if not self.training or world_size() == 1:
             return super().forward(input)
         assert self.weight is not None and self.running_mean is not None and self.running_var is not None
@@ -85,7 +87,9 @@ class _Normalise(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         channels = input.shape[1]
         count = input.numel() / channels
         _, mean, inverse = torch.native_batch_norm(input, None, None, None, None, True, 0.0, eps)

@@ -6,19 +6,20 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from framework.core.settings import Settings
+from framework.networks.base import Architecture
 from framework.networks.dropout import ImageDropout
 
 Perturb = Callable[[list[Tensor]], list[Tensor]]
 """Changes the features of an encoder, from the image itself (level 0) to the lowest resolution."""
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(Settings):
     """At its default widths 1.4 M parameters."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Literal["unet"] = "unet"
     widths: list[int] = Field(default=[16, 32, 64, 128, 128], min_length=2)
     """Channels of each level; every level halves the resolution of the one before."""
@@ -35,12 +36,16 @@ class UNet(nn.Module):
         super().__init__()
         widths = config.widths
         strides = [config.stride] + [2] * (len(widths) - 1)
-        self.down = nn.ModuleList(Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True))
+        self.down = nn.ModuleList(
+            Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True)
+        )
         self.dropout = ImageDropout(config.dropout)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in rising)
         self.merge = nn.ModuleList(Block(2 * b, b) for _, b in rising)
-        self.head = nn.Sequential(*_enlarging(widths[0], config.stride), nn.Conv2d(widths[0], classes, 3, padding=1))
+        self.head = nn.Sequential(
+            *_enlarging(widths[0], config.stride), nn.Conv2d(widths[0], classes, 3, padding=1)
+        )
 
     def forward(self, image: Tensor, perturb: Perturb = list) -> Tensor:
         levels = [image]
@@ -57,7 +62,11 @@ def _enlarging(width: int, stride: int) -> list[nn.Module]:
     """From the first level back to the image's resolution."""
     if stride == 1:
         return []
-    return [nn.ConvTranspose2d(width, width, stride, stride, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    return [
+        nn.ConvTranspose2d(width, width, stride, stride, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
 
 
 class Block(nn.Module):
@@ -72,7 +81,24 @@ class Block(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.shortcut = nn.Conv2d(inputs, outputs, stride, stride) if stride > 1 or inputs != outputs else nn.Identity()
+        self.shortcut = (
+            nn.Conv2d(inputs, outputs, stride, stride) if stride > 1 or inputs != outputs else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
+
+
+class UNetArchitecture(Architecture):
+    """The small U-Net."""
+
+    Config = UNetConfig
+
+    @staticmethod
+    def build(config: UNetConfig, channels: int, classes: int) -> nn.Module:
+        return UNet(config, channels, classes)
+
+    @staticmethod
+    def strides(config: UNetConfig) -> tuple[int, ...]:
+        stride = config.stride * 2 ** (len(config.widths) - 1)
+        return stride, stride

@@ -1,1 +1,1 @@
-"""The loop, strategies, checkpoints, and the Ray Train driver."""
+"""The loop, strategies, checkpoints, and the Ray Train trainer."""

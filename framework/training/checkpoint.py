@@ -16,8 +16,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from framework.errors import CheckpointError, StorageError
-from framework.storage import Store
+from framework.core.errors import CheckpointError, StorageError
+from framework.core.storage import Store
 
 Tensors = dict[str, Tensor]
 
@@ -40,12 +40,22 @@ def save(store: Store, checkpoint: Checkpoint) -> str:
     name = f"step-{checkpoint.step:08d}"
     files = {}
     for part, tensors in checkpoint.parts.items():
-        data = save_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+        data = encode_tensors(tensors)
         (store / name).write_bytes(f"{part}.safetensors", data)
         files[part] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    record = {"step": checkpoint.step, "best": checkpoint.best, "identity": checkpoint.identity, "files": files}
+    record = {
+        "step": checkpoint.step,
+        "best": checkpoint.best,
+        "identity": checkpoint.identity,
+        "files": files,
+    }
     (store / name).write_json("checkpoint.json", record)
     return name
+
+
+def encode_tensors(tensors: Tensors) -> bytes:
+    """As a safetensors file."""
+    return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def latest(store: Store, identity: dict[str, Any]) -> Checkpoint | None:
@@ -65,21 +75,30 @@ def read(store: Store) -> Checkpoint:
     """Read one checkpoint folder; raises `CheckpointError` when it is damaged."""
     try:
         record = store.read_json("checkpoint.json")
-        parts = {part: read_tensors(store, f"{part}.safetensors", facts["sha256"]) for part, facts in record["files"].items()}
+        parts = {
+            part: read_tensors(store, f"{part}.safetensors", facts["sha256"])
+            for part, facts in record["files"].items()
+        }
         return Checkpoint(record["step"], parts, record["identity"], record["best"])
     except (StorageError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{store.url}: damaged checkpoint ({error}); delete this folder to go on from an older one") from None
+        raise CheckpointError(
+            f"{store.url}: damaged checkpoint ({error}); delete this folder to go on from an older one"
+        ) from None
 
 
 def read_tensors(store: Store, name: str, sha256: str | None = None) -> Tensors:
     """Tensors of a safetensors file; raises `CheckpointError` when it is truncated or not what was written."""
     data = store.read_bytes(name)
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(f"{store.url}/{name}: truncated or damaged checkpoint ({len(data)} bytes); delete its folder")
+        raise CheckpointError(
+            f"{store.url}/{name}: truncated or damaged checkpoint ({len(data)} bytes); delete its folder"
+        )
     try:
         return load_tensors(data)
     except SafetensorError as error:
-        raise CheckpointError(f"{store.url}/{name}: not a whole safetensors file ({error}); delete it and train again") from None
+        raise CheckpointError(
+            f"{store.url}/{name}: not a whole safetensors file ({error}); delete it and train again"
+        ) from None
 
 
 def prune(store: Store, keep: set[str]) -> None:
@@ -92,7 +111,9 @@ def prune(store: Store, keep: set[str]) -> None:
 def _require_same(found: dict[str, Any], wanted: dict[str, Any], store: Store) -> None:
     differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
     if differing:
-        changes = ", ".join(f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing[:3])
+        changes = ", ".join(
+            f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing[:3]
+        )
         raise CheckpointError(
             f"{store.url}: checkpoint of another configuration ({changes}); give this run another name, or delete that folder"
         )

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framework.training.collective import rank, total, world_size
+from framework.core.distributed import all_reduce_sum, rank, world_size
+from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
-from framework.training.optimise import rate
+from framework.training.optimise import lr_at
 from framework.training.precision import parameter_type
 from framework.training.trainer import Trainer
 from framework.training.validation import Validator
-from framework.training.validation_answers import AnswerValidator
-from framework.training.validation_lesions import LesionValidator
+from framework.training.validation_classification import AnswerValidator
+from framework.training.validation_multilabel import LesionValidator
 
 LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
@@ -35,14 +36,19 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
     with contextlib.closing(trainer.loader.run(trainer.step, config.steps)) as batches:
         while trainer.step < config.steps:
             begin = time.perf_counter()
-            batch = trainer.placed(next(batches))
+            batch = trainer.to_device(next(batches))
             waited = time.perf_counter() - begin
             metrics: dict[str, Tensor | float] = dict(trainer.train_step(batch))
-            lr = rate(trainer.step, config.steps, trainer.run.optimiser)
+            lr = lr_at(trainer.step, config.steps, trainer.run.optimiser)
             trainer.step += 1
             now = time.perf_counter()
             # From end to end, so that the seconds of all steps add up to the whole run, its log and checkpoints included.
-            metrics |= {"lr": lr, "images": float(config.batch * len(batch)), "seconds": now - end, "wait": waited}
+            metrics |= {
+                "lr": lr,
+                "images": float(config.batch * len(batch)),
+                "seconds": now - end,
+                "wait": waited,
+            }
             pending.append((trainer.step, metrics))
             end = now
             _periodic(trainer, log, validators, pending, listener)
@@ -54,8 +60,15 @@ def build_validators(trainer: Trainer) -> list[Validator | AnswerValidator]:
     """What measures the run on its validation images: its masks, its answers, or both; none without such images."""
     found: list[Validator | AnswerValidator] = []
     if trainer.method.segments:
-        kind = LesionValidator if trainer.method.overlapping else Validator
-        found.append(kind(trainer.data, trainer.run.train.batch, trainer.device, parameter_type(trainer.run.train.precision)))
+        kind = LesionValidator if trainer.method.multilabel else Validator
+        found.append(
+            kind(
+                trainer.data,
+                trainer.run.train.batch,
+                trainer.device,
+                parameter_type(trainer.run.train.precision),
+            )
+        )
     if trainer.method.targets:
         found.append(AnswerValidator(trainer))
     return [validator for validator in found if validator.ids]
@@ -71,7 +84,12 @@ def _periodic(
     """Log, validate and save where their intervals end; at the last step all three."""
     config, step = trainer.run.train, trainer.step
     last = step == config.steps
-    if step % LOG_EVERY == 0 or last or step % config.validate_every == 0 or step % config.checkpoint_every == 0:
+    if (
+        step % LOG_EVERY == 0
+        or last
+        or step % config.validate_every == 0
+        or step % config.checkpoint_every == 0
+    ):
         _flush(trainer, log, pending)
     if step % config.validate_every == 0 or last:
         _validate(trainer, log, validators, listener)
@@ -84,8 +102,10 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
     if not pending:
         return
     names = list(pending[0][1])
-    values = torch.tensor([[float(metrics[name]) for name in names] for _, metrics in pending], dtype=torch.float64)
-    means = total(values.to(trainer.device)) / world_size()
+    values = torch.tensor(
+        [[float(metrics[name]) for name in names] for _, metrics in pending], dtype=torch.float64
+    )
+    means = all_reduce_sum(values.to(trainer.device)) / world_size()
     statistics = {name: value.tolist() for name, value in trainer.method.statistics().items()}
     if log is not None:
         for (step, _), row in zip(pending, means.tolist(), strict=True):
@@ -96,7 +116,9 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
     pending.clear()
 
 
-def _validate(trainer: Trainer, log: MetricLog | None, validators: list[Validator | AnswerValidator], listener: Listener) -> None:
+def _validate(
+    trainer: Trainer, log: MetricLog | None, validators: list[Validator | AnswerValidator], listener: Listener
+) -> None:
     """Measure, log, and keep the best weights; a method that makes masks is judged by these (Dice or AUPR), others by their AUC."""
     if not validators:
         return
@@ -106,15 +128,10 @@ def _validate(trainer: Trainer, log: MetricLog | None, validators: list[Validato
     better = scores["mean"] > trainer.best
     if better:
         trainer.best = scores["mean"]
+    best = trainer.weights() if better and trainer.run.train.select == "best" else None
     if log is not None:
-        if better and trainer.run.train.select == "best":
-            trainer.store.write_bytes("best.safetensors", _encode(trainer.weights()))
+        if best is not None:
+            trainer.store.write_bytes("best.safetensors", encode_tensors(best))
         log.add({"step": trainer.step, "validation": scores})
         log.flush()
     listener({"step": trainer.step, "score": scores["mean"]})
-
-
-def _encode(tensors: dict[str, Tensor]) -> bytes:
-    from safetensors.torch import save
-
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})

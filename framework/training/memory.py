@@ -29,6 +29,10 @@ def peak_memory_mb() -> float:
     """The most memory that this process has held at once, in MB (2**20 bytes)."""
     if platform.system() == "Linux":
         # The kernel's ru_maxrss survives fork and exec, so it may be the peak of whoever started this process.
-        [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+        [peak] = [
+            line.split()[1]
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("VmHWM:")
+        ]
         return int(peak) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS

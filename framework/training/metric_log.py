@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from framework.storage import Store
+from framework.core.storage import Store
 
 NAME = "metrics.jsonl"
 MEASURES = ("Dice", "AUPR", "AUC")

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
+from framework.core.settings import Settings
 
-class OptimiserConfig(BaseModel):
+
+class OptimiserConfig(Settings):
     """The papers' SGD 0.01 belongs to 30,000 steps; runs of minutes want AdamW around 3e-3 with batch normalisation."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -32,12 +33,16 @@ def build_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig)
     trained = [p for p in parameters if p.requires_grad]
     if config.name == "adamw":
         return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    return torch.optim.SGD(trained, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True)
+    return torch.optim.SGD(
+        trained, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+    )
 
 
-def rate(step: int, steps: int, config: OptimiserConfig) -> float:
+def lr_at(step: int, steps: int, config: OptimiserConfig) -> float:
     """The learning rate of a step: poly is (1 - t / T) ^ 0.9."""
     left = 1 - step / steps
-    shape = {"poly": left**0.9, "cosine": 0.5 + 0.5 * math.cos(math.pi * (1 - left)), "constant": 1.0}[config.schedule]
+    shape = {"poly": left**0.9, "cosine": 0.5 + 0.5 * math.cos(math.pi * (1 - left)), "constant": 1.0}[
+        config.schedule
+    ]
     rising = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     return config.lr * shape * rising

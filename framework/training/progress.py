@@ -6,8 +6,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from framework.errors import StorageError
-from framework.storage import Store
+from framework.core.errors import StorageError
+from framework.core.storage import Store
 from framework.training import metric_log
 
 INTERVAL = 2.0
@@ -17,7 +17,14 @@ INTERVAL = 2.0
 @contextlib.contextmanager
 def follow(store: Store, name: str, steps: int) -> Iterator[None]:
     """Show the progress of a run while the block trains it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("[bold]{task.description}"),
@@ -29,7 +36,9 @@ def follow(store: Store, name: str, steps: int) -> Iterator[None]:
         TextColumn("{task.fields[note]}"),
     )
     ended = threading.Event()
-    with Progress(*columns, speed_estimate_period=60, redirect_stdout=False, redirect_stderr=False) as progress:
+    with Progress(
+        *columns, speed_estimate_period=60, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
         task = progress.add_task(name, total=steps, note="starting")
 
         def look() -> None:
@@ -40,7 +49,9 @@ def follow(store: Store, name: str, steps: int) -> Iterator[None]:
 
         def watch() -> None:
             while not ended.wait(INTERVAL):
-                with contextlib.suppress(StorageError):  # the log may be between two states; the next look sees it
+                with contextlib.suppress(
+                    StorageError
+                ):  # the log may be between two states; the next look sees it
                     look()
 
         thread = threading.Thread(target=watch, daemon=True)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import Prepared
-from framework.pipeline.artefact import Recipe, finish
+from framework.core.artifact import ArtifactSpec, finish
+from framework.core.labels import IGNORE
+from framework.loading.training_set import TrainingSample
 
 if TYPE_CHECKING:
     from framework.training.trainer import Trainer
@@ -17,7 +17,7 @@ SHOWN = 6
 """Pictures of the images with the smallest weights."""
 
 
-def write_tables(trainer: Trainer, model: Recipe) -> None:
+def write_tables(trainer: Trainer, model: ArtifactSpec) -> None:
     """Each table of the method as a layer without masks, `id` and `weight`, in a folder of the model's."""
     import pyarrow as pa
 
@@ -30,12 +30,17 @@ def write_tables(trainer: Trainer, model: Recipe) -> None:
             store.write_bytes(f"least-{place}.png", _picture(trainer.data.get(image)))
             listed.append({"case": image, "weight": weights[image], "file": f"least-{place}.png"})
         store.write_json("pictures.json", listed)
-        finish(store, Recipe("layer", model.inputs, {**model.settings, "table": name}), {"rows": len(weights), "masks": 0}, 0.0)
+        finish(
+            store,
+            ArtifactSpec("layer", model.inputs, {**model.settings, "table": name}),
+            {"rows": len(weights), "masks": 0},
+            0.0,
+        )
 
 
-def _picture(sample: Prepared) -> bytes:
+def _picture(sample: TrainingSample) -> bytes:
     """The image and its weak mask at training size; of a volume the slice with most foreground."""
-    from framework.evaluation.pictures import panels
+    from framework.imaging.overlay import panels
 
     assert sample.mask is not None, "only images with a weak mask have a weight"
     image, mask = sample.image, sample.mask

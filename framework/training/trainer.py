@@ -9,32 +9,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framework.config import RunConfig
-from framework.corpus.loader import Batch, Loader, StreamBatch
-from framework.corpus.order import key
-from framework.corpus.schema import ModelInfo
-from framework.corpus.training_set import TrainingSet
-from framework.corpus.volume_set import VolumeSet
-from framework.errors import ConfigError, TrainingError
-from framework.methods.build import build_method, finds_overlapping, reads_bits
-from framework.methods.contract import Method, Setting, Update
-from framework.networks.build import build_network
-from framework.pipeline.artefact import input_of
-from framework.storage import Store
+from framework.core.artifact import ArtifactSpec, Input, input_of
+from framework.core.distributed import all_reduce_sum, barrier, gather_objects, rank, world_size
+from framework.core.errors import ConfigError, TrainingError
+from framework.core.rng import stable_seed
+from framework.core.storage import Store
+from framework.corpus.label_layers import layer_store
+from framework.corpus.schema import LAYER_COMMANDS, CorpusInfo, ModelInfo
+from framework.loading.loader import Batch, Loader, StreamBatch
+from framework.loading.training_set import TrainingSet
+from framework.loading.volume_set import VolumeSet
+from framework.methods.base import Method, MethodContext, Update
+from framework.methods.registry import build_method, method_of
+from framework.networks.ema import Ema
+from framework.networks.registry import build_network
 from framework.training import checkpoint as checkpoints
-from framework.training.collective import barrier, gather_objects, rank, total, world_size
-from framework.training.ema import Ema
-from framework.training.finished import adopt_models
-from framework.training.optimise import rate
+from framework.training.config import TrainConfig
+from framework.training.optimise import lr_at
 from framework.training.precision import parameter_type, safe_precision
-from framework.training.strategies import Strategy, build_strategy
+from framework.training.pretrained import load_pretrained_models
+from framework.training.strategies.base import Strategy
+from framework.training.strategies.registry import build_strategy
 
 
 @dataclass
 class Trainer:
     """The parts of a run on one rank."""
 
-    run: RunConfig
+    run: TrainConfig
     store: Store
     data: TrainingSet
     method: Method
@@ -47,17 +49,32 @@ class Trainer:
     best: float = -1.0
 
     @classmethod
-    def build(cls, run: RunConfig, store: Store, device: torch.device) -> Trainer:
+    def build(cls, run: TrainConfig, store: Store, device: torch.device) -> Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
         if run.train.batch % world_size():
-            raise ConfigError(f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either")
-        bits = reads_bits(run.method)
-        data = VolumeSet(run.corpus) if run.corpus.patch else TrainingSet(run.corpus, bits, run.seed)
+            raise ConfigError(
+                f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either"
+            )
+        kind = method_of(run.method)
+        data = (
+            VolumeSet(run.corpus)
+            if run.corpus.patch
+            else TrainingSet(run.corpus, kind.multilabel and kind.segments, run.seed)
+        )
         method = new_method(run, ModelInfo.of(data.corpus.info))
-        loader = Loader(data, method.streams, run.method.name, run.train.batch, run.seed, run.augment, rank(), world_size())
+        loader = Loader(
+            data,
+            method.streams,
+            run.method.name,
+            run.train.batch,
+            run.seed,
+            run.augment,
+            rank(),
+            world_size(),
+        )
         method.to(device)  # what it counts while it prepares, it sums over ranks on their device
-        method.prepare({name: order.ids for name, order in loader.orders.items()}, loader.plain)
-        adopt_models(method, run, data.corpus)
+        method.prepare({name: sampler.ids for name, sampler in loader.samplers.items()}, loader.plain)
+        load_pretrained_models(method, run, data.corpus)
         method.to(device, parameter_type(run.train.precision))
         precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
         strategy = build_strategy(run.compute.strategy, device, precision)
@@ -71,25 +88,28 @@ class Trainer:
         if found is None:
             return
         self.step, self.best = found.step, found.best
-        self.method.load_state_dict(checkpoints.to_state(found.parts["model"], self.device))
-        self.strategy.load(checkpoints.to_state(found.parts["optimiser"], self.device))
+        self.strategy.load_model_state(checkpoints.to_state(found.parts["model"], self.device))
+        self.strategy.load_optimiser_state(checkpoints.to_state(found.parts["optimiser"], self.device))
         if self.ema is not None:
             self.ema.shadow = checkpoints.to_state(found.parts["ema"], self.device)
 
-    def placed(self, batch: Batch) -> Batch:
+    def to_device(self, batch: Batch) -> Batch:
         """A batch of the loader on the run's device, its images in the type of the weights."""
-        return {name: stream.to(self.device, parameter_type(self.run.train.precision)) for name, stream in batch.items()}
+        return {
+            name: stream.to(self.device, parameter_type(self.run.train.precision))
+            for name, stream in batch.items()
+        }
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """All updates of one step; gives its metrics."""
-        seed_device(self.device, key("step", self.run.seed, self.step, rank()) % 2**63)
+        seed_device(self.device, stable_seed("step", self.run.seed, self.step, rank()) % 2**63)
         metrics: dict[str, Tensor] = {}
         updates = self.method.train_step(batch, self.step)
         while (update := self._next(updates)) is not None:
             require_finite(update.loss, batch, self.step)
-            lr = rate(self.step, self.run.train.steps, self.run.optimiser)
+            lr = lr_at(self.step, self.run.train.steps, self.run.optimiser)
             self.strategy.backward(update.group, update.loss)
-            norm = self.strategy.step(update.group, lr * update.rate)
+            norm = self.strategy.step(update.group, lr * update.lr_scale)
             require_finite(norm, batch, self.step)
             metrics |= {"loss": update.loss.detach(), "gradient_norm": norm.detach(), **update.metrics}
         self.method.after_step(self.step, self.read)
@@ -99,9 +119,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint from rank 0 and remove older ones; the state is gathered by all."""
-        optimiser = self.strategy.gather()
+        model, optimiser = self.strategy.model_state(), self.strategy.optimiser_state()
         if rank() == 0:
-            parts = {"model": self.method.state_dict(), "optimiser": optimiser}
+            parts = {"model": model, "optimiser": optimiser}
             if self.ema is not None:
                 parts["ema"] = self.ema.shadow
             found = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
@@ -112,13 +132,16 @@ class Trainer:
     def weights(self) -> dict[str, Tensor]:
         """What the model predicts with: averaged weights where the run keeps them."""
         if self.ema is None:
-            return dict(self.method.state_dict())
+            return self.strategy.model_state()
         with self.ema.swapped_in():
-            return {name: tensor.clone() for name, tensor in self.method.state_dict().items()}
+            return {name: tensor.clone() for name, tensor in self.strategy.model_state().items()}
 
     def read(self, stream: str) -> Iterator[StreamBatch]:
         """This rank's share of a stream's images as they are, on the run's device."""
-        return (part.to(self.device, parameter_type(self.run.train.precision)) for part in self.loader.plain(stream))
+        return (
+            part.to(self.device, parameter_type(self.run.train.precision))
+            for part in self.loader.plain(stream)
+        )
 
     def _next(self, updates: Iterator[Update]) -> Update | None:
         with self.strategy.autocast():
@@ -132,30 +155,53 @@ def seed_device(device: torch.device, seed: int) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def new_method(run: RunConfig, known: ModelInfo) -> Method:
+def new_method(run: TrainConfig, known: ModelInfo) -> Method:
     """The run's method, freshly initialised, on the processor."""
-    outputs = len(known.classes) - finds_overlapping(run.method)
+    outputs = len(known.classes) - method_of(run.method).multilabel
 
     def network(member: int) -> torch.nn.Module:
         return build_network(run.network, known.channels, outputs, run.seed, member)
 
-    return build_method(run.method, Setting(known.classes, run.train.steps, run.seed, network, known.channels, known.labels))
+    return build_method(
+        run.method,
+        MethodContext(known.classes, run.train.steps, run.seed, network, known.channels, known.labels),
+    )
 
 
-def identity(run: RunConfig, data: TrainingSet) -> dict[str, Any]:
+def identity(run: TrainConfig, data: TrainingSet) -> dict[str, Any]:
     """The configuration and the versions of the data: what determines the result."""
-    layers = [layer.artefact["hash"] for layer in data.layers]
+    layers = [layer.artifact["hash"] for layer in data.layers]
     models = {f"models.{role}": input_of(Store.at(url), "model").hash for role, url in run.models.items()}
-    return {**run.identity(), "corpus.version": data.corpus.info.version, "corpus.layer_hashes": layers, **models}
+    return {
+        **run.identity(),
+        "corpus.version": data.corpus.info.version,
+        "corpus.layer_hashes": layers,
+        **models,
+    }
+
+
+def artifact_spec(run: TrainConfig) -> ArtifactSpec:
+    """What a run's model is made from; raises when the corpus or a layer is not there."""
+    corpus = Store.at(run.corpus.path)
+    inputs = {"corpus": Input(corpus.url, CorpusInfo.read(corpus).version)}
+    for name in run.corpus.layers:
+        inputs[f"layer {name.rsplit('/', 1)[-1]}"] = input_of(
+            layer_store(corpus, name), "layer", f"make one with {LAYER_COMMANDS}"
+        )
+    for role, url in run.models.items():
+        inputs[role] = input_of(Store.at(url), "model")
+    return ArtifactSpec("model", inputs, run.identity())
 
 
 def require_finite(value: Tensor, batch: Batch, step: int) -> None:
     """Stop all ranks together when a value is not finite on any of them, and name the images of those ranks."""
-    if bool(total(torch.isfinite(value).float().reshape(1)) == world_size()):
+    if bool(all_reduce_sum(torch.isfinite(value).float().reshape(1)) == world_size()):
         return
     mine = [] if bool(torch.isfinite(value)) else _suspects(batch)
     ids = sorted({name for names in gather_objects(mine) for name in names})
-    raise TrainingError(f"step {step}: the loss is not finite; no weight was changed. Images of the batch: {', '.join(ids)}")
+    raise TrainingError(
+        f"step {step}: the loss is not finite; no weight was changed. Images of the batch: {', '.join(ids)}"
+    )
 
 
 def _suspects(batch: Batch) -> list[str]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from framework.corpus.loader import stacked
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import TrainingSet
-from framework.inference.windows import predict_whole
-from framework.methods.losses import hard_labels
-from framework.networks.layout import layout
-from framework.training.collective import rank, total, world_size
+from framework.core.distributed import all_reduce_sum, rank, world_size
+from framework.core.labels import IGNORE
+from framework.core.memory_format import layout
+from framework.loading.loader import collate
+from framework.loading.training_set import TrainingSet
+from framework.methods.common.losses import hard_labels
+from framework.methods.sliding_window import predict_whole
 
 if TYPE_CHECKING:
     from framework.training.trainer import Trainer
@@ -26,8 +26,10 @@ class Validator:
 
     def __init__(self, data: TrainingSet, batch: int, device: torch.device, type: torch.dtype) -> None:
         self.data, self.device, self.type = data, device, type
-        light = data.corpus.light
-        rows = [i for i, split in enumerate(light["split"]) if split == "val" and light["mask_kind"][i] == "mask"]
+        light = data.corpus.index_columns
+        rows = [
+            i for i, split in enumerate(light["split"]) if split == "val" and light["mask_kind"][i] == "mask"
+        ]
         names = [light["volume"][i] or light["id"][i] for i in rows]
         if data.config.patch:  # volumes of any depth: each on its own
             names = list(dict.fromkeys(names))
@@ -47,7 +49,7 @@ class Validator:
         for part in self.parts():
             self._add(trainer, part, sums)
         trainer.method.train()
-        overlap, predicted, truth = total(sums)[..., 1:]
+        overlap, predicted, truth = all_reduce_sum(sums)[..., 1:]
         size = predicted + truth
         dice = torch.where(size > 0, 2 * overlap / size.clamp_min(1), torch.ones_like(size)).mean(0)
         return {"dice": dice.tolist(), "mean": dice.mean().item()}
@@ -59,8 +61,11 @@ class Validator:
 
     def _add(self, trainer: Trainer, part: slice, sums: Tensor) -> None:
         samples = [self.data.get(name) for name in self.ids[part]]
-        image, mask = stacked(samples)
-        image, mask = image.to(self.device, self.type, memory_format=layout(image.dim())), mask.to(self.device)
+        image, mask = collate(samples)
+        image, mask = (
+            image.to(self.device, self.type, memory_format=layout(image.dim())),
+            mask.to(self.device),
+        )
         probabilities = predict(trainer, image)
         labels = hard_labels(probabilities)
         cases = self.cases[part].to(self.device)

@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 
+from framework.training.config import TrainConfig
+
 STEPS, SKIPPED = 40, 10
 NETWORKS = {
     "full": {"stride": 1, "widths": [16, 32, 64, 128, 200]},
@@ -35,9 +37,13 @@ def main(corpus: str | None) -> None:
         corpus = corpus or _phantom(folder)
         found = {name: _seconds(_trainer(corpus, folder, name)) for name in NETWORKS}
     for name, (seconds, parameters) in found.items():
-        print(f"first level at {name} resolution, {parameters / 2e6:.2f} M parameters a network: {seconds:.3f} s a step")
+        print(
+            f"first level at {name} resolution, {parameters / 2e6:.2f} M parameters a network: {seconds:.3f} s a step"
+        )
     share = found["full"][0] / PEER_SECONDS
-    print(f"RESULT seconds_full={found['full'][0]:.3f} seconds_half={found['half'][0]:.3f} full_over_peer={share:.2f}")
+    print(
+        f"RESULT seconds_full={found['full'][0]:.3f} seconds_half={found['half'][0]:.3f} full_over_peer={share:.2f}"
+    )
 
 
 def _phantom(folder: str) -> str:
@@ -48,7 +54,7 @@ def _phantom(folder: str) -> str:
 
 def _trainer(corpus: str, folder: str, resolution: str) -> Any:
     """A run as users have it."""
-    from framework.config import parse
+    from framework.core.config_files import parse
     from tests.contract.support import build
 
     run = {
@@ -61,7 +67,7 @@ def _trainer(corpus: str, folder: str, resolution: str) -> Any:
         "train": {"steps": STEPS, "batch": 8, "precision": "bf16"},
         "compute": {"workers": 0},
     }
-    return build(parse(run))
+    return build(parse(run, TrainConfig))
 
 
 def _seconds(trainer: Any) -> tuple[float, int]:
@@ -70,7 +76,7 @@ def _seconds(trainer: Any) -> tuple[float, int]:
     batches = trainer.loader.run(0, STEPS)
     for _ in range(STEPS):
         begin = time.perf_counter()
-        trainer.train_step(trainer.placed(next(batches)))
+        trainer.train_step(trainer.to_device(next(batches)))
         trainer.step += 1
         seconds.append(time.perf_counter() - begin)
     batches.close()
@@ -78,6 +84,8 @@ def _seconds(trainer: Any) -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus")
     main(parser.parse_args().corpus)

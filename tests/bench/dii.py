@@ -15,31 +15,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from framework.training.config import TrainConfig
+
 STEPS = 12
 
 
 def main(weak: int) -> None:
     import torch
 
-    from framework.methods.dii import IndicatorConfig
+    from framework.methods.dcr.indicators import IndicatorConfig
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(Path(folder), weak)
-        batches = [trainer.placed(trainer.loader.at(step)) for step in range(STEPS)]
+        batches = [trainer.to_device(trainer.loader.batch_at(step)) for step in range(STEPS)]
         step = statistics.median(_seconds(lambda batch=batch: trainer.train_step(batch)) for batch in batches)
         due = IndicatorConfig().start - 1
-        update = min(_seconds(lambda: trainer.method.after_step(due, trainer.read)) for _ in range(2))  # the first one decodes
+        update = min(
+            _seconds(lambda: trainer.method.after_step(due, trainer.read)) for _ in range(2)
+        )  # the first one decodes
         speedup = _speedup(trainer)
     interval = IndicatorConfig().interval
-    images = {name: len(order.ids) for name, order in trainer.loader.orders.items()}
+    images = {name: len(sampler.ids) for name, sampler in trainer.loader.samplers.items()}
     print(f"step {step:.3f} s, update {update:.2f} s over {images}, default interval {interval} steps")
     print(f"RESULT dii_percent={100 * update / (update + interval * step):.2f} speedup={speedup:.2f}")
 
 
 def _trainer(folder: Path, weak: int) -> Any:
     """DCR at ACDC's size, on drawn pictures with boxes."""
-    from framework.config import parse
+    from framework.core.config_files import parse
     from tests.contract.support import build, build_phantom
 
     corpus = build_phantom(folder / "corpus", round(weak / 0.9 / 0.7), 96)
@@ -51,14 +55,14 @@ def _trainer(folder: Path, weak: int) -> Any:
         "train": {"steps": 800},
         "compute": {"workers": 0},
     }
-    return build(parse(run))
+    return build(parse(run, TrainConfig))
 
 
 def _speedup(trainer: Any) -> float:
     """Influences of 16 images over all parameters: one forward-mode pass against a backward pass for each."""
     import torch
 
-    from framework.methods.influence import SCOPES, summed_entropy
+    from framework.methods.dcr.influence import SCOPES, summed_cross_entropy
 
     scope, network = SCOPES["all"], trainer.method.first.eval()
     part = next(trainer.read("weak"))
@@ -67,7 +71,9 @@ def _speedup(trainer: Any) -> float:
 
     def loop() -> None:
         for i in range(len(image)):
-            torch.dot(scope.gradient(network, image[i : i + 1], mask[i : i + 1], summed_entropy), direction)
+            torch.dot(
+                scope.gradient(network, image[i : i + 1], mask[i : i + 1], summed_cross_entropy), direction
+            )
 
     at_once = [_seconds(lambda: scope.influence(network, image, mask, direction)) for _ in range(5)]
     return statistics.median(_seconds(loop) for _ in range(5)) / statistics.median(at_once)
@@ -80,6 +86,8 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--weak", type=int, default=1170)
     main(parser.parse_args().weak)

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from framework.training.config import TrainConfig
+
 BLOCK, TURNS, SKIPPED = 5, 120, 1
 """Steps of a turn, turns of each side, and first steps of a turn that are not counted."""
 
@@ -34,7 +36,7 @@ def main() -> None:
 
 
 def _run(folder: str) -> Any:
-    from framework.config import parse
+    from framework.core.config_files import parse
 
     return parse(
         {
@@ -43,16 +45,23 @@ def _run(folder: str) -> Any:
             "corpus": {"path": f"{folder}/corpus", "size": 96, "budget": {"share": 0.2}},
             "augment": {"rotate": 20, "scale": 0.15, "gain": 0.2},
             "method": {"name": "coda"},
-            "train": {"steps": BLOCK * TURNS, "batch": 8, "ema": 0.0, "validate_every": 10**6, "checkpoint_every": 10**6},
-        }
+            "train": {
+                "steps": BLOCK * TURNS,
+                "batch": 8,
+                "ema": 0.0,
+                "validate_every": 10**6,
+                "checkpoint_every": 10**6,
+            },
+        },
+        TrainConfig,
     )
 
 
 def _build_corpus(run: Any) -> None:
-    from framework.corpus.pack import pack
-    from framework.pipeline.run import phantom_source
-    from framework.pipeline.stages import PhantomConfig
-    from framework.storage import Store
+    from framework.core.storage import Store
+    from framework.corpus.writer import pack
+    from framework.experiments.pipeline.run import phantom_source
+    from framework.experiments.pipeline.source import PhantomConfig
 
     pack(phantom_source(PhantomConfig(images=300, size=96), "corpus"), Store.at(run.corpus.path))
 
@@ -61,7 +70,7 @@ def _on_ray(run: Any, folder: str) -> None:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from framework.training.ray_driver import start_ray
+    from framework.core.ray_runtime import start_ray
 
     start_ray()
     TorchTrainer(
@@ -77,18 +86,21 @@ def _worker(config: dict[str, Any]) -> None:
     """Our loop as it is; between its turns, when it asks for the next batch, the bare loop has one."""
     import torch
 
-    from framework.config import parse
-    from framework.corpus.loader import Batch
-    from framework.storage import Store
+    from framework.core.config_files import parse
+    from framework.core.storage import Store
+    from framework.loading.loader import Batch
     from framework.training.loop import fit
     from framework.training.memory import keep_freed_memory
     from framework.training.trainer import Trainer
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    run = parse(config["run"])
+    run = parse(config["run"], TrainConfig)
     trainer = Trainer.build(run, Store.at(run.out) / run.name, torch.device("cpu"))
-    make, bare = trainer.loader.run, _bare_turns(Trainer.build(run, Store.at(run.out) / "bare", torch.device("cpu")))
+    make, bare = (
+        trainer.loader.run,
+        _bare_turns(Trainer.build(run, Store.at(run.out) / "bare", torch.device("cpu"))),
+    )
     seconds: list[float] = []
 
     def with_turns(start: int, stop: int) -> Iterator[Batch]:
@@ -114,7 +126,7 @@ def _bare_turns(trainer: Any) -> Iterator[list[float]]:
         seconds = []
         for _ in range(BLOCK):
             begin = time.perf_counter()
-            batch = trainer.placed(next(batches))
+            batch = trainer.to_device(next(batches))
             with torch.autocast("cpu", torch.bfloat16):
                 update = next(method.train_step(batch, 1000))
             update.loss.backward()
@@ -126,10 +138,12 @@ def _bare_turns(trainer: Any) -> Iterator[list[float]]:
 
 
 def _print_result(folder: str) -> None:
-    from framework.storage import Store
+    from framework.core.storage import Store
     from framework.training.metric_log import read
 
-    steps = [r for r in read(Store.at(f"{folder}/ours")) if "loss" in r and (r["step"] - 1) % BLOCK >= SKIPPED]
+    steps = [
+        r for r in read(Store.at(f"{folder}/ours")) if "loss" in r and (r["step"] - 1) % BLOCK >= SKIPPED
+    ]
     ours = _by_turn([r["seconds"] for r in steps])
     bare = _by_turn(list(map(float, Path(folder, "bare.txt").read_text().split())))
     around = [(before + after) / 2 for before, after in itertools.pairwise(bare)]

@@ -13,12 +13,12 @@ import argparse
 import numpy as np
 import torch
 
+from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
-from framework.evaluation.map_quality import overlaps
-from framework.inference.settings import ThresholdConfig
-from framework.inference.threshold import cut, most_pieces
-from framework.storage import Store
+from framework.labelling.map_quality import overlaps
+from framework.labelling.masks import cut, most_components
+from framework.labelling.settings import ThresholdConfig
 from tests.bench.weak import CLASS, showing
 
 
@@ -26,18 +26,24 @@ def main(corpus: Corpus, runs: list[Store], config: ThresholdConfig) -> None:
     means = []
     for run in runs:
         walk = MapLayer(run / "walk", corpus)
-        found = np.array([piece_count_and_overlap(walk.maps(s.id), mask, config) for s, mask in showing(corpus, "train")])
+        found = np.array(
+            [piece_count_and_overlap(walk.maps(s.id), mask, config) for s, mask in showing(corpus, "train")]
+        )
         one = found[:, 0] == 1
         means.append((found[one, 1].mean(), found[~one, 1].mean()))
         counts = f"{one.sum()} masks in one piece, {(~one).sum()} in several"
-        print(f"{run.name}: {counts}; IoU {means[-1][0]:.3f} and {means[-1][1]:.3f}, of all {found[:, 1].mean():.3f}")
+        print(
+            f"{run.name}: {counts}; IoU {means[-1][0]:.3f} and {means[-1][1]:.3f}, of all {found[:, 1].mean():.3f}"
+        )
     one_piece, several = np.mean(means, axis=0)
     print(f"RESULT one_piece={one_piece:.3f} several={several:.3f}")
 
 
-def piece_count_and_overlap(maps: dict[int, np.ndarray], mask: np.ndarray, config: ThresholdConfig) -> tuple[int, float]:
+def piece_count_and_overlap(
+    maps: dict[int, np.ndarray], mask: np.ndarray, config: ThresholdConfig
+) -> tuple[int, float]:
     """In how many pieces the class is cut out of its map, and their IoU with the true mask."""
-    pieces = most_pieces(torch.from_numpy(cut(maps, mask.shape, config)))
+    pieces = most_components(torch.from_numpy(cut(maps, mask.shape, config)))
     return pieces, overlaps(maps[CLASS], mask, CLASS, [config.threshold])[0]
 
 
@@ -47,4 +53,8 @@ if __name__ == "__main__":
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--threshold", type=float, default=0.65)
     given = parser.parse_args()
-    main(Corpus.open(given.corpus), [Store.at(run) for run in given.runs], ThresholdConfig(threshold=given.threshold))
+    main(
+        Corpus.open(given.corpus),
+        [Store.at(run) for run in given.runs],
+        ThresholdConfig(threshold=given.threshold),
+    )

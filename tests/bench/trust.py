@@ -13,19 +13,24 @@ import argparse
 import numpy as np
 from scipy.stats import spearmanr
 
-from framework.corpus.layers import Layer
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.label_layers import Layer
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE
-from framework.evaluation.metrics import score
-from framework.storage import Store
+from framework.metrics.segmentation import score
 
 
 def main(corpus: Corpus, layer: Layer, runs: list[Store]) -> None:
     weights = [weights_of(run) for run in runs]
     quality = quality_of(corpus, layer, list(weights[0]))
-    found = [compared(np.array([held[name] for name in quality]), np.array(list(quality.values()))) for held in weights]
+    found = [
+        compared(np.array([held[name] for name in quality]), np.array(list(quality.values())))
+        for held in weights
+    ]
     correlation, least, most = np.mean(found, axis=0)
-    print(f"{len(quality)} weak masks, {len(runs)} runs; Dice of the tenth trusted least and most: {least:.3f} and {most:.3f}")
+    print(
+        f"{len(quality)} weak masks, {len(runs)} runs; Dice of the tenth trusted least and most: {least:.3f} and {most:.3f}"
+    )
     print(f"RESULT spearman={correlation:.2f} least={least:.3f} most={most:.3f}")
 
 

@@ -15,11 +15,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from framework.inference.walk import WalkConfig, transitions, walk
-from framework.methods.contract import Setting
-from framework.methods.irnet import IRNet, IRNetConfig
-from framework.networks.build import build_network
+from framework.labelling.walk.walk import WalkConfig, transitions, walk
+from framework.methods.base import MethodContext
+from framework.methods.irnet.method import IRNet
 from framework.networks.encoder import EncoderConfig
+from framework.networks.registry import build_network
 
 SIDE, GRID = 64, 128
 CONFIG = WalkConfig()
@@ -47,7 +47,9 @@ def main() -> None:
     dense, expected = timed(lambda: dense_walk(maps, boundary))  # once: it takes a minute
     found = [timed(lambda: walk(maps, boundary, CONFIG)) for _ in range(9)]
     ours, apart = statistics.median(seconds for seconds, _ in found), (found[0][1] - expected).abs().max()
-    print(f"{SIDE} x {SIDE}, {2**CONFIG.doublings} steps: {ours:.3f} s, dense {dense:.1f} s, at most {apart:.1e} apart")
+    print(
+        f"{SIDE} x {SIDE}, {2**CONFIG.doublings} steps: {ours:.3f} s, dense {dense:.1f} s, at most {apart:.1e} apart"
+    )
     forward, large = forward_and_walk()
     print(f"picture of {4 * GRID}: forward {forward:.2f} s, walk over {GRID} x {GRID} {large:.2f} s")
     print(f"RESULT walk_speedup={dense / ours:.0f} walk_over_forward={large / forward:.2f}")
@@ -56,8 +58,10 @@ def main() -> None:
 def forward_and_walk() -> tuple[float, float]:
     """Median seconds of the boundaries of one picture, and of the walk under them, taken in turns."""
     config = EncoderConfig(name="encoder", encoder="resnet50", output_stride=16)
-    setting = Setting(["background", "lesion"], 1, 0, lambda member: build_network(config, 3, 2, 0, member), 3)
-    method = IRNet(IRNetConfig(name="irnet"), setting).eval()
+    setting = MethodContext(
+        ["background", "lesion"], 1, 0, lambda member: build_network(config, 3, 2, 0, member), 3
+    )
+    method = IRNet(IRNet.Config(name="irnet"), setting).eval()
     image, maps = torch.randn(1, 3, 4 * GRID, 4 * GRID), torch.rand(1, 1, GRID, GRID)
     forward, walked = [], []
     with torch.no_grad():

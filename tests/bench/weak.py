@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus, Sample
-from framework.evaluation.intervals import Interval, crossed_intervals
-from framework.evaluation.map_quality import THRESHOLDS, overlaps
 from framework.inference.predictor import Predictor
-from framework.storage import Store
+from framework.labelling.map_quality import THRESHOLDS, overlaps
+from framework.metrics.bootstrap import Interval, crossed_intervals
 from tests.bench.tables import README, filled
 
 CLASS = 1
@@ -70,7 +70,9 @@ def step(corpus: Corpus, split: str, seeds: Sequence[Finder]) -> Step:
 
 def scores(corpus: Corpus, split: str, finder: Finder) -> np.ndarray:
     """The IoU of each image that shows the class at each threshold, `[images, thresholds]`."""
-    return np.array([overlaps(finder(sample), mask, CLASS, THRESHOLDS) for sample, mask in showing(corpus, split)])
+    return np.array(
+        [overlaps(finder(sample), mask, CLASS, THRESHOLDS) for sample, mask in showing(corpus, split)]
+    )
 
 
 def showing(corpus: Corpus, split: str) -> Iterator[tuple[Sample, np.ndarray]]:
@@ -84,7 +86,10 @@ def showing(corpus: Corpus, split: str) -> Iterator[tuple[Sample, np.ndarray]]:
 def table(steps: dict[str, Step], groups: Sequence[str]) -> str:
     """Markdown: the mean IoU of every step, what it has over the one before, each seed's IoU and cut."""
     before = dict(zip(list(steps)[1:], steps.values(), strict=False))
-    lines = [f"IoU [95 % interval] over {len(groups)} images and {len(next(iter(steps.values())).cuts)} seeds", ""]
+    lines = [
+        f"IoU [95 % interval] over {len(groups)} images and {len(next(iter(steps.values())).cuts)} seeds",
+        "",
+    ]
     lines += ["| | IoU | over the row above | by seed | cut at |", "|---|---|---|---|---|"]
     for name, held in steps.items():
         gain = shown(held.values - before[name].values, groups, "+.3f") if name in before else "–"

@@ -18,8 +18,8 @@ from typing import Any
 
 import psutil
 
-from framework.config import RunConfig, load_run
-from framework.storage import Store
+from framework.core.storage import Store
+from framework.experiments.pipeline.config import PipelineConfig, load_pipeline
 
 SIGNS = {
     "train": "checkpoints/step-*/checkpoint.json",
@@ -27,7 +27,7 @@ SIGNS = {
     "cam": "rows-*.parquet",
     "seeds": "rows-*.parquet",
     "walk": "rows-*.parquet",
-    "masks": "recipe.json",
+    "masks": "spec.json",
 }
 """By kind of stage, the file that says that it is half-way; masks are written all at once."""
 
@@ -38,13 +38,13 @@ class Outcome:
 
     stage: str
     in_time: bool
-    """Its artefact was not yet finished."""
+    """Its artifact was not yet finished."""
     earlier: int
-    """Artefacts that were finished before the kill."""
+    """Artifacts that were finished before the kill."""
     recognised: bool
     """No file of those was touched later."""
     equal: bool
-    """Its artefact holds what that of the run left alone holds."""
+    """Its artifact holds what that of the run left alone holds."""
 
     def __str__(self) -> str:
         killed = f"killed in {self.stage}" if self.in_time else f"{self.stage} was over before the kill"
@@ -55,7 +55,7 @@ def yes(fact: bool) -> str:
     return "yes" if fact else "NO"
 
 
-def outcomes(run: RunConfig, whole: Store, stages: Sequence[str]) -> list[Outcome]:
+def outcomes(run: PipelineConfig, whole: Store, stages: Sequence[str]) -> list[Outcome]:
     """Run `run`, killed once in each of `stages`, to its end; `whole` is the folder of the run that was left alone."""
     root = Path(run.out, run.name)
     held: dict[str, dict[str, int]] = {}
@@ -66,10 +66,13 @@ def outcomes(run: RunConfig, whole: Store, stages: Sequence[str]) -> list[Outcom
     run_to_end(run)
     last = finished(root)
     equal = {name: content(Store.at(root / name)) == content(whole / name) for name in held}
-    return [Outcome(name, name not in seen, len(seen), seen.items() <= last.items(), equal[name]) for name, seen in held.items()]
+    return [
+        Outcome(name, name not in seen, len(seen), seen.items() <= last.items(), equal[name])
+        for name, seen in held.items()
+    ]
 
 
-def command(run: RunConfig) -> list[str]:
+def command(run: PipelineConfig) -> list[str]:
     """What runs a description, which is written down beside its folder."""
     path = Path(run.out, "run.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,15 +80,17 @@ def command(run: RunConfig) -> list[str]:
     return [sys.executable, "-m", "framework.cli", "run", str(path)]
 
 
-def run_to_end(run: RunConfig) -> Store:
+def run_to_end(run: PipelineConfig) -> Store:
     """Run it in a process of its own; gives its folder."""
     subprocess.run(command(run), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return Store.at(run.out) / run.name
 
 
-def kill_when(run: RunConfig, folder: Path, sign: str) -> None:
+def kill_when(run: PipelineConfig, folder: Path, sign: str) -> None:
     """Start a run and kill its process group at a file in a stage's folder; Ray's processes outside it must end by themselves."""
-    process = subprocess.Popen(command(run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     wait_until(lambda: any(folder.glob(sign)) or process.poll() is not None)
     below = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
@@ -95,8 +100,8 @@ def kill_when(run: RunConfig, folder: Path, sign: str) -> None:
 
 
 def finished(root: Path) -> dict[str, int]:
-    """Of each finished artefact, when one of its files was last written."""
-    folders = [path.parent for path in root.glob("*/artefact.json")]
+    """Of each finished artifact, when one of its files was last written."""
+    folders = [path.parent for path in root.glob("*/artifact.json")]
     return {folder.name: max(path.stat().st_mtime_ns for path in folder.rglob("*")) for folder in folders}
 
 
@@ -117,7 +122,7 @@ def wait_until(ready: Callable[[], bool], seconds: float = 600) -> None:
 
 def main(config: str, *overrides: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        run = load_run(config, [*overrides, f"out={folder}/killed"])
+        run = load_pipeline(config, [*overrides, f"out={folder}/killed"])
         whole = run_to_end(run.model_copy(update={"out": f"{folder}/whole"}))
         stages = [stage.name for stage in run.stages if stage.stage in SIGNS]
         for outcome in outcomes(run, whole, stages):

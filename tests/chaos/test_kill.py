@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from framework.storage import Store
+from framework.core.storage import Store
 from framework.training.checkpoint import latest, read_tensors
 from framework.training.run import train
 from tests.contract.support import build, losses, tiny_run, trained
@@ -43,7 +43,9 @@ def test_killed_process_continues_bit_for_bit(phantom_url: str, tmp_path: Path) 
 
 
 @pytest.mark.ray
-def test_killed_worker_is_replaced_and_no_step_is_lost(phantom_url: str, tmp_path: Path, ray_cluster: None) -> None:
+def test_killed_worker_is_replaced_and_no_step_is_lost(
+    phantom_url: str, tmp_path: Path, ray_cluster: None
+) -> None:
     changes = {"train": {"steps": 100, "checkpoint_every": 10}, "compute": {"workers": 2, "max_failures": 2}}
     run = tiny_run(phantom_url, "supervised", tmp_path, changes)
     checkpoints = tmp_path / "supervised" / "checkpoints"
@@ -51,15 +53,19 @@ def test_killed_worker_is_replaced_and_no_step_is_lost(phantom_url: str, tmp_pat
     killer.start()
     store = train(run)
     killer.join(timeout=60)
-    whole = tiny_run(phantom_url, "supervised", tmp_path / "whole", {"train": {"steps": 100}, "compute": {"workers": 0}})
+    whole = tiny_run(
+        phantom_url, "supervised", tmp_path / "whole", {"train": {"steps": 100}, "compute": {"workers": 0}}
+    )
     trained(whole)
     assert [r for r in losses(run)] == pytest.approx(losses(whole), rel=2e-2)
-    assert store.read_json("artefact.json")["counts"]["steps"] == 100
+    assert store.read_json("artifact.json")["counts"]["steps"] == 100
 
 
 def kill_a_worker_after(checkpoints: Path) -> None:
     wait_until(lambda: any(checkpoints.glob("step-*/checkpoint.json")))
-    ours = psutil.Process().children(recursive=True)  # another program of this machine may train on a cluster of its own
+    ours = psutil.Process().children(
+        recursive=True
+    )  # another program of this machine may train on a cluster of its own
     next(child for child in ours if "ray::RayTrainWorker" in child.name() + " ".join(child.cmdline())).kill()
 
 

@@ -13,16 +13,16 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from framework.comparison.table import Member, compared
-from framework.comparison.text import csv_text, markdown
+from framework.core.storage import Store
 from framework.corpus.targets import Target
-from framework.evaluation.aupr import histograms
 from framework.evaluation.cases import SCHEMA
-from framework.evaluation.classification import SCHEMA as ANSWERS
-from framework.evaluation.classification import answer_row, summarise_answers
 from framework.evaluation.lesions import SIDES, summarise_lesions, write_lesions
-from framework.evaluation.pictures import panels
-from framework.storage import Store
+from framework.experiments.compare.table import Member, compared
+from framework.experiments.compare.text import csv_text, markdown
+from framework.imaging.overlay import panels
+from framework.metrics.average_precision import histograms
+from framework.metrics.classification import SCHEMA as ANSWERS
+from framework.metrics.classification import answer_row, summarise_answers
 
 CLASSES = ["disc", "ring"]
 
@@ -37,13 +37,15 @@ def log_of(*validations: tuple[int, float], seconds: float = 0.5) -> list[dict]:
     return [{"step": step, "loss": 1 / step, "seconds": seconds} for step in steps] + scores
 
 
-def member(root: Path, recipe: str, seed: int, dice: Dice, log: Sequence[dict] = (), memory: float | None = 100) -> Member:
+def member(
+    root: Path, recipe: str, seed: int, dice: Dice, log: Sequence[dict] = (), memory: float | None = 100
+) -> Member:
     """Case i is that of patient i // 2."""
     model, evaluation = Store.at(root / f"{recipe}-{seed}"), Store.at(root / f"{recipe}-{seed}-val")
     counts = {"parameters": 1234567} | ({} if memory is None else {"peak_memory_mb": memory})
-    model.write_json("artefact.json", {"counts": counts})
+    model.write_json("artifact.json", {"counts": counts})
     model.write_text("metrics.jsonl", "\n".join(map(json.dumps, log or log_of((4, 0.5), (8, 0.7)))))
-    evaluation.write_json("artefact.json", {"inputs": {"corpus": {"path": "data/eyes", "hash": "c"}}})
+    evaluation.write_json("artifact.json", {"inputs": {"corpus": {"path": "data/eyes", "hash": "c"}}})
     evaluation.write_json("summary.json", {"split": "val"})
     evaluation.write_table("cases.parquet", case_table(dice))
     return Member(recipe, seed, model, evaluation)
@@ -52,7 +54,9 @@ def member(root: Path, recipe: str, seed: int, dice: Dice, log: Sequence[dict] =
 def answering(root: Path, recipe: str, seed: int, skill: float) -> Member:
     """A classifier: its grades of 12 images of 6 patients are the better the higher its skill is."""
     log = [{"step": step, "loss": 1.0, "seconds": 0.5} for step in (1, 2)]
-    made = member(root, recipe, seed, {}, [*log, {"step": 2, "validation": {"auc": {"grade": 0.6}, "mean": 0.6}}])
+    made = member(
+        root, recipe, seed, {}, [*log, {"step": 2, "validation": {"auc": {"grade": 0.6}, "mean": 0.6}}]
+    )
     made.evaluation.remove("cases.parquet")
     add_answers(made.evaluation, seed, skill)
     return made
@@ -60,10 +64,16 @@ def answering(root: Path, recipe: str, seed: int, skill: float) -> Member:
 
 def add_answers(evaluation: Store, seed: int, skill: float) -> None:
     """Grades of 12 images of 6 patients."""
-    rng, target = np.random.default_rng(seed), Target("grade", 0, ("none", "mild"), (0, 1), "method.targets.grade")
+    rng, target = (
+        np.random.default_rng(seed),
+        Target("grade", 0, ("none", "mild"), (0, 1), "method.targets.grade"),
+    )
     truth = [i % 2 for i in range(12)]
     chances = np.clip(rng.uniform(0.1, 0.9, 12) + skill * (np.array(truth) - 0.5), 0, 1)
-    rows = [answer_row(target, f"eye-{i}", f"p{i // 2}", truth[i], np.array([1 - p, p])) for i, p in enumerate(chances)]
+    rows = [
+        answer_row(target, f"eye-{i}", f"p{i // 2}", truth[i], np.array([1 - p, p]))
+        for i, p in enumerate(chances)
+    ]
     table = pa.Table.from_pylist(rows, schema=ANSWERS)
     evaluation.write_table("answers.parquet", table)
     extend(evaluation, {"targets": {"grade": summarise_answers(table, target)}})
@@ -75,8 +85,12 @@ def add_lesions(evaluation: Store, seed: int, skill: float) -> None:
     for i, lesion in itertools.product(range(8), CLASSES):
         truth = rng.random(50) < 0.3 * (lesion == "disc")
         chances = np.clip(rng.uniform(0, 0.7, 50) + skill * truth, 0, 1)
-        (held,) = histograms(torch.from_numpy(chances)[None], torch.from_numpy(truth)[None], known).int().numpy()
-        rows.append({"id": f"eye-{i}", "group": f"p{i // 2}", "lesion": lesion, **dict(zip(SIDES, held, strict=True))})
+        (held,) = (
+            histograms(torch.from_numpy(chances)[None], torch.from_numpy(truth)[None], known).int().numpy()
+        )
+        rows.append(
+            {"id": f"eye-{i}", "group": f"p{i // 2}", "lesion": lesion, **dict(zip(SIDES, held, strict=True))}
+        )
     extend(evaluation, {"lesions": summarise_lesions(write_lesions(evaluation, rows))})
 
 
@@ -88,35 +102,54 @@ def extend(evaluation: Store, held: dict[str, Any]) -> None:
 def case_table(dice: Dice) -> pa.Table:
     """A per-case table of these scores."""
     rows = [
-        {"predictor": name, "case": f"eye-{i}", "group": f"p{i // 2}", "class": CLASSES[k], "dice": float(value), "truth": 9}
+        {
+            "predictor": name,
+            "case": f"eye-{i}",
+            "group": f"p{i // 2}",
+            "class": CLASSES[k],
+            "dice": float(value),
+            "truth": 9,
+        }
         for name, values in dice.items()
         for (i, k), value in np.ndenumerate(values)
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def comparison_artefact(root: Path) -> Store:
+def comparison_artifact(root: Path) -> Store:
     """A finished comparison of two recipes and two seeds with pictures."""
     rng = np.random.default_rng(0)
     base = rng.uniform(0.2, 0.7, (6, 2))
     members = []
     for seed in (0, 1):
-        members.append(member(root, "plain <b>", seed, {"network 1": base}, log_of((4, 0.3), (8, 0.4 + seed / 10))))
+        members.append(
+            member(root, "plain <b>", seed, {"network 1": base}, log_of((4, 0.3), (8, 0.4 + seed / 10)))
+        )
         better = {"both": base + rng.uniform(0, 0.2, base.shape), "network 1": base + 0.01}
         members.append(member(root, "pair", seed, better))
-    store = artefact_of(root, members, "plain <b>")
+    store = artifact_of(root, members, "plain <b>")
     truth = np.zeros((40, 40), np.uint8)
     truth[5:15, 5:15], truth[20:35, 20:35] = 1, 2
     cases = []
     for rank in ("worst", "median", "best"):
-        store.write_bytes(f"{rank}.png", panels(np.full((40, 40, 3), 90, np.uint8), truth, truth, np.roll(truth, 3, 0)))
+        store.write_bytes(
+            f"{rank}.png", panels(np.full((40, 40, 3), 90, np.uint8), truth, truth, np.roll(truth, 3, 0))
+        )
         dice = {"plain <b>": 1.0, "pair": 0.8}
-        cases.append({"rank": rank, "case": f"eye-{rank}", "image": f"eye-{rank}-3", "file": f"{rank}.png", "dice": dice})
+        cases.append(
+            {
+                "rank": rank,
+                "case": f"eye-{rank}",
+                "image": f"eye-{rank}-3",
+                "file": f"{rank}.png",
+                "dice": dice,
+            }
+        )
     store.write_json("pictures.json", {"rule": "the rule", "seed": 0, "cases": cases})
     return store
 
 
-def artefact_of(root: Path, members: list[Member], control: str) -> Store:
+def artifact_of(root: Path, members: list[Member], control: str) -> Store:
     """A finished comparison without pictures."""
     store = Store.at(root / "eyes-val")
     found = {"name": "eyes", **compared(members, control, 0.45)}
@@ -128,5 +161,7 @@ def artefact_of(root: Path, members: list[Member], control: str) -> Store:
         store.write_text(f"recipes/{name}.yaml", "name: <script>alert(1)</script>\n")
     inputs = {f"evaluation {m.evaluation.name}": {"path": m.evaluation.url, "hash": "e"} for m in members}
     record = {"kind": "comparison", "name": "eyes-val", "hash": "h", "config_hash": "k", "inputs": inputs}
-    store.write_json("artefact.json", record | {"counts": {"cases": 6, "recipes": 2}, "seconds": 1.0, "finished": True})
+    store.write_json(
+        "artifact.json", record | {"counts": {"cases": 6, "recipes": 2}, "seconds": 1.0, "finished": True}
+    )
     return store

@@ -13,13 +13,13 @@ from threading import Event, Timer
 import pytest
 import yaml
 
-from framework.comparison import run as course
-from framework.comparison.description import Comparison, load_comparison
-from framework.comparison.run import compare
-from framework.config import RunConfig
-from framework.errors import CheckpointError, CorpusError, TrainingError
-from framework.evaluation.report import write_report
-from framework.storage import Store
+from framework.core.errors import CheckpointError, CorpusError, TrainingError
+from framework.core.storage import Store
+from framework.experiments.compare import run as course
+from framework.experiments.compare.config import Comparison, load_comparison
+from framework.experiments.compare.run import compare
+from framework.reporting.report import write_report
+from framework.training.config import TrainConfig
 from framework.training.run import train
 from tests.contract.support import tiny_run
 
@@ -28,14 +28,20 @@ from tests.contract.support import tiny_run
 def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The description; its corpus is not there yet."""
     root = tmp_path_factory.mktemp("comparison")
-    run = tiny_run(str(root / "corpus"), "supervised", "", {"train": {"validate_every": 3}}).model_dump(mode="json")
-    (root / "tiny.yaml").write_text(yaml.safe_dump({key: run[key] for key in ("corpus", "network", "train", "compute")}))
+    run = tiny_run(str(root / "corpus"), "supervised", "", {"train": {"validate_every": 3}}).model_dump(
+        mode="json"
+    )
+    (root / "tiny.yaml").write_text(
+        yaml.safe_dump({key: run[key] for key in ("corpus", "network", "train", "compute")})
+    )
     value = {
         "name": "tiny",
         "out": str(root / "out"),
         "seeds": [0, 1],
         "source": {"phantom": {"images": 40, "size": 48}},
-        "recipes": {name: {"config": "tiny.yaml", "set": {"method": {"name": name}}} for name in ("supervised", "cps")},
+        "recipes": {
+            name: {"config": "tiny.yaml", "set": {"method": {"name": name}}} for name in ("supervised", "cps")
+        },
         "control": "supervised",
         "target_dice": 0.999,
     }
@@ -43,7 +49,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "compare.yaml"
 
 
-def train_here(run: RunConfig, stop: Event) -> None:
+def train_here(run: TrainConfig, stop: Event) -> None:
     train(run)
 
 
@@ -73,35 +79,40 @@ def test_every_recipe_and_seed_is_trained_scored_and_tabled(described: Path, sai
         assert row["target_seconds"] == [None, None]
         assert row["peak_memory_mb"] > 100
     assert any("| cps | both |" in line for line in said)
-    artefact = (root / "tiny-val").read_json("artefact.json")
-    assert artefact["kind"] == "comparison" and len(artefact["inputs"]) == 4
+    artifact = (root / "tiny-val").read_json("artifact.json")
+    assert artifact["kind"] == "comparison" and len(artifact["inputs"]) == 4
 
 
-def test_the_page_is_made_from_the_artefact_alone(described: Path, said: list[str], tmp_path: Path) -> None:
+def test_the_page_is_made_from_the_artifact_alone(described: Path, said: list[str], tmp_path: Path) -> None:
     page = (described.parent / "out/tiny-val.html").read_text()
     shutil.copytree(described.parent / "out/tiny-val", tmp_path / "tiny-val")
     write_report([Store.at(tmp_path / "tiny-val")], tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == page
     write_report([Store.at(described.parent / "out")], tmp_path / "root.html")
-    assert '<section id="lineage">' in (tmp_path / "root.html").read_text() and '<section id="lineage">' not in page
+    assert (
+        '<section id="lineage">' in (tmp_path / "root.html").read_text()
+        and '<section id="lineage">' not in page
+    )
 
 
 def test_the_same_command_again_makes_only_what_is_missing(described: Path, said: list[str]) -> None:
     root = described.parent / "out"
     shutil.rmtree(root / "cps-1-val")
-    files = sorted(root.glob("*-[01]*/artefact.json"))
+    files = sorted(root.glob("*-[01]*/artifact.json"))
     before = {file: file.stat().st_mtime_ns for file in files}
     table = (root / "tiny-val/table.json").read_text()
     again: list[str] = []
     compare(load_comparison(described), again.append)
     assert len(files) == 7 and before == {file: file.stat().st_mtime_ns for file in files}
-    assert not any("training" in line for line in again) and (root / "cps-1-val/artefact.json").exists()
+    assert not any("training" in line for line in again) and (root / "cps-1-val/artifact.json").exists()
     assert (root / "tiny-val/table.json").read_text() == table
     fewer = compare(load_comparison(described, ["seeds=[0]"]), again.append)
     assert fewer.read_json("table.json")["seeds"] == [0]
 
 
-def test_a_comparison_may_lie_in_a_bucket(described: Path, said: list[str], s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_may_lie_in_a_bucket(
+    described: Path, said: list[str], s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(course, "train_apart", train_here)
     made = compare(load_comparison(described, [f"out={s3}/comparison", "seeds=[0]"]), lambda line: None)
     local = Store.at(described.parent / "out/tiny-val").read_json("table.json")
@@ -110,13 +121,22 @@ def test_a_comparison_may_lie_in_a_bucket(described: Path, said: list[str], s3: 
     assert Store.at(f"{s3}/comparison").read_text("tiny-val.html").startswith("<!DOCTYPE html>")
 
 
-def test_masks_and_answers_stand_side_by_side(described: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_and_answers_stand_side_by_side(
+    described: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(course, "train_apart", train_here)
     base = yaml.safe_load((described.parent / "tiny.yaml").read_text())
     networks = {"supervised": base.pop("network"), "classifier": {"name": "encoder", "widths": [4, 4, 8, 8]}}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(base))
-    recipes = {name: {"config": "tiny.yaml", "set": {"method": {"name": name}, "network": networks[name]}} for name in networks}
-    value = yaml.safe_load(described.read_text()) | {"out": str(tmp_path / "out"), "seeds": [0], "recipes": recipes}
+    recipes = {
+        name: {"config": "tiny.yaml", "set": {"method": {"name": name}, "network": networks[name]}}
+        for name in networks
+    }
+    value = yaml.safe_load(described.read_text()) | {
+        "out": str(tmp_path / "out"),
+        "seeds": [0],
+        "recipes": recipes,
+    }
     value |= {"control": "classifier", "split": "train"}  # so that both values of a label occur
     (tmp_path / "compare.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
     lines: list[str] = []
@@ -125,7 +145,9 @@ def test_masks_and_answers_stand_side_by_side(described: Path, tmp_path: Path, m
     assert masks["dice"] and not masks["figures"] and masks["difference"] is None
     assert answers["dice"] is None and "grade AUC" in answers["figures"]
     shown = made.read_json("pictures.json")
-    assert "best case of supervised by" in shown["rule"] and all(list(case["dice"]) == ["supervised"] for case in shown["cases"])
+    assert "best case of supervised by" in shown["rule"] and all(
+        list(case["dice"]) == ["supervised"] for case in shown["cases"]
+    )
     assert any(line.startswith("classifier-0: ") and " AUC " in line for line in lines)
 
 
@@ -137,14 +159,20 @@ def test_a_split_without_masks_is_refused_before_any_training(
         mask.unlink()
     corpus, source = tmp_path / "bare", {"folder": {"path": str(folder), "classes": ["none", "disc", "ring"]}}
     shutil.copy(described.parent / "tiny.yaml", tmp_path)
-    value = yaml.safe_load(described.read_text()) | {"out": str(tmp_path / "out"), "corpus": str(corpus), "source": source}
+    value = yaml.safe_load(described.read_text()) | {
+        "out": str(tmp_path / "out"),
+        "corpus": str(corpus),
+        "source": source,
+    }
     (tmp_path / "compare.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
     with pytest.raises(CorpusError, match="no image of split 'val' has a mask; nothing to measure against"):
         compare(load_comparison(tmp_path / "compare.yaml"), lambda line: None)
 
 
 def test_another_recipe_under_the_same_name_is_refused(described: Path, said: list[str]) -> None:
-    with pytest.raises(CheckpointError, match="supervised-0: holds a finished model of another configuration"):
+    with pytest.raises(
+        CheckpointError, match="supervised-0: holds a finished model of another configuration"
+    ):
         compare(load_comparison(described, ["set.train.steps=7"]), lambda line: None)
 
 
@@ -153,11 +181,13 @@ def test_a_process_of_its_own_trains_the_same_model(described: Path, said: list[
     course.train_apart(run, Event())
     apart, here = Store.at(tmp_path / "cps-1"), Store.at(described.parent / "out/cps-1")
     assert apart.read_bytes("model.safetensors") == here.read_bytes("model.safetensors")
-    assert apart.read_json("artefact.json")["hash"] == here.read_json("artefact.json")["hash"]
+    assert apart.read_json("artifact.json")["hash"] == here.read_json("artifact.json")["hash"]
 
 
 def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str], tmp_path: Path) -> None:
-    made = compare(load_comparison(described, [f"out={tmp_path}", "seeds=[0]", "parallel=2"]), lambda line: None)
+    made = compare(
+        load_comparison(described, [f"out={tmp_path}", "seeds=[0]", "parallel=2"]), lambda line: None
+    )
     alone = Store.at(described.parent / "out")
     for row in made.read_json("table.json")["rows"]:
         summary = (alone / f"{row['recipe']}-0-val").read_json("summary.json")
@@ -168,7 +198,9 @@ def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str],
 def chained(described: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
     """Two recipes of two seeds, two at a time, of which `cps` starts from `supervised`; neither is finished."""
     comparison = load_comparison(described, ["parallel=2"])
-    comparison.recipes["cps"] = comparison.recipes["cps"].model_copy(update={"models": {"classifier": "supervised"}})
+    comparison.recipes["cps"] = comparison.recipes["cps"].model_copy(
+        update={"models": {"classifier": "supervised"}}
+    )
     monkeypatch.setattr(course, "is_finished", lambda *parts: False)
     monkeypatch.setattr(course, "recipe", lambda run: None)
     monkeypatch.setattr(course, "evaluate", lambda *parts: {})
@@ -176,29 +208,40 @@ def chained(described: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
     return comparison
 
 
-def test_what_starts_from_another_recipe_waits_for_it(chained: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_starts_from_another_recipe_waits_for_it(
+    chained: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order: list[str] = []
 
-    def slow(run: RunConfig, stop: Event) -> None:
+    def slow(run: TrainConfig, stop: Event) -> None:
         time.sleep(0.2 if run.name.startswith("supervised") else 0)
         order.append(run.name)
 
     monkeypatch.setattr(course, "train_apart", slow)
     course._members(chained, lambda line: None)
-    assert len(order) == 4 and all(order.index(f"supervised-{seed}") < order.index(f"cps-{seed}") for seed in (0, 1))
+    assert len(order) == 4 and all(
+        order.index(f"supervised-{seed}") < order.index(f"cps-{seed}") for seed in (0, 1)
+    )
 
 
-def test_what_cannot_start_yet_lets_others_go_first(chained: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_start_yet_lets_others_go_first(
+    chained: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other_seed = Event()
 
-    def train(run: RunConfig, stop: Event) -> None:
+    def train(run: TrainConfig, stop: Event) -> None:
         if run.name == "supervised-1":
             other_seed.set()
         assert other_seed.wait(5)
 
     monkeypatch.setattr(course, "train_apart", train)
     made = course._members(chained, lambda line: None)
-    assert [(member.recipe, member.seed) for member in made] == [("supervised", 0), ("cps", 0), ("supervised", 1), ("cps", 1)]
+    assert [(member.recipe, member.seed) for member in made] == [
+        ("supervised", 0),
+        ("cps", 0),
+        ("supervised", 1),
+        ("cps", 1),
+    ]
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
@@ -207,7 +250,7 @@ def test_after_an_error_no_further_run_begins_and_those_beside_it_stop(
 ) -> None:
     begun, stopped, all_begun = [], [], Event()
 
-    def fail(run: RunConfig, stop: Event) -> None:
+    def fail(run: TrainConfig, stop: Event) -> None:
         begun.append(run.name)
         if len(begun) == parallel:
             all_begun.set()
@@ -222,7 +265,9 @@ def test_after_an_error_no_further_run_begins_and_those_beside_it_stop(
     assert sorted(begun) == ["cps-0", "supervised-0"][-parallel:] and all(stopped)
 
 
-def test_an_interrupt_stops_the_runs(described: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_interrupt_stops_the_runs(
+    described: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     stopped: list[bool] = []
 
     def interrupted(*parts: object, **settings: object) -> None:
@@ -248,7 +293,9 @@ def test_a_stopped_training_ends_at_once(described: Path, said: list[str], tmp_p
 def test_a_training_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(course, "GRACE", 0.5)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", deaf], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None and process.stdout.readline() == "deaf\n"
     stop = Event()
     stop.set()
@@ -257,6 +304,8 @@ def test_a_training_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_training_that_fails_says_why_in_one_line(described: Path, said: list[str], tmp_path: Path) -> None:
     comparison = load_comparison(described, [f"out={tmp_path}", "set.corpus.budget.share=1.0"])
-    with pytest.raises(TrainingError, match=r"^run 'cps-0': method 'cps' needs unlabelled training images") as raised:
+    with pytest.raises(
+        TrainingError, match=r"^run 'cps-0': method 'cps' needs unlabelled training images"
+    ) as raised:
         course.train_apart(comparison.run("cps", 0), Event())
     assert "\n" not in str(raised.value)

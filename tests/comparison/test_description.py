@@ -5,15 +5,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from framework.comparison.description import Comparison, load_comparison
-from framework.errors import ConfigError
+from framework.core.errors import ConfigError
+from framework.experiments.compare.config import Comparison, load_comparison
 
 
 @pytest.fixture
 def described(tmp_path: Path) -> Path:
     """A comparison of two recipes, in a folder beside that of their run's file."""
     (tmp_path / "base").mkdir()
-    run = {"corpus": {"path": "corpora/eyes"}, "train": {"steps": 100, "batch": 4}, "method": {"name": "cps", "weight": 0.7}}
+    run = {
+        "corpus": {"path": "corpora/eyes"},
+        "train": {"steps": 100, "batch": 4},
+        "method": {"name": "cps", "weight": 0.7},
+    }
     (tmp_path / "base/eyes.yaml").write_text(yaml.safe_dump(run))
     value = {
         "name": "eyes",
@@ -22,7 +26,10 @@ def described(tmp_path: Path) -> Path:
         "set": {"train": {"steps": 7}, "method": {"name": "supervised"}},
         "recipes": {
             "plain": {"config": "../base/eyes.yaml"},
-            "pair": {"config": "../base/eyes.yaml", "set": {"method": {"name": "cps"}, "train": {"batch": 2}}},
+            "pair": {
+                "config": "../base/eyes.yaml",
+                "set": {"method": {"name": "cps"}, "train": {"batch": 2}},
+            },
         },
         "control": "plain",
     }
@@ -49,9 +56,15 @@ def test_each_seed_has_a_folder_of_its_own(described: Path) -> None:
 def staged(described: Path, *names: str) -> Path:
     """Recipes in an order, the one called `sks` starting from the one called `classifier`."""
     value = yaml.safe_load(described.read_text())
-    encoder = {"config": "../base/eyes.yaml", "set": {"network": {"name": "encoder"}, "method": {"name": "classifier"}}}
+    encoder = {
+        "config": "../base/eyes.yaml",
+        "set": {"network": {"name": "encoder"}, "method": {"name": "classifier"}},
+    }
     sks = {"models": {"classifier": "classifier"}, "network": {"name": "encoder"}, "method": {"name": "sks"}}
-    value["recipes"] |= {name: {"classifier": encoder, "sks": {"config": "../base/eyes.yaml", "set": sks}}[name] for name in names}
+    value["recipes"] |= {
+        name: {"classifier": encoder, "sks": {"config": "../base/eyes.yaml", "set": sks}}[name]
+        for name in names
+    }
     described.write_text(yaml.safe_dump(value, sort_keys=False))
     return described
 
@@ -59,25 +72,45 @@ def staged(described: Path, *names: str) -> Path:
 def test_a_recipe_may_start_from_an_earlier_ones_model_of_the_same_seed(described: Path) -> None:
     comparison = load_comparison(staged(described, "classifier", "sks"))
     assert comparison.run("sks", 3).models == {"classifier": f"{comparison.config.out}/classifier-3"}
-    assert load_comparison(described, ["recipes.sks.set.models.classifier=runs/a"]).run("sks", 3).models == {"classifier": "runs/a"}
+    assert load_comparison(described, ["recipes.sks.set.models.classifier=runs/a"]).run("sks", 3).models == {
+        "classifier": "runs/a"
+    }
 
 
 def test_a_recipe_that_starts_from_a_later_one_is_named(described: Path) -> None:
-    with pytest.raises(ConfigError, match="recipe 'sks' starts from recipe 'classifier', which comes no earlier; move it up"):
+    with pytest.raises(
+        ConfigError, match="recipe 'sks' starts from recipe 'classifier', which comes no earlier; move it up"
+    ):
         load_comparison(staged(described, "sks", "classifier"))
 
 
 def test_a_recipe_that_starts_from_none_of_them_is_named(described: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'sks', models\.classifier: there is no recipe 'clasifier'; did you mean 'classifier'"):
-        load_comparison(staged(described, "classifier", "sks"), ["recipes.sks.set.models.classifier=clasifier"])
+    with pytest.raises(
+        ConfigError,
+        match=r"'sks', models\.classifier: there is no recipe 'clasifier'; did you mean 'classifier'",
+    ):
+        load_comparison(
+            staged(described, "classifier", "sks"), ["recipes.sks.set.models.classifier=clasifier"]
+        )
 
 
 def test_overrides_address_the_comparison(described: Path) -> None:
-    words = ["seeds=[5]", "set.train.steps=3", "recipes.pair.set.method.weight=0.3", "corpus=other", "source.phantom.images=9"]
+    words = [
+        "seeds=[5]",
+        "set.train.steps=3",
+        "recipes.pair.set.method.weight=0.3",
+        "corpus=other",
+        "source.phantom.images=9",
+    ]
     comparison = load_comparison(described, words)
     assert comparison.config.seeds == [5]
     for run in comparison.recipes.values():
-        assert run.train.steps == 3 and run.corpus.path == "other" and run.source is not None and run.source.phantom is not None
+        assert (
+            run.train.steps == 3
+            and run.corpus.path == "other"
+            and run.source is not None
+            and run.source.phantom is not None
+        )
     assert comparison.recipes["pair"].method.model_dump()["weight"] == 0.3
 
 
@@ -87,10 +120,19 @@ BAD = {
     "empty seeds": (["seeds=[]"], r"key 'seeds' is \[\]: list should have at least 1 item"),
     "equal seeds": (["seeds=[1,1]"], r"seeds \[1, 1\] name one twice"),
     "unknown key": (["sead=3"], "unknown key 'sead'; did you mean 'seeds'?"),
-    "unknown key of a recipe": (["recipes.pair.sett=3"], "recipe 'pair': unknown key 'sett'; did you mean 'set'?"),
-    "unknown key of a run": (["set.train.stepz=3"], "recipe 'plain': unknown key 'train.stepz'; did you mean 'steps'?"),
+    "unknown key of a recipe": (
+        ["recipes.pair.sett=3"],
+        "recipe 'pair': unknown key 'sett'; did you mean 'set'?",
+    ),
+    "unknown key of a run": (
+        ["set.train.stepz=3"],
+        "recipe 'plain': unknown key 'train.stepz'; did you mean 'steps'?",
+    ),
     "a run's key": (["train.steps=3"], "unknown key 'train'"),
-    "no such file": (["recipes.pair.config=../base/eye.yaml"], "eye.yaml: no such configuration file; those here: eyes.yaml"),
+    "no such file": (
+        ["recipes.pair.config=../base/eye.yaml"],
+        "eye.yaml: no such configuration file; those here: eyes.yaml",
+    ),
     "no file": (["recipes.new.set.seed=3"], "recipe 'new': key 'config' is missing"),
     "other split": (["split=tset"], "key 'split' is 'tset': input should be 'train', 'val' or 'test'"),
     "other corpora": (
@@ -120,12 +162,16 @@ def test_recipes_may_answer_questions_instead_of_making_masks(described: Path) -
     words = ["recipes.pair.set.method.name=classifier", "recipes.pair.set.network.name=encoder"]
     assert load_comparison(described, words).recipes["pair"].method.name == "classifier"
     words = ["recipes.pair.set.method.name=irnet", *words[1:]]
-    with pytest.raises(ConfigError, match=r"'pair' makes no masks and answers no questions .*; leave it out") as raised:
+    with pytest.raises(
+        ConfigError, match=r"'pair' makes no masks and answers no questions .*; leave it out"
+    ) as raised:
         load_comparison(described, words)
     assert "\n" not in str(raised.value)
 
 
 def test_the_comparison_that_comes_along_is_valid() -> None:
     comparison = load_comparison(Path(__file__).parents[2] / "configs/compare/phantom.yaml")
-    assert {name: run.method.name for name, run in comparison.recipes.items()} == {n: n for n in ("supervised", "cps", "coda")}
+    assert {name: run.method.name for name, run in comparison.recipes.items()} == {
+        n: n for n in ("supervised", "cps", "coda")
+    }
     assert all(run.compute.workers == 0 and run.corpus.size == 64 for run in comparison.recipes.values())

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.comparison.figures import figure_rows, recipe_figures
-from framework.comparison.page import comparison_entry
-from framework.comparison.table import compared
-from framework.comparison.text import csv_text, headline, markdown
-from framework.evaluation.report import write_report
-from framework.evaluation.report_sources import gather
-from framework.storage import Store
-from tests.comparison.support import add_answers, add_lesions, answering, artefact_of, member
+from framework.core.storage import Store
+from framework.experiments.compare.pooled_scores import figure_rows, recipe_figures
+from framework.experiments.compare.table import compared
+from framework.experiments.compare.text import csv_text, headline, markdown
+from framework.reporting.comparison_page import comparison_entry
+from framework.reporting.report import write_report
+from framework.reporting.sources import gather
+from tests.comparison.support import add_answers, add_lesions, answering, artifact_of, member
 
 DICE = {"network 1": np.random.default_rng(0).uniform(0.1, 0.6, (8, 2))}
 
@@ -48,11 +48,16 @@ def test_with_one_seed_a_figure_is_that_of_its_evaluation(tmp_path: Path) -> Non
 
 def test_a_difference_is_paired(tmp_path: Path) -> None:
     names = {"control": 0.1, "same": 0.1, "better": 0.6}
-    found = compared([m for name, skill in names.items() for m in finding(tmp_path, name, skill)], "control", None)
+    found = compared(
+        [m for name, skill in names.items() for m in finding(tmp_path, name, skill)], "control", None
+    )
     control, same, better = (row["figures"]["AUPR"] for row in found["rows"])
     assert control["difference"] is None and same["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     difference = better["difference"]
-    assert difference["mean"] == pytest.approx(better["mean"] - control["mean"]) and 0 < difference["low"] < difference["high"]
+    assert (
+        difference["mean"] == pytest.approx(better["mean"] - control["mean"])
+        and 0 < difference["low"] < difference["high"]
+    )
     assert better["mean"] == pytest.approx(np.mean(better["by_seed"])) and len(better["by_seed"]) == 2
 
 
@@ -72,7 +77,9 @@ def mixed(tmp_path: Path) -> Store:
     both = finding(tmp_path, "both", 0.3)
     for seed, made in enumerate(both):
         add_answers(made.evaluation, seed, 0.5)
-    return artefact_of(tmp_path, [*plain, *both, *(answering(tmp_path, "answers", seed, 0.2) for seed in (0, 1))], "answers")
+    return artifact_of(
+        tmp_path, [*plain, *both, *(answering(tmp_path, "answers", seed, 0.2) for seed in (0, 1))], "answers"
+    )
 
 
 def test_a_row_lacks_what_its_recipe_does_not_do(mixed: Store) -> None:
@@ -86,35 +93,49 @@ def test_a_row_lacks_what_its_recipe_does_not_do(mixed: Store) -> None:
     plain, _, both, answers = found["rows"]
     assert found["figures"] == {"AUPR": 8, "grade AUC": 12, "grade kappa": 12}
     assert plain["figures"] == {} and plain["difference"] is None and plain["target_seconds"]
-    assert both["figures"]["AUPR"]["difference"] is None and both["figures"]["grade AUC"]["difference"]["mean"] > 0
+    assert (
+        both["figures"]["AUPR"]["difference"] is None
+        and both["figures"]["grade AUC"]["difference"]["mean"] > 0
+    )
     assert answers["dice"] is None and answers["target_seconds"] is None and "AUPR" not in answers["figures"]
 
 
 def test_the_texts_have_a_cell_for_every_head(mixed: Store) -> None:
     found = mixed.read_json("table.json")
     lines = markdown(found).strip().splitlines()
-    assert lines[0].startswith("Dice [95 % interval] over 8 cases, AUPR [95 % interval] over 8 images, grade AUC")
+    assert lines[0].startswith(
+        "Dice [95 % interval] over 8 cases, AUPR [95 % interval] over 8 images, grade AUC"
+    )
     assert len({line.count("|") for line in lines[2:]}) == 1 and len(lines) == 2 + 2 + 4
     assert "| AUPR | AUPR against answers | grade AUC | grade AUC against answers |" in lines[2]
     assert "| answers | – | – | – | – | – | – | – | 0." in lines[-1]
     read = list(csv.DictReader(io.StringIO(csv_text(found))))
     assert read[3]["dice"] == read[0]["AUPR"] == "" and read[3]["predictor"] == ""
-    assert float(read[2]["grade AUC difference low"]) == found["rows"][2]["figures"]["grade AUC"]["difference"]["low"]
+    assert (
+        float(read[2]["grade AUC difference low"])
+        == found["rows"][2]["figures"]["grade AUC"]["difference"]["low"]
+    )
 
 
 def test_the_page_shows_both_tables_and_a_curve_of_each_score(mixed: Store, tmp_path: Path) -> None:
     page = Path(write_report([mixed], tmp_path / "r.html")).read_text()
     assert 'id="table"' in page and 'id="figures"' in page and 'id="side-by-side"' not in page
-    (artefact,) = gather([mixed])
-    entry = comparison_entry(artefact)
+    (artifact,) = gather([mixed])
+    entry = comparison_entry(artifact)
     assert [chart.title for chart in entry["charts"]] == ["Validation Dice", "Validation AUC"]
-    assert [line.series.name for line in entry["charts"][1].lines] == ["answers"] and entry["best"]["recipe"] in ("plain", "both")
+    assert [line.series.name for line in entry["charts"][1].lines] == ["answers"] and entry["best"][
+        "recipe"
+    ] in ("plain", "both")
     assert "grade AUC, 12 images" in page and "AUPR, 8 images" in page
 
 
 def test_answers_alone_are_compared_without_dice(tmp_path: Path) -> None:
-    members = [answering(tmp_path, name, seed, skill) for name, skill in (("weak", 0.1), ("strong", 0.6)) for seed in (0, 1)]
-    store = artefact_of(tmp_path, members, "weak")
+    members = [
+        answering(tmp_path, name, seed, skill)
+        for name, skill in (("weak", 0.1), ("strong", 0.6))
+        for seed in (0, 1)
+    ]
+    store = artifact_of(tmp_path, members, "weak")
     found = store.read_json("table.json")
     assert (found["cases"], found["groups"], found["classes"]) == (12, 6, [])
     assert "Dice" not in markdown(found) and "dice" not in csv_text(found)
@@ -129,4 +150,7 @@ def test_the_headline_of_an_evaluation_names_what_it_has(tmp_path: Path) -> None
     scores = made.evaluation.read_json("summary.json") | {"cases": 8}
     assert headline(scores).startswith("AUPR 0.") and ", grade AUC 0." in headline(scores)
     scores["predictors"] = {"both": {"mean": {"dice": {"mean": 0.5}}}}
-    assert headline({"split": "val", "cases": 8, "predictors": scores["predictors"]}) == "Dice 0.500 (both) over 8 cases of val"
+    assert (
+        headline({"split": "val", "cases": 8, "predictors": scores["predictors"]})
+        == "Dice 0.500 (both) over 8 cases of val"
+    )

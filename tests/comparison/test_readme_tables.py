@@ -9,7 +9,10 @@ TEXT = "before\n<!-- table a-val -->\nold\n| 1 |\n<!-- end -->\nbetween\n<!-- ta
 
 def test_a_table_replaces_what_stands_between_its_marks_alone() -> None:
     found = filled(filled(TEXT, "a-val", "new \\1\n"), "b-val", "| 2 |")
-    assert found == "before\n<!-- table a-val -->\nnew \\1\n<!-- end -->\nbetween\n<!-- table b-val -->\n| 2 |\n<!-- end -->\nafter"
+    assert (
+        found
+        == "before\n<!-- table a-val -->\nnew \\1\n<!-- end -->\nbetween\n<!-- table b-val -->\n| 2 |\n<!-- end -->\nafter"
+    )
     assert filled(found, "a-val", "new \\1") == found
 
 

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.comparison.pictures import case_dice, choose
-from framework.comparison.table import (
+from framework.experiments.compare.pictures import case_dice, choose
+from framework.experiments.compare.table import (
     compared,
     dice_rows,
     mean_curve,
-    median_seconds,
     recipe_scores,
     seconds_to,
 )
-from framework.comparison.text import csv_text, markdown, time_to_target
-from tests.comparison.support import CLASSES, case_table, comparison_artefact, log_of, member
+from framework.experiments.compare.text import csv_text, markdown, time_to_target
+from framework.reporting.comparison_page import median_seconds
+from tests.comparison.support import CLASSES, case_table, comparison_artifact, log_of, member
 
 CASES = [f"eye-{i}" for i in range(8)]
 GROUPS = [f"p{i // 2}" for i in range(8)]
@@ -36,7 +36,10 @@ def rows_of(control: dict, other: dict) -> dict[tuple[str, str], dict]:
 def scores_of(name: str, dice: dict) -> list:
     """The second seed is 0.1 above the first."""
     return recipe_scores(
-        name, [case_table({key: held + shift for key, held in dice.items()}) for shift in (0, 0.1)], CASES, CLASSES
+        name,
+        [case_table({key: held + shift for key, held in dice.items()}) for shift in (0, 0.1)],
+        CASES,
+        CLASSES,
     )
 
 
@@ -106,12 +109,17 @@ def test_costs(tmp_path: Path) -> None:
     assert one["seconds_per_step"] == pytest.approx(0.3) and one["peak_memory_mb"] == 150
     assert one["target_seconds"] == [pytest.approx(0.4), None]
     assert old["peak_memory_mb"] is None and old["parameters"] == 1234567
-    assert found["cases"] == 8 and found["groups"] == 4 and found["corpus"] == "eyes" and found["seeds"] == [0, 1]
+    assert (
+        found["cases"] == 8
+        and found["groups"] == 4
+        and found["corpus"] == "eyes"
+        and found["seeds"] == [0, 1]
+    )
     assert compared(members, "old", None)["rows"][0]["target_seconds"] is None
 
 
 def test_markdown_has_a_cell_for_every_head(tmp_path: Path) -> None:
-    store = comparison_artefact(tmp_path)
+    store = comparison_artifact(tmp_path)
     lines = store.read_text("table.md").strip().splitlines()
     assert lines[0] == "Dice [95 % interval] over 6 cases of val and seeds 0, 1"
     assert len({line.count("|") for line in lines[2:]}) == 1 and len(lines) == 2 + 2 + 3
@@ -124,7 +132,7 @@ def test_markdown_has_a_cell_for_every_head(tmp_path: Path) -> None:
 
 
 def test_csv_holds_the_numbers_of_the_table(tmp_path: Path) -> None:
-    found = comparison_artefact(tmp_path).read_json("table.json")
+    found = comparison_artifact(tmp_path).read_json("table.json")
     read = list(csv.DictReader(io.StringIO(csv_text(found))))
     assert [row["recipe"] for row in read] == ["plain <b>", "pair", "pair"]
     for row, held in zip(read, found["rows"], strict=True):

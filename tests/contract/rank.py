@@ -26,7 +26,10 @@ def main(folder: Path, corpus: str) -> None:
         state = dict(trainer.method.state_dict())
         torch.testing.assert_close(_everywhere(state), [state] * dist.get_world_size(), rtol=0, atol=0)
         if dist.get_rank() == 0:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / f"{method}.safetensors")
+            save_file(
+                {name: tensor.contiguous() for name, tensor in state.items()},
+                folder / f"{method}.safetensors",
+            )
     for strategy, changes in STRATEGIES.items():
         for method, steps in UNDER_STRATEGIES.items():
             trained(tiny_run(corpus, method, folder / strategy, {**changes, "train": {"steps": steps}}))
@@ -44,14 +47,16 @@ def _everywhere(value: object) -> list[object]:
 
 def _non_finite_ids() -> str:
     """Rank 1 alone meets a loss that is not finite; both must stop and name its images."""
-    from framework.corpus.loader import StreamBatch
+    from framework.loading.loader import StreamBatch
 
     bad = dist.get_rank() == 1
     image = torch.zeros(2, 1, 4, 4)
     if bad:
         image[1] = float("nan")
     batch = {
-        "labelled": StreamBatch([f"first-{dist.get_rank()}", f"second-{dist.get_rank()}"], image, (), torch.zeros(2, 4, 4).long())
+        "labelled": StreamBatch(
+            [f"first-{dist.get_rank()}", f"second-{dist.get_rank()}"], image, (), torch.zeros(2, 4, 4).long()
+        )
     }
     try:
         require_finite(image.sum(), batch, 3)

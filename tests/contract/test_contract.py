@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from framework.corpus.loader import Batch, StreamBatch
-from framework.methods.irnet import IRNet
+from framework.loading.loader import Batch, StreamBatch
+from framework.methods.irnet.method import IRNet
 from framework.training.checkpoint import latest
 from framework.training.trainer import Trainer
-from tests.contract.support import CASES, STAGED, VOLUMES, WITH_ENCODERS, build, losses, tiny_run, trained
+from tests.contract.support import CASES, VOLUMES, build, losses, tiny_run, trained
 
 pytestmark = pytest.mark.parametrize("method", CASES)
 
 
 def state(trainer: Trainer) -> dict[str, Tensor]:
-    return {**trainer.method.state_dict(), **trainer.strategy.gather()}
+    return {**trainer.method.state_dict(), **trainer.strategy.optimiser_state()}
 
 
 def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
@@ -39,31 +39,47 @@ def random_batch(trainer: Trainer, size: tuple[int, ...], label: int | None = No
     classes, channels = len(info.classes), info.channels
     batch = {}
     for name in trainer.loader.streams:
-        mask = torch.randint(0, classes, (2, *size), generator=generator) if label is None else torch.full((2, *size), label)
-        views = tuple(torch.randn(2, channels, *size, generator=generator) for _ in range(1 + trainer.loader.streams[name].strong))
+        mask = (
+            torch.randint(0, classes, (2, *size), generator=generator)
+            if label is None
+            else torch.full((2, *size), label)
+        )
+        views = tuple(
+            torch.randn(2, channels, *size, generator=generator)
+            for _ in range(1 + trainer.loader.streams[name].strong)
+        )
         labels = torch.tensor(
             [[-1 if i else len(held.values) - 1 for held in info.labels] for i in range(2)]
         )  # one image's unknown
-        batch[name] = StreamBatch(list(trainer.loader.orders[name].ids[:2]), views[0], views[1:], mask, labels)
+        batch[name] = StreamBatch(
+            list(trainer.loader.samplers[name].ids[:2]), views[0], views[1:], mask, labels
+        )
     return batch
 
 
 def test_every_network_gets_a_gradient(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     trainer = build(tiny_run(tiny_corpus, method, tmp_path))
     before = {name: p.detach().clone() for name, p in trainer.method.networks.named_parameters()}
-    metrics = trainer.train_step(trainer.loader.at(0))
+    metrics = trainer.train_step(trainer.loader.batch_at(0))
     assert torch.isfinite(metrics["loss"])
-    unchanged = [name for name, p in trainer.method.networks.named_parameters() if torch.equal(before[name], p)]
+    unchanged = [
+        name for name, p in trainer.method.networks.named_parameters() if torch.equal(before[name], p)
+    ]
     assert not unchanged
 
 
 def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     still = {"flip": False, "quarter_turns": False}
-    changes: dict[str, Any] = {"train": {"steps": 150}, "augment": still, "optimiser": {"lr": 0.01, "schedule": "constant"}}
-    if method not in (*WITH_ENCODERS, *STAGED):
-        changes |= {"network": {"widths": [8, 16]}}
-    trainer = build(tiny_run(tiny_corpus, method, tmp_path, changes))
-    batch = trainer.loader.at(0)
+    changes: dict[str, Any] = {
+        "train": {"steps": 150},
+        "augment": still,
+        "optimiser": {"lr": 0.01, "schedule": "constant"},
+    }
+    run = tiny_run(tiny_corpus, method, tmp_path, changes)
+    if run.network.name != "encoder" and not run.models:
+        run = tiny_run(tiny_corpus, method, tmp_path, changes | {"network": {"widths": [8, 16]}})
+    trainer = build(run)
+    batch = trainer.loader.batch_at(0)
 
     def loss() -> float:
         found = float(trainer.train_step(batch)["loss_supervised"])
@@ -94,7 +110,10 @@ def test_saved_and_loaded_bit_for_bit(method: str, tiny_corpus: str, tmp_path: P
 
 
 def test_same_seed_same_losses_other_seed_others(method: str, tiny_corpus: str, tmp_path: Path) -> None:
-    runs = [tiny_run(tiny_corpus, method, tmp_path / name, {"seed": seed}) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    runs = [
+        tiny_run(tiny_corpus, method, tmp_path / name, {"seed": seed})
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
     for run in runs:
         trained(run)
     assert losses(runs[0]) == losses(runs[1]) != losses(runs[2])
@@ -116,7 +135,7 @@ def test_finite_on_empty_ignored_single_class_and_odd_images(
 ) -> None:
     trainer = build(tiny_run(tiny_corpus, method, tmp_path, {"train": {"precision": precision}}))
     for _ in range(3):
-        metrics = trainer.train_step(trainer.placed(random_batch(trainer, shape_of(method, size), label)))
+        metrics = trainer.train_step(trainer.to_device(random_batch(trainer, shape_of(method, size), label)))
         assert all(torch.isfinite(value).all() for value in metrics.values())
         trainer.step += 1
     assert all(torch.isfinite(p).all() for p in trainer.method.state_dict().values())
@@ -138,9 +157,9 @@ def test_predicts_probabilities_of_the_image_size_or_of_each_answer_or_boundarie
     assert set(answers) == {target.name for target in trainer.method.targets} and (masks or answers)
     for probability in masks.values():
         assert probability.shape == (2, len(info.classes), *size)
-        if trainer.method.overlapping:
+        if trainer.method.multilabel:
             assert torch.equal(probability[:, 0], 1 - probability[:, 1:].amax(1)) and (probability >= 0).all()
     for target in trainer.method.targets:
         assert answers[target.name].shape == (2, len(target.classes))
-    for probability in (*([] if trainer.method.overlapping else masks.values()), *answers.values()):
+    for probability in (*([] if trainer.method.multilabel else masks.values()), *answers.values()):
         assert torch.allclose(probability.sum(1), torch.ones(2, *probability.shape[2:]), atol=1e-5)

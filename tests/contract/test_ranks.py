@@ -22,17 +22,27 @@ def folder(tiny_corpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    common = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
     own = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"} for rank in range(2)]
     command = [sys.executable, "-W", "ignore", "-m", "tests.contract.rank", str(folder), tiny_corpus]
-    ranks = [subprocess.Popen(command, env={**common, **one}, stderr=subprocess.PIPE, text=True) for one in own]
+    ranks = [
+        subprocess.Popen(command, env={**common, **one}, stderr=subprocess.PIPE, text=True) for one in own
+    ]
     faults = [rank.communicate(timeout=600)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(faults)[-3000:]
     return folder
 
 
 @pytest.mark.parametrize("method", CASES)
-def test_two_ranks_equal_one_for_many_steps_in_double(method: str, folder: Path, tiny_corpus: str, tmp_path: Path) -> None:
+def test_two_ranks_equal_one_for_many_steps_in_double(
+    method: str, folder: Path, tiny_corpus: str, tmp_path: Path
+) -> None:
     one = tiny_run(tiny_corpus, method, tmp_path, long(method))
     state = trained(one).method.state_dict()
     two = tiny_run(tiny_corpus, method, folder / "two", long(method))
@@ -45,7 +55,10 @@ def test_two_ranks_equal_one_for_many_steps_in_double(method: str, folder: Path,
 
 @pytest.mark.parametrize("method", UNDER_STRATEGIES)
 def test_a_method_has_equal_losses_under_ddp_and_zero(method: str, folder: Path, tiny_corpus: str) -> None:
-    found = {name: losses(tiny_run(tiny_corpus, method, folder / name, changes)) for name, changes in STRATEGIES.items()}
+    found = {
+        name: losses(tiny_run(tiny_corpus, method, folder / name, changes))
+        for name, changes in STRATEGIES.items()
+    }
     assert len(found["ddp"]) == UNDER_STRATEGIES[method]
     assert found["zero1"] == pytest.approx(found["ddp"], rel=2e-3)
     assert found["zero2"] == pytest.approx(found["ddp"], rel=2e-3)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from framework.corpus.order import generator
-from framework.corpus.pack import Source, pack
-from framework.corpus.weak_layer import simulate
-from framework.corpus.weaken import Box
-from framework.storage import Store
+from framework.core.rng import generator
+from framework.core.storage import Store
+from framework.corpus.writer import Source, pack
+from framework.labelling.weak.layers import simulate
+from framework.labelling.weak.simulators import Box
 
 CLASSES = ["background", "shell", "core"]
 SIZE = 32

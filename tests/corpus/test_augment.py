@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from framework.corpus.augment import AugmentConfig, change_gain, geometry, pad_masks, standardise, strong_view, weak_view
-from framework.corpus.order import Draw
-from framework.corpus.schema import IGNORE
+from framework.core.labels import IGNORE
+from framework.loading.augmentation import (
+    AugmentConfig,
+    change_gain,
+    geometry,
+    pad_masks,
+    standardise,
+    strong_view,
+    weak_view,
+)
+from framework.loading.sampler import SampleDraw
 
-DRAWS = [Draw(f"id{i}", i % 3) for i in range(16)]
+DRAWS = [SampleDraw(f"id{i}", i % 3) for i in range(16)]
 EVERYTHING = AugmentConfig(rotate=20, scale=0.1, gain=0.2)
 
 
@@ -25,7 +33,11 @@ def test_flips_and_quarter_turns_are_exact(size: int) -> None:
     warped, moved = weak_view(images, masks, geometry(DRAWS, AugmentConfig(), seed=0))
     seen = set()
     for i in range(len(DRAWS)):
-        views = {(k, f): torch.rot90(masks[i].flip(1) if f else masks[i], k) for k in range(4) for f in (False, True)}
+        views = {
+            (k, f): torch.rot90(masks[i].flip(1) if f else masks[i], k)
+            for k in range(4)
+            for f in (False, True)
+        }
         found = [name for name, view in views.items() if torch.equal(view, moved[i])]
         assert len(found) == 1
         k, flipped = found[0]
@@ -71,12 +83,14 @@ def test_the_views_of_an_image_depend_on_seed_epoch_and_id_alone() -> None:
     assert not torch.equal(views([5], seed=1)[2][0], every[2][5])
 
 
-@pytest.mark.parametrize("other", [Draw("id5", 1), Draw("id6", 2)])
-def test_another_epoch_or_image_is_drawn_anew(other: Draw) -> None:
-    one = Draw("id5", 2)
+@pytest.mark.parametrize("other", [SampleDraw("id5", 1), SampleDraw("id6", 2)])
+def test_another_epoch_or_image_is_drawn_anew(other: SampleDraw) -> None:
+    one = SampleDraw("id5", 2)
     assert not torch.equal(geometry([one], EVERYTHING, 0), geometry([other], EVERYTHING, 0))
     image = torch.randn(1, 1, 32, 32)
-    assert not torch.equal(strong_view(image, [one], EVERYTHING, 0), strong_view(image, [other], EVERYTHING, 0))
+    assert not torch.equal(
+        strong_view(image, [one], EVERYTHING, 0), strong_view(image, [other], EVERYTHING, 0)
+    )
 
 
 def test_a_strong_view_stays_near_its_weak_view() -> None:

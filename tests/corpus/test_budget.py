@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.corpus.budget import BudgetConfig, labelled_ids
-from framework.corpus.pack import Source, pack
+from framework.core.errors import CorpusError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import LabelInfo
-from framework.errors import CorpusError
-from framework.storage import Store
+from framework.corpus.writer import Source, pack
+from framework.loading.label_budget import BudgetConfig, labelled_ids
 
 Encode = Callable[[np.ndarray], bytes]
 PATHOLOGIES = ["DCM", "HCM", "MINF", "NOR", "RV"]
@@ -43,7 +43,10 @@ def heart(tmp_path_factory: pytest.TempPathFactory, png: Encode) -> Corpus:
                 "source": "test",
             }
 
-    labels = [LabelInfo(name="visible", values=["no", "yes"]), LabelInfo(name="pathology", values=PATHOLOGIES)]
+    labels = [
+        LabelInfo(name="visible", values=["no", "yes"]),
+        LabelInfo(name="pathology", values=PATHOLOGIES),
+    ]
     source = Source("heart", "heart", 300, ["background", "a"], "ids", labels, 1, rows)
     store = Store.at(tmp_path_factory.mktemp("heart") / "heart")
     pack(source, store)
@@ -55,9 +58,11 @@ def groups_of(corpus: Corpus, budget: BudgetConfig) -> set[str]:
 
 
 def with_masks(corpus: Corpus) -> list[str]:
-    light = corpus.light
+    light = corpus.index_columns
     return [
-        n for n, s, kind in zip(light["id"], light["split"], light["mask_kind"], strict=True) if s == "train" and kind == "mask"
+        n
+        for n, s, kind in zip(light["id"], light["split"], light["mask_kind"], strict=True)
+        if s == "train" and kind == "mask"
     ]
 
 
@@ -87,7 +92,9 @@ def test_every_pathology_has_its_part(heart: Corpus, share: float, seed: int) ->
 
 @settings(deadline=None)
 @given(one=shares, other=shares, seed=st.integers(0, 99))
-def test_a_smaller_budget_lies_within_a_larger_one(heart: Corpus, one: float, other: float, seed: int) -> None:
+def test_a_smaller_budget_lies_within_a_larger_one(
+    heart: Corpus, one: float, other: float, seed: int
+) -> None:
     small, large = (groups_of(heart, BudgetConfig(share=share, seed=seed)) for share in sorted((one, other)))
     assert small <= large
 
@@ -104,7 +111,9 @@ def test_strata_can_be_chosen(heart: Corpus) -> None:
 
 
 def test_a_budget_that_leaves_nothing_is_an_error(heart: Corpus) -> None:
-    with pytest.raises(CorpusError, match=r"label budget: 0.5% of the 65 training groups .* raise corpus.budget.share"):
+    with pytest.raises(
+        CorpusError, match=r"label budget: 0.5% of the 65 training groups .* raise corpus.budget.share"
+    ):
         labelled_ids(heart, BudgetConfig(share=0.005))
 
 
@@ -115,9 +124,18 @@ def test_patients_of_the_phantom_keep_both_eyes(phantom_url: str) -> None:
 
 
 def test_a_corpus_without_masks_says_so(tmp_path: Path, png: Encode) -> None:
-    row = {"id": "a", "group": "a", "split": "train", "image": png(np.zeros((4, 4), np.uint8)), "mask": None, "mask_kind": "none"}
+    row = {
+        "id": "a",
+        "group": "a",
+        "split": "train",
+        "image": png(np.zeros((4, 4), np.uint8)),
+        "mask": None,
+        "mask_kind": "none",
+    }
     row |= {"volume": None, "slice": None, "labels": [], "source": "test"}
     store = Store.at(tmp_path / "bare")
-    pack(Source("bare", "bare", 1, ["background", "a"], "ids", [], 1, lambda start: iter([row][start:])), store)
+    pack(
+        Source("bare", "bare", 1, ["background", "a"], "ids", [], 1, lambda start: iter([row][start:])), store
+    )
     with pytest.raises(CorpusError, match="no training image of corpus 'bare' has a mask; add some"):
         labelled_ids(Corpus.open(store), BudgetConfig())

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from framework.corpus.decode import decode_image, decode_mask, encode_mask, flatten_bits
-from framework.errors import RowError
+from framework.core.errors import RowError
+from framework.imaging.decode import decode_image, decode_mask, encode_mask, flatten_bits
 
 Encode = Callable[[np.ndarray], bytes]
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -31,7 +31,10 @@ def bomb(side: int) -> bytes:
     body = b"".join(deflate.compress(row) for _ in range(side)) + deflate.flush()
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", body), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
@@ -53,7 +56,9 @@ def test_sixteen_bit_grey_is_read_as_such(png: Encode) -> None:
 def test_alpha_is_dropped(png: Encode) -> None:
     colour = np.stack([RAMP, RAMP + 50, RAMP + 100], axis=-1)
     assert np.array_equal(decode_image(png(np.dstack([colour, RAMP]))), colour)
-    assert np.array_equal(decode_image(encoded(Image.fromarray(np.dstack([RAMP, RAMP])), "PNG")), RAMP[..., None])
+    assert np.array_equal(
+        decode_image(encoded(Image.fromarray(np.dstack([RAMP, RAMP])), "PNG")), RAMP[..., None]
+    )
 
 
 def test_a_palette_and_a_jpeg_are_pictures() -> None:
@@ -69,7 +74,10 @@ def test_a_palette_and_a_jpeg_are_pictures() -> None:
         (b"PK\x03\x04 not a picture at all", "not a picture of a known kind"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture of a known kind"),
         (encoded(Image.fromarray(RAMP.astype(np.float32)), "TIFF"), "beyond 16 bits"),
-        (encoded(Image.fromarray(RAMP), "TIFF", save_all=True, append_images=[Image.fromarray(RAMP)]), "2 pages"),
+        (
+            encoded(Image.fromarray(RAMP), "TIFF", save_all=True, append_images=[Image.fromarray(RAMP)]),
+            "2 pages",
+        ),
     ],
 )
 def test_what_is_no_picture_says_why(data: bytes, reason: str) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from framework.corpus.folder import folder_source
-from framework.corpus.pack import Reject
-from framework.errors import CorpusError
-from framework.storage import Store
+from framework.core.errors import CorpusError
+from framework.core.storage import Store
+from framework.corpus.sources.folder import folder_source
+from framework.corpus.writer import Reject
 
 Write = Callable[[Path, list[dict[str, object]]], None]
 
@@ -33,7 +33,12 @@ def test_a_folder_is_a_source_of_rows(folder: Path) -> None:
     assert [row["id"] for row in rows] == [f"case-{i:02d}" for i in range(12)]
     assert rows[3]["image"] == (folder / "images/case-03.png").read_bytes()
     assert rows[3]["mask"] == (folder / "masks/case-03.png").read_bytes()
-    assert (rows[3]["group"], rows[3]["split"], rows[3]["labels"], rows[3]["mask_kind"]) == ("p1", "train", [1, 1], "mask")
+    assert (rows[3]["group"], rows[3]["split"], rows[3]["labels"], rows[3]["mask_kind"]) == (
+        "p1",
+        "train",
+        [1, 1],
+        "mask",
+    )
 
 
 def test_rows_can_start_anywhere(folder: Path) -> None:
@@ -47,7 +52,10 @@ def test_an_image_without_a_mask_is_a_row(folder: Path) -> None:
 
 
 def test_slices_stack_to_volumes(folder: Path, write_rows: Write) -> None:
-    rows = [{"id": f"case-{i:02d}", "patient": f"p{i // 4}", "phase": "ab"[i // 2 % 2], "slice": i % 2} for i in range(12)]
+    rows = [
+        {"id": f"case-{i:02d}", "patient": f"p{i // 4}", "phase": "ab"[i // 2 % 2], "slice": i % 2}
+        for i in range(12)
+    ]
     write_rows(folder / "labels.csv", rows)
     assert [(row["volume"], row["slice"]) for row in candidates(folder)[2:6]] == [
         ("p0-b", 0),
@@ -107,7 +115,10 @@ def test_the_fingerprint_is_of_table_files_and_options(folder: Path) -> None:
             lambda folder: (folder / "labels.csv").write_text("id\nother\n"),
             r"no id of labels.csv has a file in images/ \(such as 'case-00'\)",
         ),
-        (lambda folder: (folder / "images/case-00.jpg").write_bytes(b""), "'case-00.jpg' and 'case-00.png' are of one id"),
+        (
+            lambda folder: (folder / "images/case-00.jpg").write_bytes(b""),
+            "'case-00.jpg' and 'case-00.png' are of one id",
+        ),
     ],
 )
 def test_what_is_no_such_folder_says_why(spoil: Callable[[Path], Any], reason: str, folder: Path) -> None:

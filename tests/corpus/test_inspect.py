@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from framework.corpus import phantom
-from framework.corpus.inspect import CAPTION, GAP, TILE, LayerMasks, contact_sheet, describe, tally
-from framework.corpus.layers import LAYER_ROW, layer_store
-from framework.corpus.pack import Source, pack
+from framework.core.errors import CorpusError
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.label_layers import LAYER_ROW, layer_store
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE, LabelInfo
-from framework.errors import CorpusError
-from framework.storage import Store
+from framework.corpus.schema import LabelInfo
+from framework.corpus.sources import phantom
+from framework.corpus.writer import Source, pack
+from framework.reporting.contact_sheet import CAPTION, GAP, TILE, LayerMasks, contact_sheet, describe, tally
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -141,7 +142,7 @@ def test_layer_masks_are_those_of_the_layer(fundus: Corpus) -> None:
     name = fundus.ids("train")[0]
     store = layer_store(fundus.store, "round-1")
     inputs = {"corpus": {"hash": fundus.info.version}}
-    store.write_json("artefact.json", {"kind": "layer", "inputs": inputs, "counts": {"rows": 1}})
+    store.write_json("artifact.json", {"kind": "layer", "inputs": inputs, "counts": {"rows": 1}})
     row = {"id": name, "mask": png(mask), "kind": "pseudo", "confidence": 0.9, "kept": 0.5}
     store.write_table("rows-00000.parquet", pa.Table.from_pylist([row], schema=LAYER_ROW))
     masks = LayerMasks(fundus, "round-1")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from framework.corpus.labels_csv import Record, label_infos, label_value, read_table, volume_of
-from framework.errors import CorpusError
-from framework.storage import Store
+from framework.core.errors import CorpusError
+from framework.core.storage import Store
+from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
 
 
 def table(folder: Path, text: str | bytes) -> list[Record]:
@@ -60,7 +60,11 @@ def test_a_table_that_contradicts_itself_says_where(text: str | bytes, reason: s
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(cells=st.lists(st.sampled_from(["id", "split", "slice", "a", "b", "train", "\n", ",", '"', ";", "1", "\0", "\r"])))
+@given(
+    cells=st.lists(
+        st.sampled_from(["id", "split", "slice", "a", "b", "train", "\n", ",", '"', ";", "1", "\0", "\r"])
+    )
+)
 def test_any_other_text_is_a_table_or_an_error_that_names_the_file(cells: list[str], tmp_path: Path) -> None:
     try:
         rows = table(tmp_path, "id,split\n" + "".join(cells))
@@ -83,7 +87,14 @@ def test_slices_of_a_patient_and_phase_are_a_volume() -> None:
 
 def test_columns_of_few_whole_numbers_or_words_are_labels() -> None:
     rows = [
-        {"id": f"i{i}", "split": "train", "group": f"g{i}", "grade": str(i % 3), "code": f"0{i % 2}", "word": "xy"[i % 2]}
+        {
+            "id": f"i{i}",
+            "split": "train",
+            "group": f"g{i}",
+            "grade": str(i % 3),
+            "code": f"0{i % 2}",
+            "word": "xy"[i % 2],
+        }
         | {"share": f"{i}.5", "pixels": str(i * 10), "uuid": f"u{i}", "blank": "", "unknown": "-1"}
         for i in range(70)
     ]

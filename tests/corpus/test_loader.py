@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from framework.corpus.augment import AugmentConfig
-from framework.corpus.budget import BudgetConfig
-from framework.corpus.loader import AHEAD, Batch, Loader, Stream
-from framework.corpus.schema import IGNORE, NO_MASK
-from framework.corpus.training_set import CorpusConfig, TrainingSet
-from framework.errors import CorpusError, StorageError
+from framework.core.errors import CorpusError, StorageError
+from framework.core.labels import IGNORE
+from framework.corpus.schema import NO_MASK
+from framework.loading.augmentation import AugmentConfig
+from framework.loading.label_budget import BudgetConfig
+from framework.loading.loader import AHEAD, Batch, Loader, Stream
+from framework.loading.training_set import CorpusConfig, TrainingSet
 
 STREAMS = (
     Stream("labelled", frozenset({"mask"})),
@@ -39,7 +40,7 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 def test_a_batch_has_a_view_of_every_stream(phantom_url: str) -> None:
-    batch = loader_of(phantom_url).at(3)
+    batch = loader_of(phantom_url).batch_at(3)
     assert list(batch) == ["labelled", "unlabelled"]
     labelled, unlabelled = batch["labelled"], batch["unlabelled"]
     assert (labelled.image.shape, labelled.mask.shape) == ((4, 3, 32, 32), (4, 32, 32))
@@ -60,8 +61,8 @@ def test_starting_anywhere_gives_the_same_batches(start: int, phantom_url: str) 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_the_batches_of_all_ranks_are_the_batch_of_one(world: int, phantom_url: str) -> None:
-    whole = loader_of(phantom_url).at(5)
-    parts = [loader_of(phantom_url, rank, world).at(5) for rank in range(world)]
+    whole = loader_of(phantom_url).batch_at(5)
+    parts = [loader_of(phantom_url, rank, world).batch_at(5) for rank in range(world)]
     for name, stream in whole.items():
         for rank, part in enumerate(parts):
             assert part[name].ids == stream.ids[rank::world]
@@ -72,16 +73,16 @@ def test_the_batches_of_all_ranks_are_the_batch_of_one(world: int, phantom_url: 
 def test_an_epoch_shows_every_image(phantom_url: str) -> None:
     loader = loader_of(phantom_url)
     steps = loader.steps_per_epoch("labelled")
-    seen = [name for step in range(steps) for name in loader.at(step)["labelled"].ids]
-    assert set(seen) == set(loader.orders["labelled"].ids)
+    seen = [name for step in range(steps) for name in loader.batch_at(step)["labelled"].ids]
+    assert set(seen) == set(loader.samplers["labelled"].ids)
     assert steps == -(-len(set(seen)) // 4)
 
 
 def test_no_more_than_a_few_batches_wait(phantom_url: str) -> None:
     loader = loader_of(phantom_url)
     made: list[int] = []
-    make = loader.at
-    loader.at = lambda step: (made.append(step), make(step))[1]  # type: ignore[method-assign]
+    make = loader.batch_at
+    loader.batch_at = lambda step: (made.append(step), make(step))[1]  # type: ignore[method-assign]
     batches = loader.run(0, 100)
     next(batches)
     threading.Event().wait(0.5)
@@ -98,7 +99,9 @@ def test_leaving_early_ends_the_thread(phantom_url: str) -> None:
     assert threading.active_count() == before
 
 
-def test_an_error_in_the_thread_is_raised_where_the_batches_are_read(phantom_url: str, tmp_path: Path) -> None:
+def test_an_error_in_the_thread_is_raised_where_the_batches_are_read(
+    phantom_url: str, tmp_path: Path
+) -> None:
     shutil.copytree(phantom_url, tmp_path / "c")
     loader = loader_of(str(tmp_path / "c"))
     for shard in loader.data.corpus.info.shards:
@@ -110,5 +113,8 @@ def test_an_error_in_the_thread_is_raised_where_the_batches_are_read(phantom_url
 
 
 def test_a_stream_without_images_says_what_to_do(phantom_url: str) -> None:
-    with pytest.raises(CorpusError, match=r"method 'cps' needs unlabelled training images and there is none; lower corpus.budget"):
+    with pytest.raises(
+        CorpusError,
+        match=r"method 'cps' needs unlabelled training images and there is none; lower corpus.budget",
+    ):
         loader_of(phantom_url, share=1)

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from framework.corpus.folder import folder_source
-from framework.corpus.pack import Reject, Source, pack
+from framework.core.errors import CorpusError, StorageError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import ROW, ROWS_PER_GROUP, LabelInfo
-from framework.errors import CorpusError, StorageError
-from framework.storage import Store
+from framework.corpus.sources.folder import folder_source
+from framework.corpus.writer import Reject, Source, pack
 
 Encode = Callable[[np.ndarray], bytes]
 TOTAL = 100
@@ -83,18 +83,28 @@ def contents(store: Store) -> list[dict[str, Any]]:
 def test_a_packed_corpus_holds_every_row_and_its_counts(source: Source, tmp_path: Path) -> None:
     store = Store.at(tmp_path / "c")
     told: list[int] = []
-    info = pack(source, store, SHARD_MB, advance=told.append)
+    info = pack(source, store, SHARD_MB, on_progress=told.append)
     assert sum(told) == TOTAL
     assert info.counts == {"rows": 100, "train": 80, "test": 20, "masks": 90, "quarantined": 0}
     assert [row["id"] for row in contents(store)] == [f"row-{i:03d}" for i in range(TOTAL)]
-    assert {key: contents(store)[7][key] for key in ("height", "width", "labels")} == {"height": 64, "width": 64, "labels": [1]}
+    assert {key: contents(store)[7][key] for key in ("height", "width", "labels")} == {
+        "height": 64,
+        "width": 64,
+        "labels": [1],
+    }
     assert store.names() == ["corpus.json", "quarantine.parquet", *info.shards]
 
 
 def test_statistics_are_those_of_all_pixels(source: Source, tmp_path: Path) -> None:
     info = pack(source, Store.at(tmp_path / "c"), SHARD_MB)
     pixels = (
-        np.stack([sample.image for sample in Corpus.open(str(tmp_path / "c")).rows(f"row-{i:03d}" for i in range(TOTAL))]) / 255
+        np.stack(
+            [
+                sample.image
+                for sample in Corpus.open(str(tmp_path / "c")).rows(f"row-{i:03d}" for i in range(TOTAL))
+            ]
+        )
+        / 255
     )
     assert info.intensity.mean == pytest.approx([pixels.mean()])
     assert info.intensity.std == pytest.approx([pixels.std()])
@@ -104,7 +114,9 @@ def test_shards_are_of_the_size_asked_for_and_row_groups_small(source: Source, t
     store = Store.at(tmp_path / "c")
     info = pack(source, store, SHARD_MB)
     assert 6 <= len(info.shards) <= 12
-    assert all(size < 2 * SHARD_MB * 2**20 for name, size in store.sizes().items() if name.startswith("rows-"))
+    assert all(
+        size < 2 * SHARD_MB * 2**20 for name, size in store.sizes().items() if name.startswith("rows-")
+    )
     one = pack(source, Store.at(tmp_path / "one"), 256)
     assert one.shards == ["rows-00000.parquet"]
     groups = pq.ParquetFile(tmp_path / "one" / one.shards[0]).metadata
@@ -126,7 +138,7 @@ def test_a_killed_build_goes_on_and_ends_the_same(place: int, source: Source, tm
     with pytest.raises(CorpusError, match=r"its build was interrupted|no corpus here"):
         Corpus.open(store)
     taken: list[int] = []
-    assert pack(source, store, SHARD_MB, advance=taken.append) == pack(source, whole, SHARD_MB)
+    assert pack(source, store, SHARD_MB, on_progress=taken.append) == pack(source, whole, SHARD_MB)
     assert taken[0] >= min(place, TOTAL) - 20  # at most a shard is made anew
     assert contents(store) == contents(whole)
     assert store.names() == whole.names()
@@ -180,7 +192,9 @@ def test_unusable_rows_go_to_quarantine_with_their_reason(source: Source, tmp_pa
 def test_the_error_budget_stops_early_and_a_larger_one_goes_on(source: Source, tmp_path: Path) -> None:
     store, bad = Store.at(tmp_path / "c"), spoiled(source, dict.fromkeys(range(20), b""))
     told: list[int] = []
-    with pytest.raises(CorpusError, match=r"rows cannot be used, over the error budget of 5.0% of 100 \(first: 'row-000'"):
+    with pytest.raises(
+        CorpusError, match=r"rows cannot be used, over the error budget of 5.0% of 100 \(first: 'row-000'"
+    ):
         pack(bad, store, SHARD_MB, 0.05, told.append)
     assert sum(told) < TOTAL
     assert store.read_table("quarantine.parquet").num_rows == 20
@@ -190,7 +204,12 @@ def test_the_error_budget_stops_early_and_a_larger_one_goes_on(source: Source, t
 
 
 def test_a_budget_is_kept_when_it_is_just_met(source: Source, tmp_path: Path) -> None:
-    assert pack(spoiled(source, dict.fromkeys(range(5), None)), Store.at(tmp_path / "c"), SHARD_MB, 0.05).counts["rows"] == 95
+    assert (
+        pack(spoiled(source, dict.fromkeys(range(5), None)), Store.at(tmp_path / "c"), SHARD_MB, 0.05).counts[
+            "rows"
+        ]
+        == 95
+    )
 
 
 def test_nothing_usable_is_an_error_whatever_the_budget(source: Source, tmp_path: Path) -> None:
@@ -208,7 +227,11 @@ def test_a_folder_that_cannot_be_written_says_so_before_the_work(source: Source,
 
 
 def test_classes_without_names_are_as_many_as_the_masks_hold(folder: Path, tmp_path: Path) -> None:
-    assert pack(folder_source(Store.at(folder), "c"), Store.at(tmp_path / "ids")).classes == ["background", "class 1", "class 2"]
+    assert pack(folder_source(Store.at(folder), "c"), Store.at(tmp_path / "ids")).classes == [
+        "background",
+        "class 1",
+        "class 2",
+    ]
     bits = pack(folder_source(Store.at(folder), "c", encoding="bits"), Store.at(tmp_path / "bits"))
     assert bits.classes == ["background", "class 1", "class 2"]
 
@@ -216,12 +239,18 @@ def test_classes_without_names_are_as_many_as_the_masks_hold(folder: Path, tmp_p
 def test_masks_of_0_and_255_are_explained(source: Source, png: Encode, tmp_path: Path) -> None:
     black_and_white = png(255 * np.tri(64, dtype=np.uint8))
     rows = [{**row, "mask": black_and_white} for row in source.rows(0) if isinstance(row, dict)]
-    with pytest.raises(CorpusError, match="the masks hold no class id but 0, and 255 means 'ignore'; save them with 1"):
+    with pytest.raises(
+        CorpusError, match="the masks hold no class id but 0, and 255 means 'ignore'; save them with 1"
+    ):
         pack(replace(source, rows=lambda start: rows[start:]), Store.at(tmp_path / "c"))
 
 
 def test_masks_of_background_alone_are_refused(source: Source, png: Encode, tmp_path: Path) -> None:
     """Every method trained on them without a word."""
-    rows = [{**row, "mask": png(np.zeros((64, 64), np.uint8))} for row in source.rows(0) if isinstance(row, dict)]
-    with pytest.raises(CorpusError, match=r"the masks hold no class id but 0; save them with 1 .*, or leave masks/ away"):
+    rows = [
+        {**row, "mask": png(np.zeros((64, 64), np.uint8))} for row in source.rows(0) if isinstance(row, dict)
+    ]
+    with pytest.raises(
+        CorpusError, match=r"the masks hold no class id but 0; save them with 1 .*, or leave masks/ away"
+    ):
         pack(replace(source, rows=lambda start: rows[start:]), Store.at(tmp_path / "c"))

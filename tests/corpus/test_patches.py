@@ -6,38 +6,46 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.corpus import patches
-from framework.corpus.augment import AugmentConfig, geometry, levels
-from framework.corpus.order import Draw
-from framework.corpus.patches import patch_views
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import Prepared
+from framework.core.labels import IGNORE
+from framework.loading import patches
+from framework.loading.augmentation import AugmentConfig, geometry, levels
+from framework.loading.patches import patch_views
+from framework.loading.sampler import SampleDraw
+from framework.loading.training_set import TrainingSample
 
 STILL = AugmentConfig(flip=False, quarter_turns=False)
 SIZE = 32
 
 
-def sample(depth: int, mask: np.ndarray | None = None) -> Prepared:
+def sample(depth: int, mask: np.ndarray | None = None) -> TrainingSample:
     """Slice z holds z + 1 everywhere but for a ramp along its columns; the levels leave values as they are."""
     image = np.arange(depth)[:, None, None] + 1 + np.zeros((depth, SIZE, SIZE)) + np.arange(SIZE) / 100
     level = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1)
-    return Prepared(image[None].astype(np.float32), mask, level)
+    return TrainingSample(image[None].astype(np.float32), mask, level)
 
 
-def view(prepared: Prepared, patch: list[int], epoch: int = 0, views: AugmentConfig = STILL) -> tuple[torch.Tensor, torch.Tensor]:
-    draws = [Draw("a", epoch)]
+def view(
+    prepared: TrainingSample, patch: list[int], epoch: int = 0, views: AugmentConfig = STILL
+) -> tuple[torch.Tensor, torch.Tensor]:
+    draws = [SampleDraw("a", epoch)]
     image, mask = patch_views([prepared], draws, geometry(draws, views, 0), patch, 0)
     return image[0, 0], mask[0]
 
 
-@given(depth=st.integers(1, 9), rows=st.integers(4, SIZE), columns=st.integers(4, SIZE), epoch=st.integers(0, 50))
+@given(
+    depth=st.integers(1, 9), rows=st.integers(4, SIZE), columns=st.integers(4, SIZE), epoch=st.integers(0, 50)
+)
 @settings(max_examples=40, deadline=None)
-def test_a_still_patch_is_a_piece_of_the_volume_with_its_mask(depth: int, rows: int, columns: int, epoch: int) -> None:
+def test_a_still_patch_is_a_piece_of_the_volume_with_its_mask(
+    depth: int, rows: int, columns: int, epoch: int
+) -> None:
     mask = (np.arange(depth)[:, None, None] % 3 + np.zeros((depth, SIZE, SIZE))).astype(np.uint8)
     image, labels = view(sample(depth, mask), [4, rows, columns], epoch)
     assert image.shape == labels.shape == (4, rows, columns)
     ramp = image[0, 0] - image[0, 0].floor()
-    assert torch.allclose(ramp, ramp[0].mul(100).round() / 100 + torch.arange(columns) / 100, atol=1e-4)  # on the grid of pixels
+    assert torch.allclose(
+        ramp, ramp[0].mul(100).round() / 100 + torch.arange(columns) / 100, atol=1e-4
+    )  # on the grid of pixels
     slices = (image[:, 0, 0] - 1).int()
     assert torch.equal(labels, (slices % 3)[:, None, None].expand(-1, rows, columns).long())
     assert len(set(slices.tolist())) >= min(depth, 4) / 2 and slices.diff().abs().max() <= 1
@@ -80,5 +88,7 @@ def test_an_unlabelled_volume_is_ignored_everywhere() -> None:
 def test_a_volume_is_standardised_as_a_whole() -> None:
     image = np.random.default_rng(0).normal(7, 3, (1, 8, SIZE, SIZE)).astype(np.float32)
     level = levels(torch.from_numpy(image)[None])[0]
-    found, _ = view(Prepared(image, None, level), [8, SIZE, SIZE])
-    assert found.mean().item() == pytest.approx(0, abs=1e-3) and found.std().item() == pytest.approx(1, abs=1e-3)
+    found, _ = view(TrainingSample(image, None, level), [8, SIZE, SIZE])
+    assert found.mean().item() == pytest.approx(0, abs=1e-3) and found.std().item() == pytest.approx(
+        1, abs=1e-3
+    )

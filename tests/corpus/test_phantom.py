@@ -12,8 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from framework.corpus.phantom import CLASSES, LABELS, LESIONS, MANY, PLANS, Phantom, draw, grade_of, rows, split_of
 from framework.corpus.schema import ROW
+from framework.corpus.sources.phantom import (
+    CLASSES,
+    LABELS,
+    LESIONS,
+    MANY,
+    PLANS,
+    Phantom,
+    draw,
+    grade_of,
+    rows,
+    split_of,
+)
 
 GOLDEN = {
     (0, 2, 64): "1d2ce7bbba0e93a843a305b0e3a35e549e193348f2197759ddaa3ce49cf54254",
@@ -61,7 +72,9 @@ def test_labels_agree_with_counts_and_bits(phantoms: list[Phantom]) -> None:
         grade, *present = phantom.labels
         assert grade == phantom.grade == grade_of(phantom.counts)
         assert present == [int(count > 0) for count in phantom.counts]
-        assert all(phantom.counts[kind] >= bool(((phantom.bits >> kind) & 1).any()) for kind in range(len(LESIONS)))
+        assert all(
+            phantom.counts[kind] >= bool(((phantom.bits >> kind) & 1).any()) for kind in range(len(LESIONS))
+        )
     assert len(LABELS) == len(phantoms[0].labels)
     assert len(CLASSES) == len(LESIONS) + 1
 
@@ -106,7 +119,9 @@ def test_both_eyes_of_a_patient_are_alike_and_mirrored(phantoms: list[Phantom]) 
         assert (right.eye, left.eye) == ("right", "left")
         assert abs(right.grade - left.grade) <= 2
     grey = np.mean([phantom.image[:, :, 1] for phantom in phantoms[0::2]], axis=0)
-    assert grey[38:58, 70:86].mean() > grey[38:58, 10:26].mean()  # the optic disc of right eyes is on the right
+    assert (
+        grey[38:58, 70:86].mean() > grey[38:58, 10:26].mean()
+    )  # the optic disc of right eyes is on the right
 
 
 def test_rows_fulfil_the_corpus_contract() -> None:

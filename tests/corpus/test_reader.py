@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.corpus import phantom
-from framework.corpus.decode import flatten_bits
-from framework.corpus.pack import Source, pack
+from framework.core.errors import CorpusError, StorageError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.errors import CorpusError, StorageError
-from framework.storage import Store
+from framework.corpus.sources import phantom
+from framework.corpus.writer import Source, pack
+from framework.imaging.decode import flatten_bits
 
 Encode = Callable[[np.ndarray], bytes]
 
@@ -32,7 +32,15 @@ def corpus(phantom_url: str) -> Corpus:
 
 def source_of(ids: list[str], image: Callable[[int], bytes], **fields: Any) -> Source:
     """Rows with these ids, all in training, without labels."""
-    common = {"split": "train", "volume": None, "slice": None, "mask": None, "mask_kind": None, "labels": [], "source": "test"}
+    common = {
+        "split": "train",
+        "volume": None,
+        "slice": None,
+        "mask": None,
+        "mask_kind": None,
+        "labels": [],
+        "source": "test",
+    }
 
     def rows(start: int) -> Iterator[dict[str, Any]]:
         for i, name in enumerate(ids[start:], start=start):
@@ -55,13 +63,13 @@ def test_a_row_is_what_was_packed(corpus: Corpus) -> None:
 def test_the_index_has_all_that_is_light(corpus: Corpus) -> None:
     assert corpus.index.num_rows == 60
     assert "image" not in corpus.index.column_names
-    assert corpus.light["id"] == [f"phantom-{i:06d}" for i in range(60)]
+    assert corpus.index_columns["id"] == [f"phantom-{i:06d}" for i in range(60)]
     assert corpus.value("phantom-000003", "group") == "patient-000001"
     assert sum(len(corpus.ids(split)) for split in ("train", "val", "test")) == 60
 
 
 def test_rows_come_in_stored_order_however_they_are_asked_for(corpus: Corpus) -> None:
-    names = corpus.light["id"]
+    names = corpus.index_columns["id"]
     mixed = random.Random(0).sample(names, 20)
     assert [sample.id for sample in corpus.rows(mixed)] == sorted(mixed, key=names.index)
 
@@ -72,7 +80,11 @@ def test_a_split_that_is_not_there_names_those_that_are(corpus: Corpus) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(ids=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=70, unique=True))
+@given(
+    ids=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=70, unique=True
+    )
+)
 def test_any_ids_come_back(png: Encode, ids: list[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
         pack(source_of(ids, lambda i: png(np.full((1, 1), i, np.uint8))), Store.at(place), shard_mb=0.001)
@@ -98,7 +110,9 @@ def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path: Path, phantom_url
     first, second = (tmp_path / "c" / name for name in corpus.info.shards[:2])
     whole = first.read_bytes()
     first.write_bytes(whole[:5000] + bytes(len(whole) - 5000))
-    with pytest.raises(StorageError, match=r"rows-00000.parquet: shard is missing or damaged \(.*\); make it again"):
+    with pytest.raises(
+        StorageError, match=r"rows-00000.parquet: shard is missing or damaged \(.*\); make it again"
+    ):
         corpus.read("phantom-000000")
     second.unlink()
     with pytest.raises(StorageError, match=r"rows-00000.parquet: shard is missing or damaged"):

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.corpus.budget import BudgetConfig, labelled_ids
-from framework.corpus.folder import folder_source
-from framework.corpus.pack import pack
+from framework.core.errors import CorpusError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.errors import CorpusError
-from framework.storage import Store
+from framework.corpus.sources.folder import folder_source
+from framework.corpus.writer import pack
+from framework.loading.label_budget import BudgetConfig, labelled_ids
 
 DATA = Path(os.environ.get("SCANTSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -51,7 +51,7 @@ def test_acdc_slices_stack_to_volumes(tmp_path: Path, write_rows: Write) -> None
     assert {(row["volume"], row["slice"]) for row in corpus.index.to_pylist()} == {
         (f"{row['patient']}-{row['phase']}", int(str(row["slice"]))) for row in rows
     }
-    assert set(corpus.light["group"]) == {row["patient"] for row in rows}
+    assert set(corpus.index_columns["group"]) == {row["patient"] for row in rows}
     for sample in corpus.rows(corpus.ids("train")[:20]):
         assert sample.mask is not None
         assert [int((sample.mask == k).any()) for k in (1, 2, 3)] == sample.labels[:3].tolist()
@@ -59,7 +59,9 @@ def test_acdc_slices_stack_to_volumes(tmp_path: Path, write_rows: Write) -> None
 
 def test_busi_keeps_what_it_excludes_apart(tmp_path: Path) -> None:
     corpus = imported(published("busi"), tmp_path / "c", ["background", "tumour"])
-    assert {key: corpus.info.counts[key] for key in ("rows", "train", "val", "test", "excluded", "quarantined")} == {
+    assert {
+        key: corpus.info.counts[key] for key in ("rows", "train", "val", "test", "excluded", "quarantined")
+    } == {
         "rows": 780,
         "train": 531,
         "val": 75,
@@ -79,7 +81,11 @@ def test_busi_keeps_what_it_excludes_apart(tmp_path: Path) -> None:
 
 def test_idrid_has_no_test_split(tmp_path: Path) -> None:
     corpus = imported(published("idrid"), tmp_path / "c", ["background", "MA", "HE", "EX", "SE"])
-    assert (corpus.info.counts["rows"], corpus.info.counts["train"], corpus.info.counts["val"]) == (107, 85, 22)
+    assert (corpus.info.counts["rows"], corpus.info.counts["train"], corpus.info.counts["val"]) == (
+        107,
+        85,
+        22,
+    )
     assert corpus.info.channels == 3
     assert {"dr", "has_MA", "has_HE", "has_EX", "has_SE"} <= {label.name for label in corpus.info.labels}
     with pytest.raises(CorpusError, match="no row in split 'test'; it has: train, val"):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from framework.core.errors import ConfigError
 from framework.corpus.schema import LabelInfo
 from framework.corpus.targets import UNKNOWN, TargetConfig, resolve
-from framework.errors import ConfigError
 
-LABELS = [LabelInfo(name="side", values=["left", "right"]), LabelInfo(name="kind", values=["normal", "benign", "malignant"])]
+LABELS = [
+    LabelInfo(name="side", values=["left", "right"]),
+    LabelInfo(name="kind", values=["normal", "benign", "malignant"]),
+]
 
 
 def test_values_are_grouped_and_the_rest_is_unknown() -> None:
@@ -36,7 +39,10 @@ BAD = {
         r"targets\.t\.classes\.b: label 'kind' has no value 'benine'; did you mean 'benign'\?",
     ),
     "one class": (TargetConfig(label="kind", classes={"a": ["normal"]}), "nothing to tell apart"),
-    "a value twice": (TargetConfig(label="kind", classes={"a": ["normal"], "b": ["normal"]}), "value 'normal' is in two classes"),
+    "a value twice": (
+        TargetConfig(label="kind", classes={"a": ["normal"], "b": ["normal"]}),
+        "value 'normal' is in two classes",
+    ),
 }
 
 

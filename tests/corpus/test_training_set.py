@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from framework.corpus.budget import BudgetConfig
+from framework.core.errors import CorpusError
 from framework.corpus.reader import Corpus
-from framework.corpus.resize import resize_image, resize_mask
 from framework.corpus.schema import NO_MASK
-from framework.corpus.training_set import CorpusConfig, TrainingSet, require
-from framework.errors import CorpusError
+from framework.imaging.resize import resize_image, resize_mask
+from framework.loading.label_budget import BudgetConfig
+from framework.loading.training_set import CorpusConfig, TrainingSet, require
 
 WriteLayer = Callable[..., str]
 MASK, PSEUDO, NONE = frozenset({"mask"}), frozenset({"pseudo"}), frozenset({NO_MASK})
@@ -62,12 +62,16 @@ def test_the_masks_of_other_splits_are_there_for_measuring(phantom_url: str) -> 
     assert data.get(data.corpus.ids("val")[0]).mask is not None
 
 
-def test_layers_fill_in_what_has_no_mask_and_the_first_wins(phantom_url: str, tmp_path: Path, write_layer: WriteLayer) -> None:
+def test_layers_fill_in_what_has_no_mask_and_the_first_wins(
+    phantom_url: str, tmp_path: Path, write_layer: WriteLayer
+) -> None:
     budget = BudgetConfig(share=0.3)
     bare = TrainingSet(CorpusConfig(path=phantom_url, size=32, budget=budget))
     a, b, c = bare.ids(NONE)[:3]
     kept, outside = bare.ids(MASK)[0], bare.corpus.ids("test")[0]
-    one = write_layer(tmp_path / "one", phantom_url, {a: flat(1), b: flat(1), kept: flat(1), outside: flat(1)})
+    one = write_layer(
+        tmp_path / "one", phantom_url, {a: flat(1), b: flat(1), kept: flat(1), outside: flat(1)}
+    )
     two = write_layer(tmp_path / "two", phantom_url, {b: flat(2), c: flat(2)}, "box")
     data = TrainingSet(CorpusConfig(path=phantom_url, size=32, budget=budget, layers=[one, two]))
     assert data.ids(PSEUDO) == [a, b]
@@ -83,7 +87,10 @@ def test_the_cache_is_bounded_and_safe_for_threads(phantom_url: str) -> None:
     whole = TrainingSet(CorpusConfig(path=phantom_url, size=32))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(data.get, data.train * 3))
-    assert all(np.array_equal(one.image, whole.get(name).image) for one, name in zip(found, data.train * 3, strict=True))
+    assert all(
+        np.array_equal(one.image, whole.get(name).image)
+        for one, name in zip(found, data.train * 3, strict=True)
+    )
     assert 0 < len(data._cache) <= 10
     assert data._held == sum(prepared.bytes for prepared in data._cache.values())
     assert data.get(data.train[0]) is data.get(data.train[0])
@@ -91,12 +98,19 @@ def test_the_cache_is_bounded_and_safe_for_threads(phantom_url: str) -> None:
 
 def test_a_stream_that_nothing_feeds_is_explained() -> None:
     assert require(["a"], "coda", "unlabelled", "…") == ["a"]
-    with pytest.raises(CorpusError, match="method 'coda' needs unlabelled training images and there is none; lower it"):
+    with pytest.raises(
+        CorpusError, match="method 'coda' needs unlabelled training images and there is none; lower it"
+    ):
         require([], "coda", "unlabelled", "lower it")
 
 
-def test_shuffled_labels_are_those_of_other_training_images_and_the_rest_keep_theirs(phantom_url: str) -> None:
-    plain, mixed = (TrainingSet(CorpusConfig(path=phantom_url, size=32, shuffle_labels=shuffle)) for shuffle in (False, True))
+def test_shuffled_labels_are_those_of_other_training_images_and_the_rest_keep_theirs(
+    phantom_url: str,
+) -> None:
+    plain, mixed = (
+        TrainingSet(CorpusConfig(path=phantom_url, size=32, shuffle_labels=shuffle))
+        for shuffle in (False, True)
+    )
     before, after = plain.labels(plain.train), mixed.labels(plain.train)
     assert sorted(before.tolist()) == sorted(after.tolist()) and not torch.equal(before, after)
     held_out = plain.corpus.ids("val")

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.corpus.budget import BudgetConfig
+from framework.core.errors import CorpusError
+from framework.core.labels import IGNORE
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE, NO_MASK
-from framework.corpus.training_set import CorpusConfig
-from framework.corpus.volume_set import VolumeSet
-from framework.errors import CorpusError
+from framework.corpus.schema import NO_MASK
+from framework.loading.label_budget import BudgetConfig
+from framework.loading.training_set import CorpusConfig
+from framework.loading.volume_set import VolumeSet
 from tests.contract.volumes import build_volumes, volume
 
 
@@ -21,7 +22,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def volume_set(url: str, share: float = 0.5, layers: list[str] | None = None) -> VolumeSet:
-    config = CorpusConfig(path=url, size=32, patch=[4, 16, 16], budget=BudgetConfig(share=share), layers=layers or [])
+    config = CorpusConfig(
+        path=url, size=32, patch=[4, 16, 16], budget=BudgetConfig(share=share), layers=layers or []
+    )
     return VolumeSet(config)
 
 
@@ -62,11 +65,14 @@ def test_a_layer_labels_slice_by_slice_and_other_kinds_are_ignored(
 
 def test_slices_are_sorted_by_their_number_and_not_by_their_place(url: str) -> None:
     corpus = Corpus.open(url)
-    corpus.light["slice"] = [-number for number in corpus.light["slice"]]
+    corpus.index_columns["slice"] = [-number for number in corpus.index_columns["slice"]]
     assert corpus.volumes("train")["p03-1"] == ["p03-1-2", "p03-1-1", "p03-1-0"]
     assert corpus.volumes("test") == {}
 
 
 def test_a_corpus_without_volumes_says_what_makes_them(phantom_url: str) -> None:
-    with pytest.raises(CorpusError, match=r"is of no volume, and corpus.patch asks for volumes; build the corpus with 'slice'"):
+    with pytest.raises(
+        CorpusError,
+        match=r"is of no volume, and corpus.patch asks for volumes; build the corpus with 'slice'",
+    ):
         VolumeSet(CorpusConfig(path=phantom_url, size=32, patch=[4, 16, 16]))

@@ -12,16 +12,17 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy import ndimage
 
-from framework.corpus.budget import BudgetConfig
-from framework.corpus.folder import folder_source
-from framework.corpus.layers import Layer
-from framework.corpus.order import generator
-from framework.corpus.pack import pack
+from framework.core.errors import CheckpointError, CorpusError
+from framework.core.labels import IGNORE
+from framework.core.rng import generator
+from framework.core.storage import Store
+from framework.corpus.label_layers import Layer
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE, MASK_KINDS
-from framework.corpus.training_set import CorpusConfig, TrainingSet
-from framework.corpus.weak_layer import import_masks, simulate
-from framework.corpus.weaken import (
+from framework.corpus.schema import MASK_KINDS
+from framework.corpus.sources.folder import folder_source
+from framework.corpus.writer import pack
+from framework.labelling.weak.layers import import_masks, simulate
+from framework.labelling.weak.simulators import (
     ALL_EIGHT,
     Box,
     Dilate,
@@ -35,8 +36,8 @@ from framework.corpus.weaken import (
     strokes,
     weaken,
 )
-from framework.errors import CheckpointError, CorpusError
-from framework.storage import Store
+from framework.loading.label_budget import BudgetConfig
+from framework.loading.training_set import CorpusConfig, TrainingSet
 from tests.corpus.test_real_sets import published
 
 SIMULATORS: list[Simulator] = [Box(), Polygon(), Scribble(), Erode(), Dilate()]
@@ -125,7 +126,9 @@ def test_a_polygon_of_a_disc_lies_inside_and_fills_most_of_it(radius: float, poi
 
 @given(inside=REGIONS, width=st.integers(1, 4), seed=st.integers(0, 9))
 @CHECKED
-def test_strokes_lie_inside_and_are_connected_in_every_component(inside: np.ndarray, width: int, seed: int) -> None:
+def test_strokes_lie_inside_and_are_connected_in_every_component(
+    inside: np.ndarray, width: int, seed: int
+) -> None:
     drawn = strokes(inside, width, generator(seed))
     assert not (drawn & ~inside).any()
     assert all(len(components(drawn & component)) == 1 for component in components(inside))
@@ -142,7 +145,9 @@ def test_a_scribble_is_a_narrow_stroke_near_the_middle_and_claims_little_of_the_
         assert (drawn[drawn != IGNORE] == mask[drawn != IGNORE]).all()
         assert 0.01 < (drawn == 0).mean() < 0.2
         rows.add(int(np.flatnonzero(drawn[:, 45] == 1)[1]))
-    assert len(rows) > 2 and all(44 <= row <= 56 for row in rows), "another seed draws elsewhere, near the middle"
+    assert len(rows) > 2 and all(44 <= row <= 56 for row in rows), (
+        "another seed draws elsewhere, near the middle"
+    )
 
 
 @given(mask=MASKS, seed=st.integers(0, 9))
@@ -188,12 +193,16 @@ def masks_of(corpus: Corpus, name: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS, ids=lambda simulator: simulator.kind)
-def test_a_layer_covers_every_training_image_and_training_uses_it_beyond_the_budget(simulator: Simulator, corpus: Corpus) -> None:
+def test_a_layer_covers_every_training_image_and_training_uses_it_beyond_the_budget(
+    simulator: Simulator, corpus: Corpus
+) -> None:
     simulate(corpus.store.url, "weak", simulator)
     kind = "noisy" if simulator.kind in ("erode", "dilate") else simulator.kind
     assert kind in MASK_KINDS
     assert Layer.open(corpus, "weak").kinds == dict.fromkeys(corpus.ids("train"), kind)
-    data = TrainingSet(CorpusConfig(path=corpus.store.url, size=24, layers=["weak"], budget=BudgetConfig(share=0.5)))
+    data = TrainingSet(
+        CorpusConfig(path=corpus.store.url, size=24, layers=["weak"], budget=BudgetConfig(share=0.5))
+    )
     assert (len(data.ids(frozenset({"mask"}))), len(data.ids(frozenset({kind})))) == (4, 4)
     wide = TrainingSet(CorpusConfig(path=corpus.store.url, size=24, layers=["weak"]))
     assert wide.ids(frozenset({kind})) == []
@@ -221,20 +230,22 @@ def test_the_same_layer_is_recognised_and_another_under_its_name_refused(corpus:
             simulate(corpus.store.url, "weak", *described)
 
 
-def test_an_interrupted_layer_is_continued_by_its_own_command_only(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    from framework.corpus import layer_parts
+def test_an_interrupted_layer_is_continued_by_its_own_command_only(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from framework.corpus import layer_writer as layer_parts
 
     monkeypatch.setattr(layer_parts, "PART", 3)
     out = simulate(corpus.store.url, "weak", Box())
     whole = masks_of(corpus, "weak")
     parts = [name for name in out.names() if name.startswith("rows-")]
     assert len(parts) == 3
-    out.remove("artefact.json")
+    out.remove("artifact.json")
     out.remove(parts[0])
     with pytest.raises(CorpusError, match="a layer of another input or setting was begun here"):
         simulate(corpus.store.url, "weak", Box(), seed=1)
     seen: list[tuple[int, int]] = []
-    simulate(corpus.store.url, "weak", Box(), advance=lambda done, total: seen.append((done, total)))
+    simulate(corpus.store.url, "weak", Box(), on_progress=lambda done, total: seen.append((done, total)))
     assert seen[0][0] in (5, 6) and seen[-1] == (8, 8)
     again = masks_of(corpus, "weak")
     assert all(np.array_equal(again[name], whole[name]) for name in whole) and len(again) == 8
@@ -260,16 +271,21 @@ def test_some_images_get_the_label_of_another(folder: Path, tmp_path: Path) -> N
         simulate(corpus.store.url, layer, unchanged, seed, swapped=share)
     rows = {sample.id: sample.mask for sample in corpus.rows(corpus.ids("train")) if sample.mask is not None}
     widths = {
-        name: {image: _width(mask) for image, mask in labels_of(corpus, name, rows).items()} for name in ("half", "all", "other")
+        name: {image: _width(mask) for image, mask in labels_of(corpus, name, rows).items()}
+        for name in ("half", "all", "other")
     }
     own = {image: _width(mask) for image, mask in rows.items()}
     wrong = {layer: [image for image in own if found[image] != own[image]] for layer, found in widths.items()}
     assert 2 <= len(wrong["half"]) < 8 and wrong["other"] != wrong["half"] and len(wrong["all"]) == 8
     for layer, images in wrong.items():
-        assert sorted(widths[layer][image] for image in images) == pytest.approx(sorted(own[image] for image in images), abs=0.05)
+        assert sorted(widths[layer][image] for image in images) == pytest.approx(
+            sorted(own[image] for image in images), abs=0.05
+        )
     assert all(
         np.array_equal(a, b)
-        for a, b in zip(labels_of(corpus, "half", rows).values(), labels_of(corpus, "again", rows).values(), strict=True)
+        for a, b in zip(
+            labels_of(corpus, "half", rows).values(), labels_of(corpus, "again", rows).values(), strict=True
+        )
     )
 
 
@@ -288,7 +304,9 @@ def test_nothing_to_weaken_is_an_error(folder: Path, tmp_path: Path) -> None:
         if file.stem < "case-08":
             file.unlink()
     corpus = small(folder, tmp_path / "c")
-    with pytest.raises(CorpusError, match="corpus 'small': no image of split 'train' has a pixel mask; nothing to weaken"):
+    with pytest.raises(
+        CorpusError, match="corpus 'small': no image of split 'train' has a pixel mask; nothing to weaken"
+    ):
         simulate(corpus.store.url, "weak", Box())
     simulate(corpus.store.url, "weak", Box(), split="val")
     with pytest.raises(CorpusError, match="has no row in split 'tset'"):
@@ -303,7 +321,8 @@ def test_a_layer_of_another_corpus_is_refused(corpus: Corpus, phantom_url: str, 
     with pytest.raises(CheckpointError, match="another configuration or input"):
         simulate(phantom_url, layer, Box())
     with pytest.raises(
-        CorpusError, match="make one with `scantseg pseudolabel`, `scantseg corpus weaken` or `scantseg corpus layer`"
+        CorpusError,
+        match="make one with `scantseg pseudolabel`, `scantseg corpus weaken` or `scantseg corpus layer`",
     ):
         TrainingSet(CorpusConfig(path=phantom_url, size=32, layers=["weak"]))
 
@@ -322,7 +341,7 @@ def drawn(tmp_path: Path) -> Path:
 
 def test_masks_of_a_folder_become_a_layer(corpus: Corpus, drawn: Path) -> None:
     out = import_masks(str(drawn), corpus.store.url, "drawn", "scribble")
-    counts = out.read_json("artefact.json")["counts"]
+    counts = out.read_json("artifact.json")["counts"]
     assert counts == {"rows": 3, "quarantined": 0, "images_without_file": 9, "files_without_image": 1}
     assert Layer.open(corpus, "drawn").kinds == dict.fromkeys(["case-00", "case-01", "case-02"], "scribble")
     expected = np.asarray(Image.open(drawn / "case-01.png"))
@@ -339,7 +358,10 @@ BAD_MASKS = {
     "wrong size": (np.full((20, 24), IGNORE, np.uint8), "mask is 24 x 20 but its image is 20 x 24"),
     "unknown class": (np.full((24, 20), 3, np.uint8), r"mask has unknown class ids \[3\]: 0..2 are known"),
     "colours": (np.zeros((24, 20, 3), np.uint8), "mask has mode RGB: needs one channel of class ids"),
-    "nothing left open": (np.zeros((24, 20), np.uint8), "scribble claims every pixel: save what is not drawn as 255"),
+    "nothing left open": (
+        np.zeros((24, 20), np.uint8),
+        "scribble claims every pixel: save what is not drawn as 255",
+    ),
 }
 
 
@@ -347,7 +369,10 @@ BAD_MASKS = {
 def test_a_bad_mask_is_in_quarantine_as_the_budget_says(fault: str, corpus: Corpus, drawn: Path) -> None:
     pixels, reason = BAD_MASKS[fault]
     Image.fromarray(pixels).save(drawn / "case-01.png")
-    with pytest.raises(CorpusError, match=rf"1 of 3 rows cannot be used, over the error budget of 5% \(first: 'case-01': {reason}"):
+    with pytest.raises(
+        CorpusError,
+        match=rf"1 of 3 rows cannot be used, over the error budget of 5% \(first: 'case-01': {reason}",
+    ):
         import_masks(str(drawn), corpus.store.url, "drawn", "scribble")
     with pytest.raises(CorpusError, match="is not there or not finished"):
         Layer.open(corpus, "drawn")
@@ -359,7 +384,10 @@ def test_a_bad_mask_is_in_quarantine_as_the_budget_says(fault: str, corpus: Corp
 def test_a_folder_or_kind_that_cannot_be_a_layer(corpus: Corpus, drawn: Path, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"kind of weak mask is 'scrible'; did you mean 'scribble'\?"):
         import_masks(str(drawn), corpus.store.url, "drawn", "scrible")
-    with pytest.raises(CorpusError, match=r"no picture of an image of corpus 'small'; expected ID\.png, such as 'case-00\.png'"):
+    with pytest.raises(
+        CorpusError,
+        match=r"no picture of an image of corpus 'small'; expected ID\.png, such as 'case-00\.png'",
+    ):
         import_masks(str(tmp_path / "nowhere"), corpus.store.url, "drawn", "scribble")
 
 
@@ -374,7 +402,10 @@ def test_real_scribbles_of_acdc(tmp_path: Path, write_rows) -> None:  # type: ig
             if file.stem in names:
                 (tmp_path / "acdc" / kind / file.name).symlink_to(file)
     write_rows(tmp_path / "acdc" / "labels.csv", [{"id": name, "split": "train"} for name in names])
-    pack(folder_source(Store.at(tmp_path / "acdc"), "acdc", ["background", "RV", "myo", "LV"]), Store.at(tmp_path / "c"))
+    pack(
+        folder_source(Store.at(tmp_path / "acdc"), "acdc", ["background", "RV", "myo", "LV"]),
+        Store.at(tmp_path / "c"),
+    )
     import_masks(str(original / "scribbles"), str(tmp_path / "c"), "real", "scribble")
     corpus = Corpus.open(str(tmp_path / "c"))
     layer = Layer.open(corpus, "real")

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from framework.corpus.bits import planes
 from framework.corpus.reader import Sample
-from framework.evaluation.aupr import BINS, average_precision, histograms, sample_histograms
+from framework.metrics.average_precision import BINS, average_precision, histograms, sample_histograms
 
 PIXELS = st.lists(st.tuples(st.integers(0, BINS - 1), st.booleans(), st.booleans()), min_size=1, max_size=60)
 """Of each pixel: bin, truth, and whether the truth is known."""
@@ -47,7 +47,9 @@ def test_a_weight_counts_as_so_many_images(pixels: list, times: int) -> None:
 
 
 def test_probabilities_at_the_ends_are_counted() -> None:
-    found = histograms(torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([[False, True, False]]), torch.ones(3, dtype=torch.bool))
+    found = histograms(
+        torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([[False, True, False]]), torch.ones(3, dtype=torch.bool)
+    )
     assert found.dtype == torch.int64 and found.shape == (1, 2, BINS)
     assert found.nonzero().tolist() == [[0, 0, 0], [0, 0, BINS - 1], [0, 1, BINS - 1]]
 

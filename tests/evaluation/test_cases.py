@@ -6,14 +6,18 @@ import io
 import numpy as np
 import pytest
 
+from framework.core.storage import Store
 from framework.evaluation.cases import SCHEMA, case_rows, summarise, write_cases
-from framework.storage import Store
 
 CLASSES = ["background", "ring", "disc"]
 
 
-def rows_of(case: str, group: str, truth: np.ndarray, predicted: np.ndarray, predictor: str = "both") -> list[dict]:
-    return case_rows(predictor, case, group, planes(truth), planes(predicted), truth == 255, CLASSES, (1.5, 1.5))
+def rows_of(
+    case: str, group: str, truth: np.ndarray, predicted: np.ndarray, predictor: str = "both"
+) -> list[dict]:
+    return case_rows(
+        predictor, case, group, planes(truth), planes(predicted), truth == 255, CLASSES, (1.5, 1.5)
+    )
 
 
 def planes(ids: np.ndarray) -> np.ndarray:
@@ -66,13 +70,17 @@ def test_summary_counts_the_miss(table):
     found = summary["predictors"]["both"]
     assert summary["cases"] == 2 and summary["unit"] == "mm" and "groups" in summary["interval"]
     assert found["ring"]["dice"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
-    assert found["disc"]["dice"]["mean"] == 0.5 and found["disc"]["hd95"]["mean"] == pytest.approx(6 * np.sqrt(2))
+    assert found["disc"]["dice"]["mean"] == 0.5 and found["disc"]["hd95"]["mean"] == pytest.approx(
+        6 * np.sqrt(2)
+    )
     assert found["mean"]["dice"]["mean"] == 0.75
     assert 0.5 <= found["mean"]["dice"]["low"] < found["mean"]["dice"]["high"] <= 1
 
 
 def test_predictors_are_summarised_apart(tmp_path):
-    rows = rows_of("a", "p1", mask(), mask(), "both") + rows_of("a", "p1", mask(), np.zeros_like(mask()), "network 1")
+    rows = rows_of("a", "p1", mask(), mask(), "both") + rows_of(
+        "a", "p1", mask(), np.zeros_like(mask()), "network 1"
+    )
     summary = summarise(write_cases(Store.at(tmp_path), rows), CLASSES, split="val", unit="px", dimension=2)
     means = {name: found["mean"]["dice"]["mean"] for name, found in summary["predictors"].items()}
     assert means == {"both": 1.0, "network 1": 0.0} and summary["cases"] == 1

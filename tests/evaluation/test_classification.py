@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framework.corpus.targets import Target
-from framework.evaluation.classification import SCHEMA, answer_row, auc, confusion, kappa, macro_auc, summarise_answers
+from framework.metrics.classification import (
+    SCHEMA,
+    answer_row,
+    auc,
+    confusion,
+    kappa,
+    macro_auc,
+    summarise_answers,
+)
 
 TARGET = Target("grade", 0, ("none", "mild", "severe"), (0, 1, 2), "method.targets.grade")
 
@@ -27,7 +35,11 @@ def test_a_weight_counts_as_so_many_images(images: list[tuple[bool, int, int]]) 
     repeated = [(p, s) for p, s, times in images for _ in range(times)] or [(True, 0)]
     positive, score = np.array([p for p, _, _ in images]), np.array([s for _, s, _ in images], float)
     (weighted,) = auc(positive, score, np.array([[times for _, _, times in images]], float))
-    (plain,) = auc(np.array([p for p, _ in repeated]), np.array([s for _, s in repeated], float), np.ones((1, len(repeated))))
+    (plain,) = auc(
+        np.array([p for p, _ in repeated]),
+        np.array([s for _, s in repeated], float),
+        np.ones((1, len(repeated))),
+    )
     assert weighted == pytest.approx(plain, nan_ok=True)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from framework.evaluation.report import write_report
-from framework.storage import Store
+from framework.core.storage import Store
+from framework.reporting.report import write_report
 from framework.training.run import train
 from tests.contract.support import VOLUMES, build_phantom, tiny_run
 from tests.contract.volumes import build_volumes
@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_the_table_and_the_least_trusted_images_lie_beside_the_model(model: Store) -> None:
     store = model / "indicators"
     table = store.read_table("rows-00000.parquet").to_pydict()
-    assert len(table["id"]) == len(set(table["id"])) == store.read_json("artefact.json")["counts"]["rows"]
+    assert len(table["id"]) == len(set(table["id"])) == store.read_json("artifact.json")["counts"]["rows"]
     assert all(0 <= weight <= 1 for weight in table["weight"])
     pictures = store.read_json("pictures.json")
     assert [p["weight"] for p in pictures] == sorted(table["weight"])[: len(pictures)]
@@ -35,7 +35,7 @@ def test_the_report_shows_them(model: Store, tmp_path: Path) -> None:
     page = Path(write_report([model], tmp_path / "report.html")).read_text()
     section = page.split('id="indicators"')[1].split("</section>")[0]
     assert section.count("data:image/png") == 6 and "Weights of all weak images" in section
-    images = (model / "indicators").read_json("artefact.json")["counts"]["rows"]
+    images = (model / "indicators").read_json("artifact.json")["counts"]["rows"]
     assert sum(int(row.split("</td>")[0]) for row in section.split("</th><td>")[1:]) == images
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.evaluation.intervals import crossed_intervals, mean_intervals
+from framework.metrics.bootstrap import crossed_intervals, mean_intervals
 
 
 def test_one_group_has_no_spread():
@@ -52,7 +52,9 @@ def test_interval_lies_within_the_values(cases):
 def test_one_seed_or_equal_seeds_leave_the_interval_over_patients():
     values, groups = np.random.default_rng(4).random((30, 2)), [f"p{i // 3}" for i in range(30)]
     assert crossed_intervals(values[None], groups) == mean_intervals(values, groups)
-    for twice, once in zip(crossed_intervals([values, values], groups), mean_intervals(values, groups), strict=True):
+    for twice, once in zip(
+        crossed_intervals([values, values], groups), mean_intervals(values, groups), strict=True
+    ):
         assert (twice.mean, twice.low, twice.high) == pytest.approx((once.mean, once.low, once.high))
 
 

@@ -10,16 +10,16 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from framework.corpus.pack import pack
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
+from framework.corpus.writer import pack
 from framework.evaluation.cases import case_rows
 from framework.evaluation.evaluate import evaluate
 from framework.evaluation.lesions import SCHEMA, areas, counts_of, lesion_rows, summarise_lesions
+from framework.experiments.pipeline.run import phantom_source
+from framework.experiments.pipeline.source import PhantomConfig
 from framework.inference.predictor import Predictor
-from framework.methods.lesions import Lesions
-from framework.pipeline.run import phantom_source
-from framework.pipeline.stages import PhantomConfig
-from framework.storage import Store
+from framework.methods.collaborative.lesions import Lesions
 from framework.training.run import train
 from tests.contract.support import tiny_run
 
@@ -36,7 +36,9 @@ def drawn(images: int = 8) -> list[tuple[Sample, Tensor]]:
     rng = np.random.default_rng(0)
     found = []
     for i in range(images):
-        bits = (rng.random((12, 10)) < 0.3).astype(np.uint8) + 2 * (rng.random((12, 10)) < 0.2 * (i > 3)).astype(np.uint8)
+        bits = (rng.random((12, 10)) < 0.3).astype(np.uint8) + 2 * (
+            rng.random((12, 10)) < 0.2 * (i > 3)
+        ).astype(np.uint8)
         truth = np.stack([bits >> bit & 1 for bit in range(3)]).astype(int)
         lesions = torch.from_numpy(rng.integers(0, 700, truth.shape) + 300 * truth) / 1000 + 0.0005
         found.append((sample(i, bits), torch.cat([1 - lesions.amax(0, keepdim=True), lesions])))
@@ -54,13 +56,17 @@ def test_the_summary_pools_the_pixels_of_all_images() -> None:
     images = drawn()
     found = summarise_lesions(table_of(images))
     for bit, name in enumerate(LESIONS[:2]):
-        truth = np.concatenate([(held.bits >> bit & 1).ravel() for held, _ in images if held.bits is not None])
+        truth = np.concatenate(
+            [(held.bits >> bit & 1).ravel() for held, _ in images if held.bits is not None]
+        )
         score = np.concatenate([probability[bit + 1].numpy().ravel() for _, probability in images])
         assert found[name]["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score))
         assert found[name]["aupr"]["low"] < found[name]["aupr"]["mean"] < found[name]["aupr"]["high"]
     assert (found["spot"]["images"], found["film"]["images"]) == (8, 4)
     assert found["scar"] == {"aupr": None, "images": 0}
-    assert found["mean"]["aupr"]["mean"] == pytest.approx((found["spot"]["aupr"]["mean"] + found["film"]["aupr"]["mean"]) / 2)
+    assert found["mean"]["aupr"]["mean"] == pytest.approx(
+        (found["spot"]["aupr"]["mean"] + found["film"]["aupr"]["mean"]) / 2
+    )
 
 
 def test_a_weight_counts_as_so_many_images() -> None:
@@ -74,7 +80,9 @@ def test_a_weight_counts_as_so_many_images() -> None:
 
 def test_no_lesion_at_all_has_no_area() -> None:
     clear = [(sample(0, np.zeros((4, 4), np.uint8)), torch.full((4, 4, 4), 0.5))]
-    assert summarise_lesions(table_of(clear)) == {name: {"aupr": None, "images": 0} for name in [*LESIONS, "mean"]}
+    assert summarise_lesions(table_of(clear)) == {
+        name: {"aupr": None, "images": 0} for name in [*LESIONS, "mean"]
+    }
 
 
 def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,14 +105,21 @@ def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch
     assert summary["predictors"]["network 1"]["mean"]["dice"]["mean"] <= 1
     assert list(summary["lesions"]) == [*opened.info.classes[1:], "mean"]
     images = [opened.read(name) for name in opened.in_stored_order(names)]
-    (found,) = zip(*[each.values() for each in Predictor(model).at_own_sizes([image.image for image in images])], strict=True)
+    (found,) = zip(
+        *[each.values() for each in Predictor(model).at_own_sizes([image.image for image in images])],
+        strict=True,
+    )
     for bit, lesion in enumerate(opened.info.classes[1:]):
-        truth = np.concatenate([(image.bits >> bit & 1).ravel() for image in images if image.bits is not None])
+        truth = np.concatenate(
+            [(image.bits >> bit & 1).ravel() for image in images if image.bits is not None]
+        )
         held = summary["lesions"][lesion]
         if truth.any():
             score = np.concatenate([(p[bit + 1].numpy() * 1000).astype(int).ravel() for p in found])
             assert held["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score), abs=1e-3)
-        assert held["images"] == sum(bool((image.bits >> bit & 1).any()) for image in images if image.bits is not None)
+        assert held["images"] == sum(
+            bool((image.bits >> bit & 1).any()) for image in images if image.bits is not None
+        )
     assert areas_of(out) == {
         (image.id, lesion): (int((image.bits >> bit & 1).sum()), int((p[bit + 1] > 0.5).sum()))
         for image, p in zip(images, found, strict=True)
@@ -126,6 +141,13 @@ def test_lesions_that_overlap_are_each_scored_by_their_whole_mask() -> None:
     truth = held.planes(4)
     nothing = np.zeros(held.bits.shape, bool)
     perfect = case_rows("network 1", held.id, held.group, truth, truth, nothing, ["background", *LESIONS])
-    assert [(row["dice"], row["truth"]) for row in perfect[:2]] == [(1.0, int(plane.sum())) for plane in truth[:2]]
+    assert [(row["dice"], row["truth"]) for row in perfect[:2]] == [
+        (1.0, int(plane.sum())) for plane in truth[:2]
+    ]
     exclusive = np.stack([truth[0] & ~truth[1], *truth[1:]])
-    assert case_rows("network 1", held.id, held.group, truth, exclusive, nothing, ["background", *LESIONS])[0]["dice"] < 1
+    assert (
+        case_rows("network 1", held.id, held.group, truth, exclusive, nothing, ["background", *LESIONS])[0][
+            "dice"
+        ]
+        < 1
+    )

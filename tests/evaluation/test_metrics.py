@@ -10,7 +10,7 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 
-from framework.evaluation.metrics import diagonal, score
+from framework.metrics.segmentation import diagonal, score
 
 
 @st.composite
@@ -26,11 +26,15 @@ def blobs(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.sqrt((away**2).sum(0)) < min(shape) * 0.35
 
 
-def monai_scores(truth: np.ndarray, predicted: np.ndarray, spacing: tuple[float, ...]) -> tuple[float, float, float]:
+def monai_scores(
+    truth: np.ndarray, predicted: np.ndarray, spacing: tuple[float, ...]
+) -> tuple[float, float, float]:
     y, p = (torch.from_numpy(mask)[None, None].float() for mask in (truth, predicted))
     dice = compute_dice(p, y, include_background=True)
     hd95 = compute_hausdorff_distance(p, y, include_background=True, percentile=95, spacing=list(spacing))
-    asd = compute_average_surface_distance(p, y, include_background=True, symmetric=True, spacing=list(spacing))
+    asd = compute_average_surface_distance(
+        p, y, include_background=True, symmetric=True, spacing=list(spacing)
+    )
     return float(dice), float(hd95), float(asd)
 
 
@@ -40,7 +44,9 @@ def test_agrees_with_monai_on_blobs(spacing: tuple[float, ...], seed: int):
     shape = (23, 31) if len(spacing) == 2 else (9, 20, 26)
     truth, predicted = blobs(shape, seed), blobs(shape, seed + 100)
     found = score(truth, predicted, spacing)
-    assert (found.dice, found.hd95, found.asd) == pytest.approx(monai_scores(truth, predicted, spacing), rel=1e-5)
+    assert (found.dice, found.hd95, found.asd) == pytest.approx(
+        monai_scores(truth, predicted, spacing), rel=1e-5
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -49,7 +55,9 @@ def test_agrees_with_monai_on_noise(pair):
     truth, predicted, spacing = pair
     found = score(truth, predicted, spacing)
     if found.state == "both":
-        assert (found.dice, found.hd95, found.asd) == pytest.approx(monai_scores(truth, predicted, spacing), rel=1e-4)
+        assert (found.dice, found.hd95, found.asd) == pytest.approx(
+            monai_scores(truth, predicted, spacing), rel=1e-4
+        )
 
 
 @given(mask_pairs())

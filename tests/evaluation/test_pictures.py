@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from framework.evaluation.pictures import GAP, HEAT, LARGEST, PALETTE, SMALLEST, colour_of, grey, heat, panel, panels, rgb
+from framework.imaging.overlay import (
+    GAP,
+    HEAT,
+    LARGEST,
+    PALETTE,
+    SMALLEST,
+    colour_of,
+    grey,
+    heat,
+    panel,
+    panels,
+    rgb,
+)
 
 
 def draw(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from framework.errors import StorageError
+from framework.core.errors import StorageError
+from framework.core.storage import Store
 from framework.evaluation.cases import case_rows, summarise, write_cases
-from framework.evaluation.pictures import panels
-from framework.evaluation.report import write_report
-from framework.storage import Store
-from tests.comparison.support import comparison_artefact
+from framework.imaging.overlay import panels
+from framework.reporting.report import write_report
+from tests.comparison.support import comparison_artifact
 
 CLASSES = ["background", "disc <b>", "ring"]
 CORPUS = ("data/eyes", "c0")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def artefact(root: Path, kind: str, name: str, hash: str, inputs: dict[str, tuple[str, str]], counts: dict) -> Store:
+def artifact(
+    root: Path, kind: str, name: str, hash: str, inputs: dict[str, tuple[str, str]], counts: dict
+) -> Store:
     store = Store.at(root / name)
     record = {
         "kind": kind,
@@ -36,20 +38,35 @@ def artefact(root: Path, kind: str, name: str, hash: str, inputs: dict[str, tupl
         "finished": True,
         "version": "0",
     }
-    store.write_json("artefact.json", record)
+    store.write_json("artifact.json", record)
     return store
 
 
 def model(
-    root: Path, name: str, hash: str, inputs: dict[str, tuple[str, str]] | None = None, aligned: bool = False, pseudo: int = 0
+    root: Path,
+    name: str,
+    hash: str,
+    inputs: dict[str, tuple[str, str]] | None = None,
+    aligned: bool = False,
+    pseudo: int = 0,
 ) -> Store:
     budget = {"labelled_images": 20, "labelled_groups": 2, "train_images": 1200, "train_groups": 10}
-    size = {"pseudo_images": pseudo, "unlabelled_images": 1180 - pseudo, "parameters": 1234567, "steps": 400, "workers": 2}
-    store = artefact(root, "model", name, hash, {"corpus": CORPUS} | (inputs or {}), budget | size)
+    size = {
+        "pseudo_images": pseudo,
+        "unlabelled_images": 1180 - pseudo,
+        "parameters": 1234567,
+        "steps": 400,
+        "workers": 2,
+    }
+    store = artifact(root, "model", name, hash, {"corpus": CORPUS} | (inputs or {}), budget | size)
     log: list[dict] = [{"step": step, "loss": 1 / step} for step in range(1, 401)]
     log += [{"step": step, "validation": {"dice": [0.5, 0.7], "mean": step / 500}} for step in (200, 400)]
     if aligned:
-        statistics = {f"{key}_{i}": [0.9, 0.06, 0.04] for key in ("pi_labelled", "pi_unlabelled", "ratio", "kept") for i in (1, 2)}
+        statistics = {
+            f"{key}_{i}": [0.9, 0.06, 0.04]
+            for key in ("pi_labelled", "pi_unlabelled", "ratio", "kept")
+            for i in (1, 2)
+        }
         log += [{"step": step, "statistics": statistics} for step in (100, 200)]
     store.write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
     store.write_text("config.yaml", "name: <script>alert(1)</script>\nseed: 0\n")
@@ -62,17 +79,36 @@ def planes(ids: np.ndarray) -> np.ndarray:
 
 
 def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
-    store = artefact(root, "evaluation", name, hash, {"model": of, "corpus": CORPUS}, {"cases": 4, "images": 4})
+    store = artifact(
+        root, "evaluation", name, hash, {"model": of, "corpus": CORPUS}, {"cases": 4, "images": 4}
+    )
     truth = np.zeros((40, 40), np.uint8)
     truth[5:15, 5:15], truth[20:35, 20:35] = 1, 2
     rows, listed = [], []
     for i, rank in enumerate(["best", "median", "median", "worst"]):
         predicted = np.roll(truth, i, 0) if rank != "worst" else np.where(truth == 1, 0, truth)
-        case = case_rows("both", f"eye-{i}", f"p{i}", planes(truth), planes(predicted), np.zeros(truth.shape, bool), CLASSES)
+        case = case_rows(
+            "both",
+            f"eye-{i}",
+            f"p{i}",
+            planes(truth),
+            planes(predicted),
+            np.zeros(truth.shape, bool),
+            CLASSES,
+        )
         rows += case
         store.write_bytes(f"{i}.png", panels(np.full((40, 40, 3), 80 + i, np.uint8), truth, predicted))
-        listed.append({"case": f"eye-{i}", "rank": rank, "dice": float(np.mean([row["dice"] for row in case])), "file": f"{i}.png"})
-    store.write_json("summary.json", summarise(write_cases(store, rows), CLASSES, split="test", unit="px", dimension=2))
+        listed.append(
+            {
+                "case": f"eye-{i}",
+                "rank": rank,
+                "dice": float(np.mean([row["dice"] for row in case])),
+                "file": f"{i}.png",
+            }
+        )
+    store.write_json(
+        "summary.json", summarise(write_cases(store, rows), CLASSES, split="test", unit="px", dimension=2)
+    )
     store.write_json("pictures.json", listed)
     return store
 
@@ -84,7 +120,9 @@ def run(tmp_path) -> Store:
     model(root, "round-1", "m1", aligned=True)
     classes = {"background": {"predicted": 1000, "kept": 900}, "disc <b>": {"predicted": 50, "kept": 0}}
     counts = {"rows": 1180, "quarantined": 3, "classes": classes}
-    layer = artefact(root, "layer", "pseudo", "l1", {"model": ("run/round-1", "m1"), "corpus": CORPUS}, counts)
+    layer = artifact(
+        root, "layer", "pseudo", "l1", {"model": ("run/round-1", "m1"), "corpus": CORPUS}, counts
+    )
     quality = {
         "background": {"kept_share": 0.9, "accuracy": 0.97, "pixels": 10},
         "ring": {"kept_share": 0, "accuracy": None, "pixels": 4},
@@ -115,13 +153,24 @@ def test_says_what_was_trained_on_what(run, tmp_path):
 
 def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
     held = {"mean": 0.4321, "low": 0.3, "high": 0.5}
-    lesions = {"disc <b>": {"aupr": held, "images": 3}, "ring": {"aupr": None, "images": 0}, "mean": {"aupr": held, "images": 3}}
-    (run / "test-1").write_json("summary.json", (run / "test-1").read_json("summary.json") | {"lesions": lesions})
+    lesions = {
+        "disc <b>": {"aupr": held, "images": 3},
+        "ring": {"aupr": None, "images": 0},
+        "mean": {"aupr": held, "images": 3},
+    }
+    (run / "test-1").write_json(
+        "summary.json", (run / "test-1").read_json("summary.json") | {"lesions": lesions}
+    )
     log = [{"step": step, "validation": {"aupr": [0.2, None], "mean": 0.2}} for step in (200, 400)]
     (run / "round-1").write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
     page = page_of([run], tmp_path / "r.html")
     text = words(page)
-    assert "disc <b> 3" in text and "0.432 0.300 – 0.500" in text and "ring 0 in no image" in text and "disc <b></th>" not in page
+    assert (
+        "disc <b> 3" in text
+        and "0.432 0.300 – 0.500" in text
+        and "ring 0 in no image" in text
+        and "disc <b></th>" not in page
+    )
     assert "mean over lesions that occur" in text and "Its mean AUPR over lesions is 0.432" in text
     assert "Validation AUPR, mean over lesions" in text and "Validation Dice, mean over classes" in text
     assert text.count("Lesions that may overlap") == 1
@@ -133,7 +182,11 @@ def test_has_every_section(run, tmp_path):
         assert f'<section id="{section}">' in page
     text = words(page)
     assert "Label budget" in text and "90 %" in text and "97 %" in text and "nothing kept" in text
-    assert "cluster bootstrap over groups" in text and "diagonal of the image" in text and "There is no" not in text
+    assert (
+        "cluster bootstrap over groups" in text
+        and "diagonal of the image" in text
+        and "There is no" not in text
+    )
     assert "95 %" in text and "missed" in text
 
 
@@ -161,7 +214,7 @@ def test_lineage_reaches_inputs_that_are_not_sources(run, tmp_path):
 
 
 def test_missing_pieces_are_sentences(run, tmp_path):
-    bare = artefact(tmp_path, "layer", "seeds", "s", {"corpus": CORPUS}, {"rows": 3, "quarantined": 0})
+    bare = artifact(tmp_path, "layer", "seeds", "s", {"corpus": CORPUS}, {"rows": 3, "quarantined": 0})
     text = words(page_of([bare], tmp_path / "r.html"))
     assert "There is no model among the sources." in text
     assert "There is no evaluation of masks among the sources, so there are no results" in text
@@ -186,21 +239,36 @@ def test_equal_names_are_told_apart(run, tmp_path):
 
 
 def test_a_comparison_alone_shows_only_itself(tmp_path):
-    page = page_of([comparison_artefact(tmp_path / "c")], tmp_path / "r.html")
-    assert re.findall(r'<section [^>]*id="([^"]+)"', page) == ["table", "difference", "cost", "side-by-side", "recipes"]
+    page = page_of([comparison_artifact(tmp_path / "c")], tmp_path / "r.html")
+    assert re.findall(r'<section [^>]*id="([^"]+)"', page) == [
+        "table",
+        "difference",
+        "cost",
+        "side-by-side",
+        "recipes",
+    ]
     text = words(page)
-    assert "eyes compares plain <b>, pair, each trained with seeds 0, 1, on 6 cases (3 groups) of the val split of eyes" in text
+    assert (
+        "eyes compares plain <b>, pair, each trained with seeds 0, 1, on 6 cases (3 groups) of the val split of eyes"
+        in text
+    )
     assert "There is no" not in text and "choices are made" in text and "not reached (1 of 2 seeds)" in text
-    assert page.count('class="bar line') == 2 and page.count('class="beside"') == 3 and "plain <b>" not in page
+    assert (
+        page.count('class="bar line') == 2 and page.count('class="beside"') == 3 and "plain <b>" not in page
+    )
 
 
 def test_a_comparison_stands_beside_other_sources(run, tmp_path):
-    page = page_of([run, comparison_artefact(tmp_path / "c")], tmp_path / "r.html")
-    assert page.count('class="node comparison"') == 1 and '<section id="results">' in page and 'id="side-by-side"' in page
+    page = page_of([run, comparison_artifact(tmp_path / "c")], tmp_path / "r.html")
+    assert (
+        page.count('class="node comparison"') == 1
+        and '<section id="results">' in page
+        and 'id="side-by-side"' in page
+    )
 
 
-def test_a_source_without_artefacts_is_an_error(tmp_path):
-    with pytest.raises(StorageError, match=r"no artefact\.json"):
+def test_a_source_without_artifacts_is_an_error(tmp_path):
+    with pytest.raises(StorageError, match=r"no artifact\.json"):
         write_report([Store.at(tmp_path)], tmp_path / "r.html")
 
 
@@ -233,20 +301,30 @@ class TestInBrowser:
         assert len(found["tables"]) == 7 and all(found["tables"])
         assert len(found["charts"]) == 11 and all(found["charts"])
         assert found["wide"] <= 0 and found["loaded"] == []
-        assert "mean over classes" in found["text"] and "disc <b>" in found["text"] and "Empty masks." in found["text"]
+        assert (
+            "mean over classes" in found["text"]
+            and "disc <b>" in found["text"]
+            and "Empty masks." in found["text"]
+        )
 
     @pytest.mark.parametrize("width", [1280, 800])
     def test_a_comparison_is_visible(self, tmp_path, width):
-        page = page_of([comparison_artefact(tmp_path / "c")], tmp_path / "r.html")
+        page = page_of([comparison_artifact(tmp_path / "c")], tmp_path / "r.html")
         found = self.measured(page, tmp_path, width)
         assert len(found["images"]) == 3 and all(natural > 900 for natural in found["images"])
         assert found["tables"] == [True] * 2 and found["charts"] == [True] and found["forests"] == [True]
         assert found["wide"] <= 0 and found["loaded"] == []
-        assert "recipe better" in found["text"] and "plain <b>" in found["text"] and "time to Dice 0.45" in found["text"]
+        assert (
+            "recipe better" in found["text"]
+            and "plain <b>" in found["text"]
+            and "time to Dice 0.45" in found["text"]
+        )
 
     def measured(self, page: str, folder: Path, width: int) -> dict:
         """What the browser says of the page at a width."""
-        page = page.replace("style-src", "script-src 'unsafe-inline'; style-src", 1).replace("</head>", MEASURE, 1)
+        page = page.replace("style-src", "script-src 'unsafe-inline'; style-src", 1).replace(
+            "</head>", MEASURE, 1
+        )
         (folder / "measured.html").write_text(page)
         dom = chromium(folder / "profile", folder / "measured.html", width, "--dump-dom")
         title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)

@@ -12,24 +12,33 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from framework.corpus.layer_parts import write_masks, write_part
+from framework.core.artifact import ArtifactSpec, Input, finish, input_of
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.layer_writer import write_masks, write_part
 from framework.corpus.map_layers import MAP_ROW, MapLayer, encode_maps
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE
-from framework.evaluation.pictures import GAP, SMALLEST, colour_of, rgb
-from framework.evaluation.report import write_report
-from framework.evaluation.report_sources import Artefact, gather
-from framework.evaluation.whole_way import beginning, choose
-from framework.inference.settings import ThresholdConfig
-from framework.inference.threshold import make_masks
-from framework.pipeline.artefact import Input, Recipe, finish, input_of
-from framework.storage import Store
+from framework.imaging.overlay import GAP, SMALLEST, colour_of, rgb
+from framework.labelling.masks import make_masks
+from framework.labelling.settings import ThresholdConfig
+from framework.reporting.label_to_mask_gallery import beginning, choose
+from framework.reporting.report import write_report
+from framework.reporting.sources import Artifact, gather
 from framework.training.run import train
 from tests.contract.support import build_phantom, tiny_run
 
 LESION = 2
 SIDE = 12
-ALL = ["image", "CAM maps", "seeds seeds", "boundary map boundaries", "walk walk", "mask pseudo", "prediction segmenter", "truth"]
+ALL = [
+    "image",
+    "CAM maps",
+    "seeds seeds",
+    "boundary map boundaries",
+    "walk walk",
+    "mask pseudo",
+    "prediction segmenter",
+    "truth",
+]
 
 
 def quadrant(row: int, column: int) -> np.ndarray:
@@ -44,7 +53,9 @@ def write_maps(out: Store, corpus: Corpus, maps: dict[int, np.ndarray], inputs: 
     names = [*corpus.ids("train"), *corpus.ids("val")]
     rows = [{"id": name, **encode_maps(maps if i % 2 == 0 else {})} for i, name in enumerate(names)]
     write_part(out, "rows", rows, MAP_ROW)
-    recipe = Recipe("map layer", {"corpus": Input(corpus.store.url, corpus.info.version)} | inputs, {"name": out.name})
+    recipe = ArtifactSpec(
+        "map layer", {"corpus": Input(corpus.store.url, corpus.info.version)} | inputs, {"name": out.name}
+    )
     finish(out, recipe, {"rows": len(names), "quarantined": 0}, 1.0)
     return out
 
@@ -61,7 +72,9 @@ def write_seeds(out: Store, corpus: Corpus, maps: Store) -> Store:
     names = [name for name in corpus.ids("train") if held[name]]
     write_masks(out, "seed", names, seeds, 0.0, lambda done, total: None)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": input_of(maps, "map layer")}
-    finish(out, Recipe("layer", inputs, {}), {"rows": len(names), "without_seed": 0, "quarantined": 0}, 1.0)
+    finish(
+        out, ArtifactSpec("layer", inputs, {}), {"rows": len(names), "without_seed": 0, "quarantined": 0}, 1.0
+    )
     return out
 
 
@@ -77,11 +90,17 @@ def root(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Store:
     root, classifier = Store.at(folder), input_of(Store(f"{corpus.store.url}-classifier"), "model")
     maps = write_maps(root / "maps", corpus, {LESION: quadrant(0, 0)}, {"model": classifier})
     seeds = write_seeds(root / "seeds", corpus, maps)
-    irnet = tiny_run(corpus.store.url, "irnet", folder, {"name": "boundaries", "corpus": {"layers": [seeds.url]}})
+    irnet = tiny_run(
+        corpus.store.url, "irnet", folder, {"name": "boundaries", "corpus": {"layers": [seeds.url]}}
+    )
     inputs = {"model": input_of(train(irnet), "model"), "maps": input_of(maps, "map layer")}
     walk = write_maps(root / "walk", corpus, {1: quadrant(0, 1), LESION: quadrant(1, 1)}, inputs)
     pseudo = make_masks(corpus.store.url, walk.url, (root / "pseudo").url, ThresholdConfig())
-    train(tiny_run(corpus.store.url, "supervised", folder, {"name": "segmenter", "corpus": {"layers": [pseudo.url]}}))
+    train(
+        tiny_run(
+            corpus.store.url, "supervised", folder, {"name": "segmenter", "corpus": {"layers": [pseudo.url]}}
+        )
+    )
     return root
 
 
@@ -98,9 +117,13 @@ def columns(shown: str) -> list[str]:
 
 def panels(shown: str) -> list[list[np.ndarray]]:
     """The panels of every row, `[H, W, 3]` each."""
-    sheets = [np.asarray(Image.open(io.BytesIO(b64decode(data)))) for data in re.findall("base64,([^\"']+)", shown)]
+    sheets = [
+        np.asarray(Image.open(io.BytesIO(b64decode(data)))) for data in re.findall("base64,([^\"']+)", shown)
+    ]
     step = SMALLEST + GAP
-    return [[sheet[:, left : left + SMALLEST, :3] for left in range(0, sheet.shape[1], step)] for sheet in sheets]
+    return [
+        [sheet[:, left : left + SMALLEST, :3] for left in range(0, sheet.shape[1], step)] for sheet in sheets
+    ]
 
 
 def test_the_whole_way_is_one_row_an_image(root: Store, tmp_path: Path) -> None:
@@ -111,14 +134,22 @@ def test_the_whole_way_is_one_row_an_image(root: Store, tmp_path: Path) -> None:
     assert "no step from the labels to the masks reads it" in html.unescape(" ".join(shown.split()))
 
 
-def test_every_panel_shows_what_its_artefact_holds(root: Store, corpus: Corpus, tmp_path: Path) -> None:
+def test_every_panel_shows_what_its_artifact_holds(root: Store, corpus: Corpus, tmp_path: Path) -> None:
     image, cam, seeds, boundary, walk, mask, _, truth = panels(section(tmp_path, root))[0]
     far, near = slice(10, 90), slice(150, 230)
-    assert (cam[far, far] != image[far, far]).any(-1).mean() > 0.95 and (cam[near, near] == image[near, near]).all()
-    assert (walk[near, near] != image[near, near]).any(-1).mean() > 0.95 and (walk[near, far] == image[near, far]).all()
-    assert (seeds[180:] == image[180:]).all() and (seeds[100:140] == 255).all(-1).mean() == pytest.approx(0.25, abs=0.1)
+    assert (cam[far, far] != image[far, far]).any(-1).mean() > 0.95 and (
+        cam[near, near] == image[near, near]
+    ).all()
+    assert (walk[near, near] != image[near, near]).any(-1).mean() > 0.95 and (
+        walk[near, far] == image[near, far]
+    ).all()
+    assert (seeds[180:] == image[180:]).all() and (seeds[100:140] == 255).all(-1).mean() == pytest.approx(
+        0.25, abs=0.1
+    )
     assert (boundary == boundary[..., :1]).all() and boundary.std() > 0
-    assert (mask[near, near] != image[near, near]).any(-1).all() and (mask[near, far] == image[near, far]).all()
+    assert (mask[near, near] != image[near, near]).any(-1).all() and (
+        mask[near, far] == image[near, far]
+    ).all()
     name = choose(corpus, MapLayer.open(corpus, (root / "maps").url).classes)[0]
     shown = {k for k in range(1, 5) if (truth == rgb(colour_of(k))).all(-1).any()}
     assert shown == set(np.unique(np.array(corpus.mask(name))).tolist()) - {0}
@@ -127,14 +158,19 @@ def test_every_panel_shows_what_its_artefact_holds(root: Store, corpus: Corpus, 
 def test_what_the_report_was_not_given_has_no_column(root: Store, corpus: Corpus, tmp_path: Path) -> None:
     classifier = Store(f"{corpus.store.url}-classifier")
     assert columns(section(tmp_path, classifier, root / "maps")) == ["image", "CAM maps", "truth"]
-    assert columns(section(tmp_path, root / "segmenter", root / "walk", root / "pseudo")) == ["image", *ALL[4:]]
+    assert columns(section(tmp_path, root / "segmenter", root / "walk", root / "pseudo")) == [
+        "image",
+        *ALL[4:],
+    ]
     write_report([root / "segmenter", root / "pseudo"], tmp_path / "report.html")
     assert 'id="way"' not in (tmp_path / "report.html").read_text()
 
 
 def test_images_are_spread_over_those_with_a_map_and_a_mask(root: Store, corpus: Corpus) -> None:
     held = MapLayer.open(corpus, (root / "maps").url).classes
-    names = sorted(name for name in corpus.ids("train") if held[name] and corpus.value(name, "mask_kind") == "mask")
+    names = sorted(
+        name for name in corpus.ids("train") if held[name] and corpus.value(name, "mask_kind") == "mask"
+    )
     chosen = choose(corpus, held)
     assert chosen == choose(corpus, dict(reversed(held.items()))) == sorted(set(chosen))
     assert chosen[0] == names[0] and chosen[-1] == names[-1] and len(chosen) == 4
@@ -143,17 +179,21 @@ def test_images_are_spread_over_those_with_a_map_and_a_mask(root: Store, corpus:
 
 def test_two_maps_are_two_ways(root: Store, corpus: Corpus, tmp_path: Path) -> None:
     other = write_maps(Store.at(tmp_path / "other"), corpus, {1: quadrant(0, 1)}, {})
-    found = {artefact.name: beginning(artefact) for artefact in gather([root, other])}
-    assert {found[name] for name in ("maps", "seeds", "boundaries", "walk", "pseudo", "segmenter")} == {(root / "maps").url}
+    found = {artifact.name: beginning(artifact) for artifact in gather([root, other])}
+    assert {found[name] for name in ("maps", "seeds", "boundaries", "walk", "pseudo", "segmenter")} == {
+        (root / "maps").url
+    }
     assert found["other"] == other.url
     assert section(tmp_path, root, other).count("<h3>") == 2
 
 
-def test_a_corpus_that_is_gone_is_a_sentence(root: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def elsewhere(maps: Artefact, artefacts: object) -> list[str]:
+def test_a_corpus_that_is_gone_is_a_sentence(
+    root: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def elsewhere(maps: Artifact, artifacts: object) -> list[str]:
         return [str(tmp_path / "nothing")]
 
-    monkeypatch.setattr("framework.evaluation.whole_way.addresses", elsewhere)
+    monkeypatch.setattr("framework.reporting.label_to_mask_gallery.addresses", elsewhere)
     shown = html.unescape(section(tmp_path, root))
     assert "maps: corpus 'corpus' is not at" in shown and "data:image" not in shown
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.contract.support import METHODS, build_phantom, losses, tiny_run, trained
+from tests.contract.support import EXAMPLES, build_phantom, losses, tiny_run, trained
 
 STORED = Path(__file__).with_name("losses.json")
 
@@ -35,7 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
     return build_phantom(tmp_path_factory.mktemp("golden") / "corpus")
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(EXAMPLES))
 def test_losses_are_the_stored_ones(method: str, corpus: str, tmp_path: Path) -> None:
     stored = json.loads(STORED.read_text())
     found = measured(corpus, method, tmp_path)
@@ -49,5 +49,5 @@ def test_losses_are_the_stored_ones(method: str, corpus: str, tmp_path: Path) ->
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         built = build_phantom(Path(folder) / "corpus")
-        found = {method: measured(built, method, Path(folder)) for method in METHODS}
+        found = {method: measured(built, method, Path(folder)) for method in EXAMPLES}
     STORED.write_text(json.dumps({"machine": machine(), "losses": found}, indent=1) + "\n")

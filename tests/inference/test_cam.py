@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from framework.corpus.map_layers import encode_maps
-from framework.inference.cam import Kind, evidence, log_odds, summed_evidence
-from framework.methods.classifier import Classified
+from framework.labelling.cam.evidence import Kind, evidence, log_odds, summed_evidence
+from framework.methods.classifier.method import Classified
 from framework.networks.encoder import Encoder, EncoderConfig, build_encoder
 
 
@@ -46,7 +46,7 @@ def small(top_down: bool = False) -> Classified:
 
 
 def by_loops(features: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Grad-CAM++ of one image as methods.md 2.3 writes it."""
+    """Grad-CAM++ of one image as methods/README 2.3 writes it."""
     found = np.zeros(features.shape[1:])
     for a, g in zip(features, slope, strict=True):
         weight = 0.0
@@ -111,7 +111,9 @@ def test_the_evidence_lies_where_the_sign_is_and_counter_evidence_shows_nothing(
 def test_the_evidence_stays_in_its_place_when_the_size_is_no_multiple_of_the_stride(scale: float) -> None:
     image = torch.zeros(1, 1, 88, 88)
     image[..., 40:48] = 1  # a strip in the middle
-    found = summed_evidence(plain([[0.0], [1.0]], Coarse(), 16), image, 0, 1, "grad-cam++", [scale], False, 88)[0].mean(0)
+    found = summed_evidence(
+        plain([[0.0], [1.0]], Coarse(), 16), image, 0, 1, "grad-cam++", [scale], False, 88
+    )[0].mean(0)
     assert (found * (torch.arange(88) + 0.5)).sum() / found.sum() == pytest.approx(44, abs=0.5)
 
 
@@ -125,12 +127,17 @@ def test_every_scale_has_the_same_say(kind: Kind) -> None:
 
 def test_a_mirrored_image_has_the_mirrored_map() -> None:
     network, image = small(), torch.randn(1, 1, 32, 32)
-    both = [summed_evidence(network, view, 0, 0, "grad-cam", [1.0, 0.5], True, 8) for view in (image, image.flip(3))]
+    both = [
+        summed_evidence(network, view, 0, 0, "grad-cam", [1.0, 0.5], True, 8)
+        for view in (image, image.flip(3))
+    ]
     assert torch.allclose(both[0], both[1].flip(2), atol=1e-5)
 
 
 def test_nothing_that_speaks_for_a_class_is_an_empty_map() -> None:
-    found = summed_evidence(plain([[1.0], [-1.0]]), torch.ones(1, 1, 8, 8), 0, 1, "grad-cam++", [1.0], True, 8)
+    found = summed_evidence(
+        plain([[1.0], [-1.0]]), torch.ones(1, 1, 8, 8), 0, 1, "grad-cam++", [1.0], True, 8
+    )
     assert not found.any()
 
 

@@ -7,11 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from framework.inference.crf import SIDE, CrfConfig, refine
+from framework.labelling.seeds.crf import SIDE, CrfConfig, refine
 
 PIXEL = SIDE / 7
 """Of pictures of seven columns, in those that widths are stated in."""
-CONFIG = CrfConfig(steps=3, near_width=1.5 * PIXEL, near_weight=2.0, alike_width=4.0 * PIXEL, alike_levels=20.0, alike_weight=3.0)
+CONFIG = CrfConfig(
+    steps=3,
+    near_width=1.5 * PIXEL,
+    near_weight=2.0,
+    alike_width=4.0 * PIXEL,
+    alike_levels=20.0,
+    alike_weight=3.0,
+)
 
 
 def by_pixels(labels: np.ndarray, classes: int, picture: np.ndarray, config: CrfConfig) -> np.ndarray:
@@ -56,7 +63,9 @@ def test_equals_the_sums_pixel_by_pixel_for_several_labellings_at_once(seed: int
 
 def test_a_grey_picture_counts_as_three_equal_channels() -> None:
     labels, picture = drawn(5, channels=1)
-    assert torch.equal(refine(labels, 3, picture, CONFIG), refine(labels, 3, picture.expand(3, -1, -1), CONFIG))
+    assert torch.equal(
+        refine(labels, 3, picture, CONFIG), refine(labels, 3, picture.expand(3, -1, -1), CONFIG)
+    )
 
 
 def test_labels_follow_the_picture() -> None:

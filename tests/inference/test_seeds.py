@@ -1,4 +1,4 @@
-"""Seeds: what maps are sure of (methods.md 2.11, 5)."""
+"""Seeds: what maps are sure of (methods/README 2.11, 5)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework.corpus.schema import IGNORE, NO_MASK
-from framework.inference.crf import SIDE, CrfConfig
-from framework.inference.seeds import eight_bit, seed_row, seeds
-from framework.inference.settings import ThresholdConfig
-from framework.inference.threshold import cut
+from framework.core.labels import IGNORE
+from framework.corpus.schema import NO_MASK
+from framework.labelling.masks import cut
+from framework.labelling.seeds.crf import SIDE, CrfConfig
+from framework.labelling.seeds.job import eight_bit, seed_row, seeds
+from framework.labelling.settings import ThresholdConfig
 
 PICTURE = torch.zeros(1, 6, 6)
 CUT = st.floats(0.0, 1.0)
@@ -22,9 +23,14 @@ def maps(seed: int) -> torch.Tensor:
 
 
 @given(st.integers(0, 1000), CUT, CUT, CUT, CUT)
-def test_stricter_thresholds_only_take_labels_away(seed: int, first: float, second: float, third: float, fourth: float) -> None:
+def test_stricter_thresholds_only_take_labels_away(
+    seed: int, first: float, second: float, third: float, fourth: float
+) -> None:
     lowest, low, high, highest = sorted((first, second, third, fourth))
-    before, after = seeds(maps(seed), PICTURE, high, low, None), seeds(maps(seed), PICTURE, highest, lowest, None)
+    before, after = (
+        seeds(maps(seed), PICTURE, high, low, None),
+        seeds(maps(seed), PICTURE, highest, lowest, None),
+    )
     assert ((after == before) | (after == IGNORE)).all()
 
 
@@ -50,7 +56,9 @@ def test_a_picture_has_the_same_seeds_at_another_size_and_keeps_what_is_open() -
     apart = ((rows - 30) ** 2 + (columns - 36) ** 2).sqrt()
     speckle = 6 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
     picture, evidence = torch.where(apart < 14, 60.0, 120.0) + speckle, (1 - apart / 24).clamp_min(0)
-    large, small = (seeds(resized(evidence, n), resized(picture, n), 0.3, 0.05, CrfConfig()) for n in (64, 32))
+    large, small = (
+        seeds(resized(evidence, n), resized(picture, n), 0.3, 0.05, CrfConfig()) for n in (64, 32)
+    )
     assert (large != small.repeat_interleave(2, 0).repeat_interleave(2, 1)).float().mean() < 0.06
     assert (large == IGNORE).float().mean() > 0.1
 

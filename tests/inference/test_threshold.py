@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.corpus.layer_parts import write_part
-from framework.corpus.layers import Layer
+from framework.core.artifact import ArtifactSpec, Input, finish, summary
+from framework.core.errors import ConfigError
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.label_layers import Layer
+from framework.corpus.layer_writer import write_part
 from framework.corpus.map_layers import MAP_ROW, encode_maps
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import IGNORE
-from framework.errors import ConfigError
-from framework.inference.settings import ThresholdConfig
-from framework.inference.threshold import cut, make_masks
-from framework.pipeline.artefact import Input, Recipe, finish, summary
-from framework.storage import Store
+from framework.labelling.masks import cut, make_masks
+from framework.labelling.settings import ThresholdConfig
 
 LESION = 2
 
@@ -24,7 +24,7 @@ LESION = 2
 def write_maps(out: Store, corpus: Corpus, maps: dict[str, dict[int, np.ndarray]]) -> Store:
     write_part(out, "rows", [{"id": name, **encode_maps(held)} for name, held in maps.items()], MAP_ROW)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version)}
-    finish(out, Recipe("map layer", inputs, {}), {"rows": len(maps), "quarantined": 0}, 1.0)
+    finish(out, ArtifactSpec("map layer", inputs, {}), {"rows": len(maps), "quarantined": 0}, 1.0)
     return out
 
 
@@ -42,11 +42,13 @@ def test_between_the_thresholds_nothing_is_claimed() -> None:
 
 def test_scattered_evidence_claims_nothing() -> None:
     one, two = np.array([[0.9, 0.9, 0.1, 0.1]], np.float32), np.array([[0.1, 0.9, 0.1, 0.9]], np.float32)
-    config = ThresholdConfig(pieces=1)
+    config = ThresholdConfig(max_components=1)
     assert cut({LESION: one}, (1, 4), config).tolist() == [[LESION, LESION, 0, 0]]
     assert (cut({LESION: two}, (1, 4), config) == IGNORE).all()
-    assert cut({LESION: two}, (1, 4), ThresholdConfig(pieces=2)).tolist() == [[0, LESION, 0, LESION]]
-    assert cut({LESION: one, 5: 1 - one}, (1, 4), config).tolist() == [[LESION, LESION, 5, 5]], "each class counts for itself"
+    assert cut({LESION: two}, (1, 4), ThresholdConfig(max_components=2)).tolist() == [[0, LESION, 0, LESION]]
+    assert cut({LESION: one, 5: 1 - one}, (1, 4), config).tolist() == [[LESION, LESION, 5, 5]], (
+        "each class counts for itself"
+    )
     assert not cut({}, (1, 4), config).any()
 
 
@@ -56,7 +58,9 @@ def test_thresholds_in_the_wrong_order_are_named(phantom_url: str, tmp_path: Pat
         make_masks(phantom_url, str(tmp_path / "maps"), str(tmp_path / "masks"), config)
 
 
-def test_a_positive_image_below_the_threshold_is_counted_and_teaches_nothing(phantom_url: str, tmp_path: Path) -> None:
+def test_a_positive_image_below_the_threshold_is_counted_and_teaches_nothing(
+    phantom_url: str, tmp_path: Path
+) -> None:
     corpus = Corpus.open(phantom_url)
     negative, faint, clear = corpus.ids("train")[:3]
     peak = np.zeros((12, 12), np.float32)
@@ -66,7 +70,18 @@ def test_a_positive_image_below_the_threshold_is_counted_and_teaches_nothing(pha
     out = make_masks(phantom_url, maps.url, str(tmp_path / "masks"), ThresholdConfig())
     layer = Layer.open(corpus, out.url)
     assert layer.kinds == {negative: "pseudo", clear: "pseudo"}
-    assert not layer.mask(negative, (48, 48)).any() and set(np.unique(layer.mask(clear, (48, 48)))) == {0, LESION}
-    counts = layer.artefact["counts"]
-    assert (counts["rows"], counts["without_class"], counts["without_mask"], counts["quarantined"]) == (2, 1, 1, 0)
-    assert summary(out) == "2 images, 1 of them background alone, 1 without a mask that is clear enough, 0 quarantined"
+    assert not layer.mask(negative, (48, 48)).any() and set(np.unique(layer.mask(clear, (48, 48)))) == {
+        0,
+        LESION,
+    }
+    counts = layer.artifact["counts"]
+    assert (counts["rows"], counts["without_class"], counts["without_mask"], counts["quarantined"]) == (
+        2,
+        1,
+        1,
+        0,
+    )
+    assert (
+        summary(out)
+        == "2 images, 1 of them background alone, 1 without a mask that is clear enough, 0 quarantined"
+    )

@@ -1,4 +1,4 @@
-"""The random walk against the dense matrix it stands for, and what must always hold of it (methods.md 2.11)."""
+"""The random walk against the dense matrix it stands for, and what must always hold of it (methods/README 2.11)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from framework.inference.walk import WalkConfig, transitions, walk
-from framework.networks.affinity import affinities, offsets, path
+from framework.labelling.walk.walk import WalkConfig, transitions, walk
+from framework.methods.irnet.affinity import affinities, offsets, path
 
 SHORT = WalkConfig(radius=3, doublings=4)
 
@@ -28,7 +28,9 @@ def dense(boundary: np.ndarray, config: WalkConfig) -> np.ndarray:
     return matrix / matrix.sum(0)
 
 
-def drawn(seed: int, images: int = 2, size: tuple[int, int] = (8, 8), classes: int = 2) -> tuple[Tensor, Tensor]:
+def drawn(
+    seed: int, images: int = 2, size: tuple[int, int] = (8, 8), classes: int = 2
+) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand(images, classes, *size, generator=generator, dtype=torch.float64)
     return maps, torch.rand(images, *size, generator=generator, dtype=torch.float64) ** 4

@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from framework.corpus.layer_parts import finished_ids
-from framework.corpus.layers import Layer
-from framework.corpus.pack import pack
+from framework.core.errors import CorpusError
+from framework.core.storage import Store
+from framework.corpus.label_layers import Layer
+from framework.corpus.layer_writer import finished_ids
 from framework.corpus.reader import Corpus
-from framework.errors import CorpusError
+from framework.corpus.writer import pack
+from framework.experiments.pipeline.run import phantom_source
+from framework.experiments.pipeline.source import PhantomConfig
 from framework.inference.predictor import Predictor
-from framework.inference.pseudolabel import pseudo_label
-from framework.inference.settings import PseudoLabelConfig
-from framework.pipeline.run import phantom_source
-from framework.pipeline.stages import PhantomConfig
-from framework.storage import Store
+from framework.labelling.pseudolabel import pseudo_label
+from framework.labelling.settings import PseudoLabelConfig
 from framework.training.run import train
 from tests.contract.support import tiny_run
 
@@ -35,17 +35,21 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
     for name in Corpus.open(store).info.shards:
         table = pq.read_table(store.path(name))
         images = table["image"].to_pylist()
-        for i, (split, group) in enumerate(zip(table["split"].to_pylist(), table["group"].to_pylist(), strict=True)):
+        for i, (split, group) in enumerate(
+            zip(table["split"].to_pylist(), table["group"].to_pylist(), strict=True)
+        ):
             if split == "train" and group not in budget_groups(store) and damaged < 2:
                 images[i] = images[i][:200]
                 damaged += 1
-        table = table.set_column(table.schema.get_field_index("image"), table.schema.field("image"), pa.array(images, pa.binary()))
+        table = table.set_column(
+            table.schema.get_field_index("image"), table.schema.field("image"), pa.array(images, pa.binary())
+        )
         pq.write_table(table, store.path(name), row_group_size=32)
     return store.url
 
 
 def budget_groups(store: Store) -> set[str]:
-    from framework.corpus.budget import BudgetConfig, labelled_ids
+    from framework.loading.label_budget import BudgetConfig, labelled_ids
 
     corpus = Corpus.open(store)
     return {corpus.value(name, "group") for name in labelled_ids(corpus, BudgetConfig(share=0.5))}
@@ -73,7 +77,7 @@ def test_labels_every_readable_row_and_names_the_others(corpus: str, model: Stor
     assert len(quarantine) == 2 and all("truncated or damaged" in row["reason"] for row in quarantine)
     opened = Layer.open(Corpus.open(corpus), "pseudo")
     assert set(opened.kinds) | {row["id"] for row in quarantine} == unlabelled(corpus, model)
-    assert opened.artefact["counts"]["quarantined"] == 2
+    assert opened.artifact["counts"]["quarantined"] == 2
 
 
 def test_masks_are_those_of_the_predictor(corpus: str, model: Store, layer: Store) -> None:
@@ -88,10 +92,12 @@ def test_masks_are_those_of_the_predictor(corpus: str, model: Store, layer: Stor
 def test_an_interrupted_layer_does_only_what_is_missing(corpus: str, model: Store, layer: Store) -> None:
     whole = finished_ids(layer)
     parts = [name for name in layer.names() if name.startswith("rows-")]
-    layer.remove("artefact.json")
+    layer.remove("artifact.json")
     layer.remove(parts[0])
     kept = {name: Path(layer.url, name).stat().st_mtime_ns for name in parts[1:]}
-    again = pseudo_label(model, corpus, "pseudo", PseudoLabelConfig(batch=8, confidence=0.0, error_budget=0.2))
+    again = pseudo_label(
+        model, corpus, "pseudo", PseudoLabelConfig(batch=8, confidence=0.0, error_budget=0.2)
+    )
     assert finished_ids(again) == whole
     assert {name: Path(layer.url, name).stat().st_mtime_ns for name in parts[1:]} == kept
     rows = sum(again.read_table(name).num_rows for name in again.names() if name.startswith("rows-"))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from framework.errors import CorpusError, ResourceError
-from framework.storage import Store
+from framework.core.errors import CorpusError, ResourceError
+from framework.core.storage import Store
 from framework.training.checkpoint import read_tensors
-from framework.training.ray_driver import fit_on_ray
+from framework.training.ray_trainer import fit_on_ray
 from framework.training.run import train
 from tests.contract.support import losses, tiny_run, trained
 
@@ -23,7 +23,7 @@ def test_one_ray_worker_gives_the_weights_of_this_process(phantom_url: str, tmp_
     first, second = read_tensors(here, "model.safetensors"), read_tensors(there, "model.safetensors")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert here.read_json("artefact.json")["hash"] == there.read_json("artefact.json")["hash"]
+    assert here.read_json("artifact.json")["hash"] == there.read_json("artifact.json")["hash"]
 
 
 def test_a_run_begun_here_goes_on_with_two_workers_under_zero(phantom_url: str, tmp_path: Path) -> None:
@@ -38,12 +38,16 @@ def test_a_run_begun_here_goes_on_with_two_workers_under_zero(phantom_url: str, 
 
 
 def test_more_workers_than_processors_is_said_at_once(phantom_url: str, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"3 workers of 1 CPU want 3 CPU, the cluster has 2; lower compute\.workers"):
+    with pytest.raises(
+        ResourceError, match=r"3 workers of 1 CPU want 3 CPU, the cluster has 2; lower compute\.workers"
+    ):
         train(tiny_run(phantom_url, "supervised", tmp_path, {"compute": {"workers": 3}}))
 
 
 def test_an_error_in_a_worker_reaches_the_reader_as_it_is(phantom_url: str, tmp_path: Path) -> None:
-    run = tiny_run(phantom_url, "coda", tmp_path, {"corpus": {"budget": {"share": 1.0}}, "compute": {"workers": 1}})
+    run = tiny_run(
+        phantom_url, "coda", tmp_path, {"corpus": {"budget": {"share": 1.0}}, "compute": {"workers": 1}}
+    )
     with pytest.raises(CorpusError, match="needs unlabelled training images"):
         fit_on_ray(run, Store.at(tmp_path / "coda"))
     assert not (tmp_path / "coda" / "failure.json").exists()

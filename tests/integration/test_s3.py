@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from framework.corpus.layers import Layer
-from framework.corpus.pack import pack
+from framework.core.errors import StorageError
+from framework.core.storage import Store
+from framework.corpus.label_layers import Layer
 from framework.corpus.reader import Corpus
-from framework.errors import StorageError
+from framework.corpus.writer import pack
 from framework.evaluation.evaluate import evaluate
-from framework.inference.pseudolabel import pseudo_label
-from framework.inference.settings import PseudoLabelConfig
-from framework.pipeline.run import phantom_source
-from framework.pipeline.stages import PhantomConfig
-from framework.storage import Store
+from framework.experiments.pipeline.run import phantom_source
+from framework.experiments.pipeline.source import PhantomConfig
+from framework.labelling.pseudolabel import pseudo_label
+from framework.labelling.settings import PseudoLabelConfig
 from framework.training.checkpoint import latest
 from framework.training.run import train
 from tests.contract.support import build, tiny_run, trained
@@ -33,7 +33,11 @@ def test_corpus_training_resume_and_pseudo_labels_on_s3(s3: str) -> None:
     assert found is not None and found.step == 6
     layer = pseudo_label(model, corpus, "pseudo", PseudoLabelConfig(batch=16))
     assert layer.url == f"{corpus}/layers/pseudo"
-    assert len(Layer.open(Corpus.open(corpus), "pseudo").kinds) == layer.read_json("artefact.json")["counts"]["rows"] > 0
+    assert (
+        len(Layer.open(Corpus.open(corpus), "pseudo").kinds)
+        == layer.read_json("artifact.json")["counts"]["rows"]
+        > 0
+    )
     summary = evaluate(model, corpus, Store.at(f"{s3}/runs/evaluation"))
     assert set(summary["predictors"]) == {"both", "network 1"}
 

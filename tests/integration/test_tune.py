@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from framework.config import parse
+from framework.core.config_files import parse
+from framework.core.errors import ResourceError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.errors import ResourceError
+from framework.experiments.tune.search import SearchConfig, search
+from framework.experiments.tune.trials import Trials
 from framework.inference.predictor import Predictor
-from framework.storage import Store
-from framework.tuning.search import SearchConfig, search
-from framework.tuning.trials import Trials
 from tests.contract.support import tiny_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -49,7 +49,7 @@ def test_trials_go_on_beside_one_that_fails(phantom_url: str, tmp_path: Path) ->
     assert f"scantseg train {tmp_path}/s/trial-2/config.yaml name=s-best" in said[-1]
 
     trial = Store.at(tmp_path / "s" / "trial-2")
-    assert trial.read_json("artefact.json")["kind"] == "model"
+    assert trial.read_json("artifact.json")["kind"] == "model"
     corpus = Corpus.open(phantom_url)
     assert Predictor(trial).segment([corpus.read(corpus.ids("val")[0]).image])["both"][0].shape == (48, 48)
 

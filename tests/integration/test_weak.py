@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from framework.config import RunConfig
-from framework.corpus.layers import Layer
+from framework.core.errors import CheckpointError, ConfigError, CorpusError
+from framework.core.storage import Store
+from framework.corpus.label_layers import Layer
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
-from framework.errors import CheckpointError, ConfigError, CorpusError
-from framework.evaluation.map_quality import measure_maps
-from framework.inference.cam_job import Explain, Shown, make_maps
-from framework.inference.seeds import make_seeds
-from framework.inference.settings import CamConfig, SeedConfig, ThresholdConfig, WalkJobConfig
-from framework.inference.threshold import make_masks
-from framework.inference.walk_job import make_walk
-from framework.pipeline.run import run_stages
-from framework.storage import Store
+from framework.experiments.pipeline.config import PipelineConfig
+from framework.experiments.pipeline.run import run_stages
+from framework.labelling.cam.job import Explain, Shown, make_maps
+from framework.labelling.map_quality import measure_maps
+from framework.labelling.masks import make_masks
+from framework.labelling.seeds.job import make_seeds
+from framework.labelling.settings import CamConfig, SeedConfig, ThresholdConfig, WalkJobConfig
+from framework.labelling.walk.job import make_walk
 from tests.test_answers import run_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -28,7 +28,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 SHOWS = {"haemorrhage": ("lesions", "present")}
 STAGES: list[dict[str, Any]] = [
     {"stage": "train", "name": "classifier", "set": {"train": {"steps": 30}}},
-    {"stage": "cam", "model": "classifier", "settings": {"shows": SHOWS, "scales": [1.0], "splits": ["train", "test"]}},
+    {
+        "stage": "cam",
+        "model": "classifier",
+        "settings": {"shows": SHOWS, "scales": [1.0], "splits": ["train", "test"]},
+    },
     {"stage": "seeds", "settings": {"size": 48}},
     {
         "stage": "train",
@@ -49,7 +53,7 @@ STAGES: list[dict[str, Any]] = [
 ]
 
 
-def described(corpus: str, out: Path) -> RunConfig:
+def described(corpus: str, out: Path) -> PipelineConfig:
     return run_of(corpus, out, {"corpus": {"budget": {"share": 0}}, "train": {"steps": 6}, "stages": STAGES})
 
 
@@ -68,11 +72,15 @@ def test_images_have_a_map_for_what_their_labels_say(root: Store, phantom_url: s
     corpus = Corpus.open(phantom_url)
     layer, column, class_id = MapLayer.open(corpus, (root / "maps").url), corpus.info.label("has_HE"), 2
     assert set(layer.classes) == {*corpus.ids("train"), *corpus.ids("test")}
-    assert layer.classes == {n: [class_id] if corpus.value(n, "labels")[column] else [] for n in layer.classes}
-    counts = layer.artefact["counts"]
+    assert layer.classes == {
+        n: [class_id] if corpus.value(n, "labels")[column] else [] for n in layer.classes
+    }
+    counts = layer.artifact["counts"]
     assert counts["images_with"] == {"haemorrhage": sum(map(bool, layer.classes.values()))}
     name = next(n for n, held in layer.classes.items() if held)
-    actor = Explain((root / "classifier").url, phantom_url, [Shown(class_id, 0, 1)], CamConfig(**STAGES[1]["settings"]))
+    actor = Explain(
+        (root / "classifier").url, phantom_url, [Shown(class_id, 0, 1)], CamConfig(**STAGES[1]["settings"])
+    )
     prepared = actor.predictor.prepare(corpus.image(name))[None].astype(np.float32)
     (expected,) = actor.explain(prepared, actor.shown[0])
     assert expected.shape == (12, 12) and expected.max() == pytest.approx(1, abs=1e-5)
@@ -98,21 +106,23 @@ def test_every_stage_makes_what_the_next_one_reads(root: Store, phantom_url: str
     assert walked.classes == maps.classes
     assert all(walked.maps(name)[class_id].max() == 1 for name in list(positives)[:5])
     seeds, pseudo = (Layer.open(corpus, (root / name).url) for name in ("seeds", "pseudo"))
-    counts = (root / "seeds").read_json("artefact.json")["counts"]
+    counts = (root / "seeds").read_json("artifact.json")["counts"]
     assert set(seeds.kinds) <= positives and set(seeds.kinds.values()) == {"seed"}
     assert len(seeds.kinds) == counts["rows"] and counts["rows"] + counts["without_seed"] == len(positives)
     assert set(pseudo.kinds) == set(corpus.ids("train"))
     for name in pseudo.kinds:
         shape = corpus.value(name, "height"), corpus.value(name, "width")
         assert set(np.unique(pseudo.mask(name, shape))) == ({0, class_id} if name in positives else {0})
-    counts = (root / "segmenter").read_json("artefact.json")["counts"]
+    counts = (root / "segmenter").read_json("artifact.json")["counts"]
     assert counts["labelled_images"] == 0 and counts["pseudo_images"] == len(pseudo.kinds)
     assert (root / "pseudo").exists("quality.json")
 
 
 def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store, said: list[str]) -> None:
     assert any("best validation AUC" in line for line in said)
-    assert any("with haemorrhage" in line for line in said) and any("without any seed" in line for line in said)
+    assert any("with haemorrhage" in line for line in said) and any(
+        "without any seed" in line for line in said
+    )
     assert any("background alone" in line for line in said)
     page = Path(root.url, "report.html").read_text()
     assert all(name in page for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
@@ -124,17 +134,21 @@ def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store
 
 def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url: str) -> None:
     """A walk that was cut off is finished with what is missing alone, to the same rows, as is a measurement; all else stays."""
-    made = {path.parent.name: path.stat().st_mtime_ns for path in Path(root.url).glob("*/artefact.json")}
+    made = {path.parent.name: path.stat().st_mtime_ns for path in Path(root.url).glob("*/artifact.json")}
     before = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
     rows = {name: before.maps(name) for name, held in before.classes.items() if held}
     (root / "pseudo").remove("quality.json")
-    (root / "walk").remove("artefact.json")
+    (root / "walk").remove("artifact.json")
     (root / "walk").remove(next(name for name in (root / "walk").names() if name.startswith("rows-")))
     run_stages(described(phantom_url, Path(root.url).parent), lambda line: None)
     after = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
-    assert all(np.array_equal(after.maps(name)[k], held) for name, maps in rows.items() for k, held in maps.items())
-    again = {name: Path(root.url, name, "artefact.json").stat().st_mtime_ns for name in made}
-    assert {name for name in made if made[name] != again[name]} == {"walk"} and (root / "pseudo").exists("quality.json")
+    assert all(
+        np.array_equal(after.maps(name)[k], held) for name, maps in rows.items() for k, held in maps.items()
+    )
+    again = {name: Path(root.url, name, "artifact.json").stat().st_mtime_ns for name in made}
+    assert {name for name in made if made[name] != again[name]} == {"walk"} and (root / "pseudo").exists(
+        "quality.json"
+    )
 
 
 def test_iou_is_found_for_every_threshold_without_training(root: Store, phantom_url: str) -> None:
@@ -158,8 +172,14 @@ def test_what_does_not_fit_is_said(root: Store, phantom_url: str, tmp_path: Path
 
 
 BAD = {
-    "class": ({"haemorrhages": ("lesions", "present")}, "no class 'haemorrhages'; did you mean 'haemorrhage'"),
-    "target": ({"haemorrhage": ("lesion", "present")}, "the classifier has no target 'lesion'; did you mean 'lesions'"),
+    "class": (
+        {"haemorrhages": ("lesions", "present")},
+        "no class 'haemorrhages'; did you mean 'haemorrhage'",
+    ),
+    "target": (
+        {"haemorrhage": ("lesion", "present")},
+        "the classifier has no target 'lesion'; did you mean 'lesions'",
+    ),
     "answer": ({"haemorrhage": ("lesions", "yes")}, "target 'lesions' has no class 'yes'"),
 }
 
@@ -171,7 +191,9 @@ def test_names_that_are_not_there(fault: str, root: Store, phantom_url: str, tmp
         make_maps(root / "classifier", phantom_url, str(tmp_path / "bad"), CamConfig(shows=shows))
 
 
-def test_settings_of_another_kind_and_a_model_that_answers_nothing(root: Store, phantom_url: str, tmp_path: Path) -> None:
+def test_settings_of_another_kind_and_a_model_that_answers_nothing(
+    root: Store, phantom_url: str, tmp_path: Path
+) -> None:
     with pytest.raises(CheckpointError, match="another configuration or input"):
         make_maps(root / "classifier", phantom_url, (root / "maps").url, CamConfig(shows=SHOWS, kind="cam"))
     with pytest.raises(ConfigError, match="nothing to explain"):

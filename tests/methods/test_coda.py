@@ -1,4 +1,4 @@
-"""The invariants of methods.md 4.9, and the reductions to CPS of 4.3 (g)."""
+"""The invariants of methods/README 4.9, and the reductions to CPS of 4.3 (g)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from framework.corpus.loader import StreamBatch
-from framework.methods.coda import CoDA, CoDAConfig, Distributions, _conditional_sums, _sums_and_counts
-from framework.methods.cps import CPS, CPSConfig
-from framework.methods.losses import supervised_loss
+from framework.loading.loader import StreamBatch
+from framework.methods.coda import CoDA, Distributions, _conditional_sums, _sums_and_counts
+from framework.methods.common.losses import supervised_loss
+from framework.methods.cps import CPS
 from tests.methods.support import convolutions
 
 K = 4
@@ -22,7 +22,9 @@ def batch(seed: int = 0) -> dict[str, StreamBatch]:
     mask[0, 0] = 255
     return {
         "labelled": StreamBatch(["a", "b", "c"], torch.randn(3, 1, 8, 8), (), mask),
-        "unlabelled": StreamBatch(["d", "e", "f"], torch.randn(3, 1, 8, 8), (torch.randn(3, 1, 8, 8),), torch.full((3, 8, 8), 255)),
+        "unlabelled": StreamBatch(
+            ["d", "e", "f"], torch.randn(3, 1, 8, 8), (torch.randn(3, 1, 8, 8),), torch.full((3, 8, 8), 255)
+        ),
     }
 
 
@@ -32,7 +34,7 @@ def sums(probability: Tensor) -> Tensor:
 
 def distributions(labelled: Tensor, unlabelled: Tensor, updates: int = 1, **changes: object) -> Distributions:
     """Averages after some batches of these probabilities."""
-    found = Distributions(CoDAConfig(name="coda", **changes), K)  # type: ignore[arg-type]
+    found = Distributions(CoDA.Config(name="coda", **changes), K)  # type: ignore[arg-type]
     for _ in range(updates):
         found.observe(sums(labelled), sums(unlabelled), torch.tensor(0.9))
     return found
@@ -56,7 +58,9 @@ def test_aligned_probabilities_sum_to_one_and_a_certain_pixel_stays() -> None:
     logits[0, 2] = 0
     aligned = found.align(logits).softmax(1)
     assert aligned[0, 2].item() == 1.0
-    assert torch.allclose(found.align(random_probability().log()).softmax(1).sum(1), torch.ones(4, 8, 8), atol=1e-6)
+    assert torch.allclose(
+        found.align(random_probability().log()).softmax(1).sum(1), torch.ones(4, 8, 8), atol=1e-6
+    )
 
 
 def test_alignment_moves_the_marginal_to_the_target() -> None:
@@ -98,8 +102,8 @@ def test_saturated_confidences_still_pass() -> None:
 
 
 def test_both_ideas_off_is_cps_exactly() -> None:
-    off = CoDAConfig(name="coda", alignment="off", expectation="off", warmup=0)
-    coda, cps = CoDA(off, convolutions(K)), CPS(CPSConfig(name="cps"), convolutions(K))
+    off = CoDA.Config(name="coda", alignment="off", expectation="off", warmup=0)
+    coda, cps = CoDA(off, convolutions(K)), CPS(CPS.Config(name="cps"), convolutions(K))
     for step in (0, 10, 60):
         first, second = next(coda.train_step(batch(step), step)), next(cps.train_step(batch(step), step))
         assert torch.equal(first.loss, second.loss)
@@ -112,7 +116,7 @@ def test_both_ideas_off_is_cps_exactly() -> None:
 
 
 def test_a_network_learns_from_strong_views_what_the_other_says_of_weak_ones() -> None:
-    method, given = CPS(CPSConfig(name="cps", ramp=0.0), convolutions(K)), batch()
+    method, given = CPS(CPS.Config(name="cps", ramp=0.0), convolutions(K)), batch()
     unlabelled = given["unlabelled"]
     first, second = method.networks["pair"].children()
     taught = F.cross_entropy(first(unlabelled.strong[0]), second(unlabelled.image).argmax(1))
@@ -123,7 +127,7 @@ def test_a_network_learns_from_strong_views_what_the_other_says_of_weak_ones() -
 @pytest.mark.parametrize("alignment", ["off", "per_class", "per_class_conditional"])
 @pytest.mark.parametrize("expectation", ["off", "per_class", "global", "marginal"])
 def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation: str) -> None:
-    config = CoDAConfig(name="coda", alignment=alignment, expectation=expectation)  # type: ignore[arg-type]
+    config = CoDA.Config(name="coda", alignment=alignment, expectation=expectation)  # type: ignore[arg-type]
     logits = [torch.randn(6, K, 8, 8), torch.randn(6, K, 8, 8)]
     mask = torch.randint(0, K, (3, 8, 8))
     one, two = CoDA(config, convolutions(K)), CoDA(config, convolutions(K))
@@ -133,10 +137,14 @@ def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation
 
 
 @pytest.mark.parametrize(
-    "method", [CPS(CPSConfig(name="cps", weight=0.0), convolutions(K)), CoDA(CoDAConfig(name="coda", weight=0.0), convolutions(K))]
+    "method",
+    [
+        CPS(CPS.Config(name="cps", weight=0.0), convolutions(K)),
+        CoDA(CoDA.Config(name="coda", weight=0.0), convolutions(K)),
+    ],
 )
 def test_without_weight_the_networks_learn_from_masks_each_by_itself(method: CPS | CoDA) -> None:
-    """methods.md 4.9: two supervised runs, in their loss and in every gradient."""
+    """methods/README 4.9: two supervised runs, in their loss and in every gradient."""
     given = batch()
     (update,) = method.train_step(given, 50)
     update.loss.backward()
@@ -144,18 +152,22 @@ def test_without_weight_the_networks_learn_from_masks_each_by_itself(method: CPS
         alone = convolutions(K).network(member)
         supervised_loss(alone(given["labelled"].image), given["labelled"].mask).backward()
         for ours, theirs in zip(network.parameters(), alone.parameters(), strict=True):
-            assert ours.grad is not None and theirs.grad is not None and torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+            assert (
+                ours.grad is not None
+                and theirs.grad is not None
+                and torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+            )
 
 
 def test_warm_up_teaches_nothing_but_gathers_statistics() -> None:
-    method = CoDA(CoDAConfig(name="coda", warmup=5, ramp=0.0), convolutions(K))
+    method = CoDA(CoDA.Config(name="coda", warmup=5, ramp=0.0), convolutions(K))
     metrics = next(method.train_step(batch(), 4)).metrics
     assert metrics["weight"] == 0 and method.statistics()["expected_1"].max() > 0
     assert next(method.train_step(batch(), 5)).metrics["weight"] == pytest.approx(0.5)
 
 
 def test_the_state_is_the_networks_and_the_averages_in_float32() -> None:
-    state = CoDA(CoDAConfig(name="coda"), convolutions(K)).state_dict()
+    state = CoDA(CoDA.Config(name="coda"), convolutions(K)).state_dict()
     averages = {name: value for name, value in state.items() if name.startswith("distributions.")}
     assert len(averages) == 10 and all(value.dtype == torch.float32 for value in averages.values())
 

@@ -1,4 +1,4 @@
-"""Lesions, grades and their collaboration: the invariants of methods.md 1.13, and the losses against slow references."""
+"""Lesions, grades and their collaboration: the invariants of methods/README 1.13, and the losses against slow references."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from framework.core.errors import ConfigError, CorpusError
+from framework.core.labels import IGNORE
 from framework.corpus.bits import BITS, require_bits
-from framework.corpus.schema import IGNORE
-from framework.corpus.training_set import CorpusConfig, TrainingSet
-from framework.errors import ConfigError, CorpusError
-from framework.methods.adversary import Adversary, Pair
-from framework.methods.collaborative import Collaborative
-from framework.methods.contract import Finished
-from framework.methods.lesions import Lesions, LesionsConfig, lesion_loss, rarity, targets
-from framework.methods.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
-from framework.networks.lesions import Attention, Grader
+from framework.loading.training_set import CorpusConfig, TrainingSet
+from framework.methods.base import PretrainedModel
+from framework.methods.collaborative.discriminator import Adversary, Pair
+from framework.methods.collaborative.lesions import Lesions, lesion_loss, rarity, targets
+from framework.methods.collaborative.method import Collaborative
+from framework.methods.collaborative.networks import Attention, Grader
+from framework.methods.collaborative.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
 from framework.training.run import train
 from framework.training.trainer import Trainer
 from tests.contract.support import build, build_phantom, tiny_run
@@ -36,7 +36,7 @@ def updates(trainer: Trainer) -> list[tuple[str, dict[str, torch.Tensor | None]]
     """The group of each update of a first step, and the gradients that its loss leaves, by parameter."""
     trainer.method.train()
     found = []
-    for update in trainer.method.train_step(trainer.loader.at(0), 0):
+    for update in trainer.method.train_step(trainer.loader.batch_at(0), 0):
         update.loss.backward()
         found.append((update.group, {n: p.grad for n, p in trainer.method.networks.named_parameters()}))
         trainer.method.zero_grad(set_to_none=True)
@@ -52,14 +52,19 @@ def test_every_update_reaches_its_own_network_alone(method: str, corpus: str, tm
 
 def test_without_pseudo_masks_and_judge_it_is_a_supervised_step(corpus: str, tmp_path: Path) -> None:
     alone = build(tiny_run(corpus, "lesions-alone", tmp_path))
-    changes: dict[str, Any] = {"method": {"weight": 0.0, "joint": 0.0, "adversary": None}, "optimiser": {"weight_decay": 0.0}}
+    changes: dict[str, Any] = {
+        "method": {"weight": 0.0, "joint": 0.0, "adversary": None},
+        "optimiser": {"weight_decay": 0.0},
+    }
     both = build(tiny_run(corpus, "collaborative", tmp_path, changes))
     alone.method.networks["generator"].load_state_dict(both.method.networks["generator"].state_dict())
-    batch = both.loader.at(0)
+    batch = both.loader.batch_at(0)
     losses = [list(t.method.train_step(batch, 0))[-1].loss for t in (alone, both)]
     assert torch.equal(*losses)
     pairs = zip(losses, (alone, both), strict=True)
-    grads = [torch.autograd.grad(loss, list(t.method.networks["generator"].parameters())) for loss, t in pairs]
+    grads = [
+        torch.autograd.grad(loss, list(t.method.networks["generator"].parameters())) for loss, t in pairs
+    ]
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
 
 
@@ -86,7 +91,9 @@ def test_attention_that_is_low_on_a_lesion_does_not_take_it_away() -> None:
     attention[..., 2:4, 2:4], predicted[..., 2:4, 2:4] = 0.1, 0.99
     found = pseudo_masks(attention, predicted, torch.tensor([False]), PseudoMaskConfig())
     assert (found == IGNORE).all()
-    assert (pseudo_masks(1 - attention, predicted, torch.tensor([False]), PseudoMaskConfig())[..., 2:4, 2:4] == 1).all()
+    assert (
+        pseudo_masks(1 - attention, predicted, torch.tensor([False]), PseudoMaskConfig())[..., 2:4, 2:4] == 1
+    ).all()
 
 
 def test_no_predicted_lesion_still_gives_a_grade(corpus: str, tmp_path: Path) -> None:
@@ -100,8 +107,10 @@ def test_a_graded_image_with_a_mask_keeps_it(corpus: str, tmp_path: Path) -> Non
     """Where every image of a step has a mask, attention decides nothing: other thresholds, the same loss."""
     found = []
     for pseudo in ({}, {"contrast": 0.0, "low": 0.0, "high": 0.0, "agreement": 0.0}):
-        trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"method": {"ramp": 0.0, "pseudo": pseudo}}))
-        batch = trainer.loader.at(0)
+        trainer = build(
+            tiny_run(corpus, "collaborative", tmp_path, {"method": {"ramp": 0.0, "pseudo": pseudo}})
+        )
+        batch = trainer.loader.batch_at(0)
         batch["graded"].mask.copy_(batch["labelled"].mask)
         found.append(list(trainer.method.train_step(batch, 0))[-1].metrics)
     assert found[0]["loss_unsupervised"] == found[1]["loss_unsupervised"] and found[0]["kept"] == 1
@@ -143,11 +152,13 @@ def test_how_much_attention_there_is_reaches_the_grade(corpus: str, tmp_path: Pa
 def test_the_judge_sees_equal_masks_alike_whether_true_or_predicted(corpus: str, tmp_path: Path) -> None:
     trainer = build(tiny_run(corpus, "lesions", tmp_path))
     assert isinstance(trainer.method, Lesions) and trainer.method.adversary is not None
-    images = trainer.loader.at(0)["labelled"]
+    images = trainer.loader.batch_at(0)["labelled"]
     truth = targets(images.mask, 4)
     seen: list[torch.Tensor] = []
-    trainer.method.networks["discriminator"].register_forward_pre_hook(lambda judge, inputs: seen.append(inputs[0]))
-    trainer.method.adversary.judge([Pair(images, (truth == 1).float(), truth)], 0)
+    trainer.method.networks["discriminator"].register_forward_pre_hook(
+        lambda discriminator, inputs: seen.append(inputs[0])
+    )
+    trainer.method.adversary.discriminator_update([Pair(images, (truth == 1).float(), truth)], 0)
     (shown,) = seen
     true, predicted = shown.chunk(2)
     assert torch.equal(true, predicted) and not torch.equal(true[:, 3:], (truth == 1).float())
@@ -168,7 +179,9 @@ def test_loss_equals_the_sums_pixel_by_pixel() -> None:
             entropy -= float(weights[k]) * t * np.log(q) + (1 - t) * np.log(1 - q)
             overlap[k], size[k], count = overlap[k] + q * t, size[k] + q * q + t, count + 1
     dice = 1 - ((2 * overlap + 1e-5) / (size + 1e-5)).mean()
-    assert lesion_loss(logits, targets(mask, L), weights, 0.5).item() == pytest.approx(entropy / count + 0.5 * dice, rel=1e-9)
+    assert lesion_loss(logits, targets(mask, L), weights, 0.5).item() == pytest.approx(
+        entropy / count + 0.5 * dice, rel=1e-9
+    )
 
 
 def test_nothing_known_is_a_loss_without_gradient() -> None:
@@ -182,7 +195,9 @@ def test_rare_lesions_weigh_more(corpus: str, tmp_path: Path) -> None:
     assert isinstance(trainer.method, Lesions)
     masks = torch.cat([part.mask for part in trainer.loader.plain("labelled")])
     share = torch.stack([(masks >> k & 1).double().mean() for k in range(4)])
-    assert trainer.method.weights.tolist() == pytest.approx(((1 - share) / share).clamp(1, 50).tolist(), rel=1e-5)
+    assert trainer.method.weights.tolist() == pytest.approx(
+        ((1 - share) / share).clamp(1, 50).tolist(), rel=1e-5
+    )
     assert rarity(iter(()), L, torch.device("cpu")).tolist() == [1, 1, 1]
 
 
@@ -208,10 +223,13 @@ def test_class_ids_become_bits_only_when_told(corpus: str) -> None:
 def test_what_the_truth_leaves_open_is_hidden_from_the_judge(corpus: str, tmp_path: Path) -> None:
     trainer = build(tiny_run(corpus, "lesions", tmp_path))
     assert isinstance(trainer.method, Lesions) and isinstance(trainer.method.adversary, Adversary)
-    images = trainer.loader.at(0)["labelled"]
+    images = trainer.loader.batch_at(0)["labelled"]
     truth = targets(images.mask, 4)
     truth[:, :, :8] = IGNORE
-    seen = [Pair(images, masks, truth).shown(masks) for masks in (torch.rand(truth.shape), torch.ones(truth.shape))]
+    seen = [
+        Pair(images, masks, truth).shown(masks)
+        for masks in (torch.rand(truth.shape), torch.ones(truth.shape))
+    ]
     assert all(not pairs[:, 3:, :8].any() for pairs in seen)
 
 
@@ -224,12 +242,17 @@ def test_a_model_without_the_wanted_part_is_named(corpus: str, tmp_path: Path) -
 
 
 def test_a_judge_of_more_levels_than_the_picture_has_is_refused(corpus: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"method\.adversary\.widths: 6 levels halve 32 pixels to nothing; give fewer"):
+    with pytest.raises(
+        ConfigError, match=r"method\.adversary\.widths: 6 levels halve 32 pixels to nothing; give fewer"
+    ):
         tiny_run(corpus, "lesions", tmp_path, {"method": {"adversary": {"widths": [4] * 6}}})
 
 
 def test_a_label_that_is_not_there_is_named(corpus: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"method\.grade\.label: the corpus has no image label 'grades'; did you mean 'grade'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"method\.grade\.label: the corpus has no image label 'grades'; did you mean 'grade'",
+    ):
         build(tiny_run(corpus, "grader", tmp_path, {"method": {"grade": {"label": "grades"}}}))
 
 
@@ -247,15 +270,23 @@ def graded(corpus: str, out: Path, healthy: str) -> Trainer:
 def test_the_healthy_class_is_the_one_that_is_named(corpus: str, tmp_path: Path) -> None:
     method = graded(corpus, tmp_path, "well").method
     assert isinstance(method, Collaborative) and method.healthy == 1
-    with pytest.raises(ConfigError, match=r"method\.healthy: image '.*' is graded 'ill' and its mask has a lesion"):
+    with pytest.raises(
+        ConfigError, match=r"method\.healthy: image '.*' is graded 'ill' and its mask has a lesion"
+    ):
         graded(corpus, tmp_path, "ill")
-    with pytest.raises(ConfigError, match=r"method\.healthy: the grade has no class 'wel'; did you mean 'well'"):
+    with pytest.raises(
+        ConfigError, match=r"method\.healthy: the grade has no class 'wel'; did you mean 'well'"
+    ):
         graded(corpus, tmp_path, "wel")
 
 
-def test_a_contradiction_on_another_rank_stops_this_one_too(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contradiction_on_another_rank_stops_this_one_too(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rank that met it stopped alone, and the others waited for it until their time was up."""
-    monkeypatch.setattr("framework.methods.collaborative.gather_objects", lambda mine: [mine, ["elsewhere"]])
+    monkeypatch.setattr(
+        "framework.methods.collaborative.method.gather_objects", lambda mine: [mine, ["elsewhere"]]
+    )
     with pytest.raises(ConfigError, match=r"image 'elsewhere' is graded 'none' and its mask has a lesion"):
         build(tiny_run(corpus, "collaborative", tmp_path))
 
@@ -275,22 +306,35 @@ def test_a_grader_of_other_classes_is_refused(corpus: str, tmp_path: Path) -> No
 
 
 def test_a_segmenter_of_other_lesions_is_refused(corpus: str, tmp_path: Path) -> None:
-    model = Finished(
-        {}, ["background", "haemorrhage", "microaneurysm", "hard exudate", "soft exudate"], LesionsConfig(name="lesions")
+    model = PretrainedModel(
+        {},
+        ["background", "haemorrhage", "microaneurysm", "hard exudate", "soft exudate"],
+        Lesions.Config(name="lesions"),
     )
-    with pytest.raises(ConfigError, match=r"models\.segmenter: finds haemorrhage, .*; give one of the same lesions in that order"):
-        build(tiny_run(corpus, "grader", tmp_path)).method.adopt("segmenter", model)
+    with pytest.raises(
+        ConfigError,
+        match=r"models\.segmenter: finds haemorrhage, .*; give one of the same lesions in that order",
+    ):
+        build(tiny_run(corpus, "grader", tmp_path)).method.load_pretrained("segmenter", model)
 
 
 def test_masks_of_layers_are_no_truth(corpus: str, tmp_path: Path) -> None:
-    trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"corpus": {"layers": ["box"]}, "method": {"weight": 0.0}}))
-    assert {trainer.data.kinds[name] for name in trainer.loader.orders["graded"].ids} == {"mask"}
+    trainer = build(
+        tiny_run(
+            corpus, "collaborative", tmp_path, {"corpus": {"layers": ["box"]}, "method": {"weight": 0.0}}
+        )
+    )
+    assert {trainer.data.kinds[name] for name in trainer.loader.samplers["graded"].ids} == {"mask"}
 
 
 def test_a_judge_without_a_part_in_unmasked_images_sees_none_of_them(corpus: str, tmp_path: Path) -> None:
     seen = {}
     for weight in (0.0, 0.001):
-        trainer = build(tiny_run(corpus, "collaborative", tmp_path, {"method": {"adversary": {"weight_unmasked": weight}}}))
-        judge, *_ = trainer.method.train_step(trainer.loader.at(0), 0)
-        seen[weight] = float(judge.loss)
+        trainer = build(
+            tiny_run(
+                corpus, "collaborative", tmp_path, {"method": {"adversary": {"weight_unmasked": weight}}}
+            )
+        )
+        discriminator, *_ = trainer.method.train_step(trainer.loader.batch_at(0), 0)
+        seen[weight] = float(discriminator.loss)
     assert seen[0.0] < seen[0.001]

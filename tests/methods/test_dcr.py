@@ -1,4 +1,4 @@
-"""The invariants of methods.md 5.10, the reductions to CPS and naive mixing, and wrong masks that must sink."""
+"""The invariants of methods/README 5.10, the reductions to CPS and naive mixing, and wrong masks that must sink."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from framework.corpus.loader import StreamBatch
-from framework.corpus.pack import pack
-from framework.corpus.schema import IGNORE
-from framework.corpus.weak_layer import simulate
-from framework.corpus.weaken import Box
-from framework.errors import CorpusError
-from framework.methods import dcr as dcr_module
-from framework.methods.cps import CPS, CPSConfig
-from framework.methods.dcr import DCR, DCRConfig
-from framework.methods.dii import IndicatorConfig, Indicators
-from framework.methods.hybrid import image_entropy, partial_entropy
-from framework.methods.influence import SCOPES
-from framework.methods.losses import supervised_loss
-from framework.methods.mixing import Mixing, MixingConfig
-from framework.networks.build import build_network
+from framework.core.errors import CorpusError
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.writer import pack
+from framework.experiments.pipeline.run import phantom_source
+from framework.experiments.pipeline.source import PhantomConfig
+from framework.labelling.weak.layers import simulate
+from framework.labelling.weak.simulators import Box
+from framework.loading.loader import StreamBatch
+from framework.methods.common.hybrid import image_cross_entropy, partial_cross_entropy
+from framework.methods.common.losses import supervised_loss
+from framework.methods.cps import CPS
+from framework.methods.dcr import method as dcr_module
+from framework.methods.dcr.indicators import IndicatorConfig, Indicators
+from framework.methods.dcr.influence import SCOPES
+from framework.methods.dcr.method import DCR
+from framework.methods.mixing import Mixing
+from framework.networks.registry import build_network
 from framework.networks.unet import UNetConfig
-from framework.pipeline.run import phantom_source
-from framework.pipeline.stages import PhantomConfig
-from framework.storage import Store
 from tests.contract.support import build, tiny_run, trained
 from tests.contract.volumes import build_volumes
 from tests.methods.support import convolutions
@@ -41,7 +41,9 @@ K = 3
 def stream(*ids: str, claims: bool = True) -> StreamBatch:
     torch.manual_seed(sum(map(ord, "".join(ids))))
     mask = torch.randint(0, K, (len(ids), 8, 8))
-    return StreamBatch(list(ids), torch.randn(len(ids), 1, 8, 8), (), mask if claims else torch.full_like(mask, IGNORE))
+    return StreamBatch(
+        list(ids), torch.randn(len(ids), 1, 8, 8), (), mask if claims else torch.full_like(mask, IGNORE)
+    )
 
 
 def loss_of(method: nn.Module, batch: dict[str, StreamBatch]) -> Tensor:
@@ -62,14 +64,18 @@ def test_influences_are_inner_products_with_each_images_own_gradient(scope: str)
     found = SCOPES[scope].influence(network, image, mask, direction)
     parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
     for i in range(4):
-        loss = image_entropy(network(image[i : i + 1]), mask[i : i + 1]).sum()
+        loss = image_cross_entropy(network(image[i : i + 1]), mask[i : i + 1]).sum()
         gradient = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-        assert found[i] == pytest.approx(float(torch.cat([g.flatten() for g in gradient]) @ direction), abs=1e-12)
+        assert found[i] == pytest.approx(
+            float(torch.cat([g.flatten() for g in gradient]) @ direction), abs=1e-12
+        )
     assert found[1] == 0
 
 
 @pytest.mark.parametrize("scope", list(SCOPES))
-def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_strong_images(scope: str) -> None:
+def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_strong_images(
+    scope: str,
+) -> None:
     """It was that of cross-entropy alone, without the soft Dice, and could not tell wrong masks from true ones on ACDC."""
     torch.manual_seed(0)
     network, image, mask = unet(), torch.randn(5, 1, 16, 16).double(), torch.randint(0, K, (5, 16, 16))
@@ -79,7 +85,9 @@ def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_s
     parts = [StreamBatch([], image[cut], (), mask[cut]) for cut in (slice(0, 3), slice(3, 5))]
     gradient = found.strong_gradient(deepcopy(network).requires_grad_(False), lambda name: iter(parts))
     parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
-    whole = torch.autograd.grad(supervised_loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True)
+    whole = torch.autograd.grad(
+        supervised_loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True
+    )
     assert torch.allclose(gradient, torch.cat([part.flatten() for part in whole]))
 
 
@@ -88,7 +96,9 @@ def _last(network: nn.Module) -> nn.Conv2d:
 
 
 def indicators(network: nn.Module, ids: list[str], **changes: Any) -> Indicators:
-    found = Indicators(IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100, _last(network).out_channels)
+    found = Indicators(
+        IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100, _last(network).out_channels
+    )
     found.prepare(ids, network)
     return found.double()
 
@@ -175,9 +185,13 @@ def _double(part: StreamBatch) -> StreamBatch:
 @pytest.mark.parametrize("decay", [0.0, 0.75])
 def test_the_average_of_network_1_judges(decay: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between steps the network itself wanders too far from an optimum for implicit differentiation to hold."""
-    dcr = DCR(DCRConfig(name="dcr", indicators=IndicatorConfig(decay=decay)), convolutions(K))
+    dcr = DCR(DCR.Config(name="dcr", indicators=IndicatorConfig(decay=decay)), convolutions(K))
     judges: list[float] = []
-    monkeypatch.setattr(Indicators, "update", lambda self, step, network, read: judges.append(float(_last(network).weight.mean())))
+    monkeypatch.setattr(
+        Indicators,
+        "update",
+        lambda self, step, network, read: judges.append(float(_last(network).weight.mean())),
+    )
     weights = [float(i) for i in range(1, 7)]
     for step, weight in enumerate(weights):
         torch.nn.init.constant_(_last(dcr.first).weight, weight)
@@ -190,41 +204,44 @@ def test_the_average_of_network_1_judges(decay: float, monkeypatch: pytest.Monke
 
 
 def test_without_weak_masks_and_mixing_dcr_is_cps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dcr_module, "boxes", lambda ids, shape, *rest: torch.ones(len(ids), *shape, dtype=torch.bool))
+    monkeypatch.setattr(
+        dcr_module, "boxes", lambda ids, shape, *rest: torch.ones(len(ids), *shape, dtype=torch.bool)
+    )
     strong, weak = stream("a", "b"), stream("c", "d", claims=False)
-    dcr = DCR(DCRConfig(name="dcr", weight=0.5), convolutions(K))
-    cps = CPS(CPSConfig(name="cps", weight=0.5, ramp=0.0), convolutions(K))
+    dcr = DCR(DCR.Config(name="dcr", weight=0.5), convolutions(K))
+    cps = CPS(CPS.Config(name="cps", weight=0.5, ramp=0.0), convolutions(K))
     unlabelled = replace(weak, strong=(weak.image,))
     assert torch.allclose(
-        loss_of(dcr, {"labelled": strong, "weak": weak}), loss_of(cps, {"labelled": strong, "unlabelled": unlabelled})
+        loss_of(dcr, {"labelled": strong, "weak": weak}),
+        loss_of(cps, {"labelled": strong, "unlabelled": unlabelled}),
     )
 
 
 def test_without_co_regularisation_one_network_of_dcr_is_naive_mixing_and_no_trust_is_strong_only() -> None:
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
-    dcr = DCR(DCRConfig(name="dcr", weight=0.0, indicators=IndicatorConfig()), convolutions(K))
+    dcr = DCR(DCR.Config(name="dcr", weight=0.0, indicators=IndicatorConfig()), convolutions(K))
     dcr.prepare({"weak": ["c", "d"]}, lambda stream: iter(()))
     dcr.networks["pair"].second.load_state_dict(dcr.first.state_dict())  # type: ignore[union-attr]
-    mixing = Mixing(MixingConfig(name="mixing"), convolutions(K))
+    mixing = Mixing(Mixing.Config(name="mixing"), convolutions(K))
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(mixing, batch))
     assert dcr.indicators is not None
     dcr.indicators.value.zero_()
-    without = Mixing(MixingConfig(name="mixing", weight=0.0), convolutions(K))
+    without = Mixing(Mixing.Config(name="mixing", weight=0.0), convolutions(K))
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(without, batch))
 
 
 def test_the_weak_masks_of_dcr_have_a_weight_as_those_of_mixing() -> None:
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
-    dcr = DCR(DCRConfig(name="dcr", weight=0.0, weak=0.3), convolutions(K))
+    dcr = DCR(DCR.Config(name="dcr", weight=0.0, weak=0.3), convolutions(K))
     dcr.networks["pair"].second.load_state_dict(dcr.first.state_dict())  # type: ignore[union-attr]
-    mixing = Mixing(MixingConfig(name="mixing", weight=0.3), convolutions(K))
+    mixing = Mixing(Mixing.Config(name="mixing", weight=0.3), convolutions(K))
     assert torch.allclose(loss_of(dcr, batch), 2 * loss_of(mixing, batch))
 
 
 def test_distrust_halves_the_lessons_on_mixed_images() -> None:
     """The weight of a mixed pixel is the mean of its images', (1 + trust) / 2; it was 1, cast to the type of the boxes."""
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
-    dcr = DCR(DCRConfig(name="dcr", indicators=IndicatorConfig()), convolutions(K))
+    dcr = DCR(DCR.Config(name="dcr", indicators=IndicatorConfig()), convolutions(K))
     dcr.prepare({"weak": ["c", "d"]}, lambda stream: iter(()))
     (trusting,) = dcr.train_step(batch, 0)
     assert dcr.indicators is not None
@@ -234,7 +251,9 @@ def test_distrust_halves_the_lessons_on_mixed_images() -> None:
     (first,) = dcr.train_step(batch, 0)
     dcr.indicators.value.copy_(torch.tensor([0.0, 0.5]))
     (second,) = dcr.train_step(batch, 0)
-    whole, half, *one = (float(update.metrics["loss_unsupervised"]) for update in (trusting, distrusting, first, second))
+    whole, half, *one = (
+        float(update.metrics["loss_unsupervised"]) for update in (trusting, distrusting, first, second)
+    )
     assert half == pytest.approx(whole / 2) and half < min(one) and sum(one) == pytest.approx(2 * whole)
 
 
@@ -243,20 +262,31 @@ def test_partial_entropy_counts_claimed_pixels_only() -> None:
     logits, mask = torch.randn(2, K, 4, 4), torch.full((2, 4, 4), IGNORE)
     mask[0, 0, 0], mask[1, 1, 1] = 1, 2
     expected = -(logits.log_softmax(1)[0, 1, 0, 0] + logits.log_softmax(1)[1, 2, 1, 1]) / 2
-    assert torch.allclose(partial_entropy(logits, mask), expected)
-    assert partial_entropy(logits, torch.full_like(mask, IGNORE)) == 0
+    assert torch.allclose(partial_cross_entropy(logits, mask), expected)
+    assert partial_cross_entropy(logits, torch.full_like(mask, IGNORE)) == 0
 
 
 LACKING = {
-    "no weak layer": ({"corpus": {"layers": []}}, "needs weak training images .*; name a layer of weak masks in corpus.layers"),
-    "all strong": ({"corpus": {"budget": {"share": 1}}}, r"needs weak training images .* leave corpus\.budget\.share under 1"),
-    "all weak": ({"corpus": {"budget": {"share": 0}}}, r"needs labelled training images .* raise corpus\.budget\.share"),
+    "no weak layer": (
+        {"corpus": {"layers": []}},
+        "needs weak training images .*; name a layer of weak masks in corpus.layers",
+    ),
+    "all strong": (
+        {"corpus": {"budget": {"share": 1}}},
+        r"needs weak training images .* leave corpus\.budget\.share under 1",
+    ),
+    "all weak": (
+        {"corpus": {"budget": {"share": 0}}},
+        r"needs labelled training images .* raise corpus\.budget\.share",
+    ),
 }
 
 
 @pytest.mark.parametrize("method", ["mixing", "dcr"])
 @pytest.mark.parametrize("fault", LACKING)
-def test_a_corpus_without_strong_or_weak_masks_is_named(fault: str, method: str, tmp_path: Path, hybrid_corpus: str) -> None:
+def test_a_corpus_without_strong_or_weak_masks_is_named(
+    fault: str, method: str, tmp_path: Path, hybrid_corpus: str
+) -> None:
     changes, message = LACKING[fault]
     with pytest.raises(CorpusError, match=message):
         build(tiny_run(hybrid_corpus, method, tmp_path, changes))

@@ -1,4 +1,4 @@
-"""IRNet's loss pair by pair, and its frozen backbone (methods.md 2.5)."""
+"""IRNet's loss pair by pair, and its frozen backbone (methods/README 2.5)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from framework.corpus.loader import StreamBatch
-from framework.corpus.schema import IGNORE
-from framework.errors import ConfigError
-from framework.methods.irnet import TINY, IRNet, pair_loss
-from framework.networks.affinity import offsets, path
+from framework.core.errors import ConfigError
+from framework.core.labels import IGNORE
+from framework.loading.loader import StreamBatch
+from framework.methods.irnet.affinity import offsets, path
+from framework.methods.irnet.method import TINY, IRNet, pair_loss
 from framework.networks.encoder import Encoder
 from tests.contract.support import build, build_phantom, tiny_run, trained
 
@@ -30,7 +30,11 @@ def drawn(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 4, (2, 6, 7), generator=generator)
     boundary = torch.rand(2, 6, 7, generator=generator, dtype=torch.float64)
-    return boundary, labels.masked_fill(labels == 3, IGNORE), torch.randn(2, 2, 6, 7, generator=generator, dtype=torch.float64)
+    return (
+        boundary,
+        labels.masked_fill(labels == 3, IGNORE),
+        torch.randn(2, 2, 6, 7, generator=generator, dtype=torch.float64),
+    )
 
 
 def by_pairs(boundary: np.ndarray, labels: np.ndarray, moved: np.ndarray) -> tuple[float, float]:
@@ -105,20 +109,27 @@ def test_the_backbone_is_drawn_from_the_seed_and_stays_as_it_was(corpus: str, tm
     assert isinstance(encoder, Encoder) and not encoder.training and trainer.method.networks.training
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, fresh.method.frozen["encoder"].state_dict()[name])
-    assert any(not torch.equal(a, b) for a, b in zip(encoder.parameters(), other.method.frozen.parameters(), strict=True))
-    assert not any(key.startswith("frozen") for key in trainer.strategy.gather())
+    assert any(
+        not torch.equal(a, b)
+        for a, b in zip(encoder.parameters(), other.method.frozen.parameters(), strict=True)
+    )
+    assert not any(key.startswith("frozen") for key in trainer.strategy.optimiser_state())
 
 
-def test_seeds_are_read_from_the_middle_of_a_cell(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_are_read_from_the_middle_of_a_cell(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They were read from its first pixel, a pixel and a half up and to the left of what the boundaries are of."""
     method = build(tiny_run(corpus, "irnet", tmp_path)).method
     read: list[torch.Tensor] = []
 
-    def spied(boundary: torch.Tensor, labels: torch.Tensor, radius: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def spied(
+        boundary: torch.Tensor, labels: torch.Tensor, radius: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         read.append(labels)
         return boundary.sum(), {}
 
-    monkeypatch.setattr("framework.methods.irnet.pair_loss", spied)
+    monkeypatch.setattr("framework.methods.irnet.method.pair_loss", spied)
     mask = torch.arange(8).expand(1, 8, 8).contiguous()
     batch = {"seeds": StreamBatch(["a"], torch.zeros(1, 3, 8, 8), (), mask)}
     next(method.train_step(batch, 0))
@@ -130,7 +141,9 @@ def test_boundaries_of_a_mirror_image_are_mirrored_whatever_its_width(corpus: st
     method = build(tiny_run(corpus, "irnet", tmp_path)).method
     assert isinstance(method, IRNet)
     seen: list[torch.Size] = []
-    handle = method.networks["heads"].register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    handle = method.networks["heads"].register_forward_pre_hook(
+        lambda module, given: seen.append(given[0].shape)
+    )
     image = torch.randn(1, 3, 30, 30)
     assert method.eval().boundaries(image).shape == (1, 8, 8)
     handle.remove()
@@ -138,7 +151,9 @@ def test_boundaries_of_a_mirror_image_are_mirrored_whatever_its_width(corpus: st
 
 
 def test_pictures_smaller_than_the_radius_are_refused(corpus: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"method\.radius: 8 reaches across the whole grid, 8 a side for corpus\.size 32"):
+    with pytest.raises(
+        ConfigError, match=r"method\.radius: 8 reaches across the whole grid, 8 a side for corpus\.size 32"
+    ):
         tiny_run(corpus, "irnet", tmp_path, {"method": {"radius": 8}})
 
 

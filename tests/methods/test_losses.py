@@ -4,11 +4,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from framework.methods.losses import gaussian_ramp, hard_labels, pixel_entropy, supervised_loss, supervised_sums
+from framework.methods.common.losses import (
+    gaussian_ramp,
+    hard_labels,
+    pixel_cross_entropy,
+    supervised_loss,
+    supervised_sums,
+)
 
 
 def by_the_formula(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """methods.md 6, written as it stands there."""
+    """methods/README 6, written as it stands there."""
     valid = mask != 255
     p = logits.softmax(1).movedim(1, -1)[valid]
     y = F.one_hot(mask[valid], logits.shape[1]).float()
@@ -32,7 +38,9 @@ def test_sums_over_many_pixels_are_as_precise_as_their_type() -> None:
     """One float32 after another, they were off by a hundredth on a batch of large images."""
     torch.manual_seed(0)
     logits, mask = 3 * torch.randn(4, 2, 512, 512), torch.zeros(4, 512, 512, dtype=torch.long)
-    assert torch.allclose(supervised_sums(logits, mask).double(), supervised_sums(logits.double(), mask), rtol=1e-6)
+    assert torch.allclose(
+        supervised_sums(logits, mask).double(), supervised_sums(logits.double(), mask), rtol=1e-6
+    )
 
 
 def test_nothing_labelled_gives_no_gradient_and_no_nan() -> None:
@@ -47,7 +55,7 @@ def test_dropped_pixels_lower_the_weight_of_the_rest_not_raise_it() -> None:
     keep = torch.zeros(1, 4, 4)
     keep[..., :2] = 1
     expected = F.cross_entropy(logits[..., :2], label[..., :2], reduction="sum") / 16
-    assert pixel_entropy(logits, label, keep).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert pixel_cross_entropy(logits, label, keep).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_hard_labels_are_the_argmax_in_any_layout() -> None:

@@ -1,4 +1,4 @@
-"""Mean Teacher, UA-MT, FixMatch and UniMatch: what they share, and the traps of public code (methods.md 7.3)."""
+"""Mean Teacher, UA-MT, FixMatch and UniMatch: what they share, and the traps of public code (methods/README 7.3)."""
 
 from __future__ import annotations
 
@@ -11,39 +11,47 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from framework.corpus.loader import StreamBatch
-from framework.corpus.schema import IGNORE
-from framework.methods.coda import CoDA, CoDAConfig
-from framework.methods.contract import Setting
-from framework.methods.cps import CPS, CPSConfig
-from framework.methods.fixmatch import FixMatch, FixMatchConfig
-from framework.methods.losses import pixel_entropy
-from framework.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
-from framework.methods.noise import boxes, noisy, paste
-from framework.methods.teacher import Teacher
-from framework.methods.ua_mt import UAMT, UAMTConfig, entropy_cut
-from framework.methods.unimatch import Perturbed, UniMatch, UniMatchConfig
-from framework.methods.weak_to_strong import Mixed, Target, partner_target, target
-from framework.networks.build import build_network
+from framework.core.labels import IGNORE
+from framework.loading.loader import StreamBatch
+from framework.methods.base import MethodContext
+from framework.methods.coda import CoDA
+from framework.methods.common.losses import pixel_cross_entropy
+from framework.methods.common.noise import boxes, noisy, paste
+from framework.methods.common.teacher import Teacher
+from framework.methods.common.weak_to_strong import Mixed, Target, partner_target, target
+from framework.methods.cps import CPS
+from framework.methods.fixmatch import FixMatch
+from framework.methods.mean_teacher import MeanTeacher
+from framework.methods.ua_mt import UAMT, entropy_cut
+from framework.methods.unimatch import Perturbed, UniMatch
+from framework.networks.registry import build_network
 from framework.networks.unet import UNetConfig
 
 K, IDS = 3, ["a", "b", "c"]
 
 
-def setting() -> Setting:
-    return Setting([str(k) for k in range(K)], 100, 0, lambda member: build_network(UNetConfig(widths=[4, 8]), 1, K, 0, member), 1)
+def setting() -> MethodContext:
+    return MethodContext(
+        [str(k) for k in range(K)],
+        100,
+        0,
+        lambda member: build_network(UNetConfig(widths=[4, 8]), 1, K, 0, member),
+        1,
+    )
 
 
 def stream(ids: list[str], views: int = 0, label: int | None = None) -> StreamBatch:
     generator = torch.Generator().manual_seed(len(ids[0]))
     images = [torch.randn(len(ids), 1, 16, 16, generator=generator) for _ in range(views + 1)]
     mask = torch.randint(0, K, (len(ids), 16, 16), generator=generator)
-    return StreamBatch(ids, images[0], tuple(images[1:]), mask if label is None else torch.full_like(mask, label))
+    return StreamBatch(
+        ids, images[0], tuple(images[1:]), mask if label is None else torch.full_like(mask, label)
+    )
 
 
 def test_a_teacher_normalises_by_its_averages_from_the_first_step_on() -> None:
     """It did so only after the first validation: a run that was resumed in between went on with another teacher."""
-    method = MeanTeacher(MeanTeacherConfig(name="mean_teacher"), setting())
+    method = MeanTeacher(MeanTeacher.Config(name="mean_teacher"), setting())
     assert not any(module.training for module in method.teacher.modules() if isinstance(module, _BatchNorm))
 
 
@@ -61,8 +69,8 @@ def test_a_teacher_averages_statistics_too_and_changes_only_by_following() -> No
 
 
 def test_weak_to_strong_losses_rise_over_their_ramp_and_have_none_by_default() -> None:
-    assert FixMatchConfig(name="fixmatch", weight=0.5).weight_at(0, 100) == 0.5
-    slow = FixMatchConfig(name="fixmatch", weight=0.5, ramp=0.4)
+    assert FixMatch.Config(name="fixmatch", weight=0.5).weight_at(0, 100) == 0.5
+    slow = FixMatch.Config(name="fixmatch", weight=0.5, ramp=0.4)
     weights = [slow.weight_at(step, 100) for step in (0, 20, 39, 40, 99)]
     assert weights == sorted(weights) and weights[0] < 0.01 and weights[-2:] == [0.5, 0.5]
 
@@ -88,10 +96,14 @@ def test_noise_of_an_image_depends_on_its_name_and_is_cut() -> None:
 
 
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 4), st.integers(0, 99))
-def test_boxes_lie_inside_and_together_cover_about_their_share(height: int, width: int, count: int, seed: int) -> None:
+def test_boxes_lie_inside_and_together_cover_about_their_share(
+    height: int, width: int, count: int, seed: int
+) -> None:
     box = boxes(["a"], (height, width), (0.25, 0.5), count, 1.0, seed)[0]
     assert box.shape == (height, width)
-    assert 0 < box.float().mean() <= 0.5 + (height + width) * count / (height * width)  # each side rounds to whole pixels
+    assert (
+        0 < box.float().mean() <= 0.5 + (height + width) * count / (height * width)
+    )  # each side rounds to whole pixels
 
 
 def test_boxes_of_no_probability_are_empty_and_pasting_follows_them() -> None:
@@ -103,15 +115,22 @@ def test_boxes_of_no_probability_are_empty_and_pasting_follows_them() -> None:
 
 def test_a_mixed_view_takes_label_and_confidence_from_the_same_image_as_its_pixel() -> None:
     box = boxes(IDS, (8, 8), (0.1, 0.4), 1, 1.0, 0)
-    own, partner = Target(torch.zeros_like(box).long(), torch.zeros(box.shape)), Target(box * 0 + 2, torch.ones(box.shape))
+    own, partner = (
+        Target(torch.zeros_like(box).long(), torch.zeros(box.shape)),
+        Target(box * 0 + 2, torch.ones(box.shape)),
+    )
     found = Mixed(torch.zeros(3, 1, 8, 8), box).target(own, partner)
     assert torch.equal(found.label, 2 * box) and torch.equal(found.confidence, box.float())
 
 
 def test_unsure_pixels_teach_nothing_and_not_the_background() -> None:
     """SSL4MIS multiplies them by 0 before the argmax, which relabels them as background."""
-    method = FixMatch(FixMatchConfig(name="fixmatch", threshold=1.0), setting())
-    batch = {"labelled": stream(IDS), "unlabelled": stream(["dd", "ee"], 1, IGNORE), "partner": stream(["fff", "ggg"], 1, IGNORE)}
+    method = FixMatch(FixMatch.Config(name="fixmatch", threshold=1.0), setting())
+    batch = {
+        "labelled": stream(IDS),
+        "unlabelled": stream(["dd", "ee"], 1, IGNORE),
+        "partner": stream(["fff", "ggg"], 1, IGNORE),
+    }
     (update,) = method.train_step(batch, 0)
     assert update.metrics["loss_unsupervised"] == 0 and update.metrics["kept"] == 0
 
@@ -121,8 +140,8 @@ def test_of_partly_sure_images_the_sure_pixels_alone_teach() -> None:
     logits, label, keep = torch.randn(2, K, 8, 8), torch.randint(0, K, (2, 8, 8)), torch.rand(2, 8, 8) > 0.5
     other = torch.where(keep[:, None], logits, 5 * torch.randn(2, K, 8, 8))
     each = -logits.log_softmax(1).gather(1, label[:, None])[:, 0]
-    assert torch.allclose(pixel_entropy(logits, label, keep), pixel_entropy(other, label, keep))
-    assert torch.allclose(pixel_entropy(logits, label, keep), each[keep].sum() / each.numel())
+    assert torch.allclose(pixel_cross_entropy(logits, label, keep), pixel_cross_entropy(other, label, keep))
+    assert torch.allclose(pixel_cross_entropy(logits, label, keep), each[keep].sum() / each.numel())
 
 
 def test_a_partner_is_predicted_without_a_trace() -> None:
@@ -137,7 +156,7 @@ def test_a_partner_is_predicted_without_a_trace() -> None:
 
 def test_a_rare_class_teaches_unimatch_no_more_than_its_pixels() -> None:
     """Soft Dice let one sure pixel of a class pull as hard as all the background."""
-    method = UniMatch(UniMatchConfig(name="unimatch"), setting())
+    method = UniMatch(UniMatch.Config(name="unimatch"), setting())
     label = torch.zeros(1, 8, 8, dtype=torch.int64)
     label[0, 0, 0] = 1
     logits = torch.zeros(1, K, 8, 8, requires_grad=True)
@@ -153,7 +172,7 @@ def test_the_entropy_cut_rises_from_three_quarters_to_all_of_ln_2() -> None:
 
 
 def test_entropy_is_that_of_the_mean_of_the_passes() -> None:
-    method = UAMT(UAMTConfig(name="ua_mt", passes=1, noise=0.0), setting())
+    method = UAMT(UAMT.Config(name="ua_mt", passes=1, noise=0.0), setting())
     unlabelled = stream(["dd", "ee"])
     p = method.teacher(unlabelled.image)
     assert torch.allclose(method.entropy(unlabelled, 0), -(p * p.log()).sum(1), atol=1e-5)
@@ -161,7 +180,7 @@ def test_entropy_is_that_of_the_mean_of_the_passes() -> None:
 
 def test_passes_that_cannot_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="passes without noise are all the same"):
-        UAMTConfig(name="ua_mt", noise=0.0)
+        UAMT.Config(name="ua_mt", noise=0.0)
 
 
 def test_perturbed_features_leave_the_weak_view_alone_and_are_drawn_by_image() -> None:
@@ -176,11 +195,11 @@ def test_perturbed_features_leave_the_weak_view_alone_and_are_drawn_by_image() -
 
 
 REMEMBERED = {
-    "mean_teacher": (MeanTeacher, MeanTeacherConfig, lambda labelled, weak: [labelled]),
-    "cps": (CPS, CPSConfig, lambda labelled, weak: [labelled, weak]),
-    "coda": (CoDA, CoDAConfig, lambda labelled, weak: [labelled, weak]),
-    "fixmatch": (FixMatch, FixMatchConfig, lambda labelled, weak: [torch.cat([labelled, weak])]),
-    "unimatch": (UniMatch, UniMatchConfig, lambda labelled, weak: [torch.cat([labelled, weak])]),
+    "mean_teacher": (MeanTeacher, MeanTeacher.Config, lambda labelled, weak: [labelled]),
+    "cps": (CPS, CPS.Config, lambda labelled, weak: [labelled, weak]),
+    "coda": (CoDA, CoDA.Config, lambda labelled, weak: [labelled, weak]),
+    "fixmatch": (FixMatch, FixMatch.Config, lambda labelled, weak: [torch.cat([labelled, weak])]),
+    "unimatch": (UniMatch, UniMatch.Config, lambda labelled, weak: [torch.cat([labelled, weak])]),
 }
 """Method, its settings, and the images that its normalisation remembers, call by call."""
 
@@ -191,7 +210,11 @@ def test_normalisation_remembers_no_strong_view(name: str) -> None:
     build, config, remembered = REMEMBERED[name]
     method = build(config(name=name), setting())  # type: ignore[operator, arg-type, call-arg]
     views = method.streams[1].strong
-    batch = {"labelled": stream(IDS), "unlabelled": stream(["dd", "ee"], views), "partner": stream(["fff", "ggg"], views)}
+    batch = {
+        "labelled": stream(IDS),
+        "unlabelled": stream(["dd", "ee"], views),
+        "partner": stream(["fff", "ggg"], views),
+    }
     alone = setting().network(0)
     for images in remembered(batch["labelled"].image, batch["unlabelled"].image):
         alone(images)
@@ -210,7 +233,7 @@ def test_a_target_has_no_graph() -> None:
 
 def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one() -> None:
     """On one and the same view a student learnt its own mistakes: no better than without unlabelled images."""
-    method = MeanTeacher(MeanTeacherConfig(name="mean_teacher", noise=0.0), setting())
+    method = MeanTeacher(MeanTeacher.Config(name="mean_teacher", noise=0.0), setting())
     student, teacher = [], []
     method.networks["network"].register_forward_pre_hook(lambda _, images: student.extend(images))
     method.teacher.register_forward_pre_hook(lambda _, images: teacher.extend(images))

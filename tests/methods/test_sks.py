@@ -1,4 +1,4 @@
-"""SKS: what must hold of its skips (methods.md 3.9)."""
+"""SKS: what must hold of its skips (methods/README 3.9)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from framework.errors import ConfigError
-from framework.methods.build import roles_of
-from framework.methods.sks import SKS
-from framework.networks.sks import Prompted, Share
-from framework.networks.top_down import TopDown
-from framework.storage import Store
+from framework.core.errors import ConfigError
+from framework.core.storage import Store
+from framework.methods.sks.method import SKS
+from framework.methods.sks.network import Prompted, Share
+from framework.networks.fpn import TopDown
 from framework.training.checkpoint import read_tensors
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run, trained
@@ -31,7 +30,11 @@ def made(corpus: str, tmp_path: Path) -> Callable[..., SKS]:
     def make(**switches: Any) -> SKS:
         run = tiny_run(corpus, "sks", tmp_path)
         config = run.method.model_copy(update=switches)
-        method = build(run.model_copy(update={"method": config, "models": run.models if roles_of(config) else {}})).method
+        method = build(
+            run.model_copy(
+                update={"method": config, "models": run.models if SKS.required_models(config) else {}}
+            )
+        ).method
         assert isinstance(method, SKS)
         return method.eval()
 
@@ -49,7 +52,9 @@ IMAGE = torch.randn(2, 3, 40, 36, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize(("fss", "rcs", "cross"), itertools.product((False, True), repeat=3))
 @torch.no_grad()
-def test_at_first_the_prompt_changes_nothing(made: Callable[..., SKS], fss: bool, rcs: bool, cross: bool) -> None:
+def test_at_first_the_prompt_changes_nothing(
+    made: Callable[..., SKS], fss: bool, rcs: bool, cross: bool
+) -> None:
     prompted, alone = made(fss=fss, rcs=rcs, cross=cross), made(fss=False, rcs=rcs, cross=False)
     for parameter in prompted.frozen.parameters():
         parameter.normal_()  # any classifier
@@ -62,13 +67,18 @@ def test_at_first_the_prompt_changes_nothing(made: Callable[..., SKS], fss: bool
 def test_a_prompt_that_is_silent_at_first_learns_to_speak(made: Callable[..., SKS]) -> None:
     method = made()
     held = network(method)
-    quarters = [width // 4 for width in held.encoder.widths[-2::-1]]  # the decoder goes from the lowest level up
+    quarters = [
+        width // 4 for width in held.encoder.widths[-2::-1]
+    ]  # the decoder goes from the lowest level up
     for step in range(2):
         held.zero_grad()
         (logits,) = held(IMAGE, *method._prompt(IMAGE))
         torch.nn.functional.cross_entropy(logits, logits.detach().argmin(1)).backward()
-        assert all(parameter.grad.any() for part in (held.share, held.decoder.prompts) for parameter in part.parameters())  # type: ignore[union-attr]
-        columns = [block[0][0].weight.grad[:, -quarter:] for block, quarter in zip(held.decoder.up, quarters, strict=True)]  # type: ignore[index]
+        assert held.share is not None and held.decoder.prompts is not None
+        spoken = [*held.share.parameters(), *held.decoder.prompts.parameters()]
+        assert all(parameter.grad is not None and parameter.grad.any() for parameter in spoken)
+        blocks: list[Any] = list(held.decoder.up)
+        columns = [block[0][0].weight.grad[:, -n:] for block, n in zip(blocks, quarters, strict=True)]
         assert all(column.any() == bool(step) for column in columns)  # they wait one step for what they read
         torch.optim.SGD(held.parameters(), 0.1).step()
 
@@ -104,19 +114,30 @@ def test_a_skip_that_is_off_takes_its_parameters_away_and_all_else_runs(made: Ca
     whole = count(made())
     assert whole - count(made(fss=False)) == sum(2 * w * w + w for w in widths)
     quarters = [w // 4 for w in widths[:-1]]
-    assert whole - count(made(cross=False)) == sum(w * q + q + 9 * q * w for w, q in zip(widths, quarters, strict=False))
-    for switches in ({"rcs": False}, {"fss": False}, {"cross": False}, {"rcs": False, "fss": False, "cross": False}):
+    assert whole - count(made(cross=False)) == sum(
+        w * q + q + 9 * q * w for w, q in zip(widths, quarters, strict=False)
+    )
+    for switches in (
+        {"rcs": False},
+        {"fss": False},
+        {"cross": False},
+        {"rcs": False, "fss": False, "cross": False},
+    ):
         assert made(**switches).predict(IMAGE)["network 1"].shape == (2, 5, 40, 36)
 
 
-def test_the_classifier_stays_as_it_was_and_the_segmenter_may_start_from_it(corpus: str, tmp_path: Path) -> None:
+def test_the_classifier_stays_as_it_was_and_the_segmenter_may_start_from_it(
+    corpus: str, tmp_path: Path
+) -> None:
     classifier = read_tensors(Store.at(f"{corpus}-classifier"), "model.safetensors")
     trainer = trained(tiny_run(corpus, "sks", tmp_path))
     for name, value in trainer.method.frozen["encoder"].state_dict().items():
         assert torch.equal(value, classifier[f"networks.network.encoder.{name}"])
     assert not trainer.method.frozen.training
     begun = build(
-        tiny_run(corpus, "sks", tmp_path / "begun", {"method": {"initialise": True, "fss": False, "cross": False}})
+        tiny_run(
+            corpus, "sks", tmp_path / "begun", {"method": {"initialise": True, "fss": False, "cross": False}}
+        )
     ).method
     assert isinstance(begun, SKS) and not len(begun.frozen)
     for name, value in network(begun).encoder.state_dict().items():
@@ -130,23 +151,40 @@ def deep(corpus: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return train(run).url
 
 
-def test_with_a_way_down_the_lowest_level_prompts_at_every_resolution(corpus: str, deep: str, tmp_path: Path) -> None:
+def test_with_a_way_down_the_lowest_level_prompts_at_every_resolution(
+    corpus: str, deep: str, tmp_path: Path
+) -> None:
     run = tiny_run(corpus, "sks", tmp_path, {"method": {"top_down": True}, "models": {"classifier": deep}})
     method = trained(run).method
     assert isinstance(method, SKS)
     held, known = method.frozen["encoder"], read_tensors(Store.at(deep), "model.safetensors")
-    assert {f"networks.network.encoder.{name}" for name in held.state_dict()} == {n for n in known if ".encoder." in n}
-    assert all(torch.equal(value, known[f"networks.network.encoder.{name}"]) for name, value in held.state_dict().items())
+    assert {f"networks.network.encoder.{name}" for name in held.state_dict()} == {
+        n for n in known if ".encoder." in n
+    }
+    assert all(
+        torch.equal(value, known[f"networks.network.encoder.{name}"])
+        for name, value in held.state_dict().items()
+    )
     image = IMAGE.to(next(held.parameters()).dtype)
     before = method._prompt(image)
     assert isinstance(held, TopDown)
     torch.nn.init.ones_(held.down[-1].weight)  # type: ignore[arg-type]
-    assert [torch.equal(a, b) for a, b in zip(before, method._prompt(image), strict=True)] == [False, False, False, True]
+    assert [torch.equal(a, b) for a, b in zip(before, method._prompt(image), strict=True)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
-def test_a_classifier_with_a_way_down_may_be_started_from_and_prompts_none_without(corpus: str, deep: str, tmp_path: Path) -> None:
+def test_a_classifier_with_a_way_down_may_be_started_from_and_prompts_none_without(
+    corpus: str, deep: str, tmp_path: Path
+) -> None:
     begun = {"method": {"fss": False, "cross": False, "initialise": True}, "models": {"classifier": deep}}
-    method, known = build(tiny_run(corpus, "sks", tmp_path, begun)).method, read_tensors(Store.at(deep), "model.safetensors")
+    method, known = (
+        build(tiny_run(corpus, "sks", tmp_path, begun)).method,
+        read_tensors(Store.at(deep), "model.safetensors"),
+    )
     assert isinstance(method, SKS)
     for name, value in network(method).encoder.state_dict().items():
         assert torch.equal(value, known[f"networks.network.encoder.encoder.{name}"])

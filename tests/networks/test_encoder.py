@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from framework.errors import ConfigError
-from framework.methods.classifier import Classified
-from framework.networks.build import build_network
-from framework.networks.dropblock import DropBlock, DropBlockConfig
+from framework.core.errors import ConfigError
+from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
+from framework.methods.classifier.method import Classified
 from framework.networks.encoder import Encoder, EncoderConfig
-from framework.networks.top_down import TopDown
+from framework.networks.fpn import TopDown
+from framework.networks.registry import build_network
 
 CONFIGS = [
     (EncoderConfig(name="encoder", widths=[4, 8, 8, 16]), [2, 4, 8, 16]),
@@ -33,7 +33,8 @@ def test_a_pyramid_has_four_levels_with_channels_first(config: EncoderConfig, st
     with torch.no_grad():
         levels = built(torch.randn(1, 1, size, size))
     assert [level.shape for level in levels] == [
-        (1, width, size // stride, size // stride) for width, stride in zip(built.widths, strides, strict=True)
+        (1, width, size // stride, size // stride)
+        for width, stride in zip(built.widths, strides, strict=True)
     ]
 
 
@@ -61,7 +62,9 @@ def test_channels_that_come_last_are_not_taken_for_rows_of_the_same_number() -> 
         def forward(self, image: Tensor) -> list[Tensor]:
             return [level] * 4
 
-    assert torch.equal(Encoder(Stages(), 1, [6] * 4, 16, [], channels_last=True)(level)[0], level.permute(0, 3, 1, 2))
+    assert torch.equal(
+        Encoder(Stages(), 1, [6] * 4, 16, [], channels_last=True)(level)[0], level.permute(0, 3, 1, 2)
+    )
 
 
 def test_names_and_weights_that_cannot_be_had() -> None:
@@ -84,7 +87,7 @@ def test_dropblock_is_the_identity_in_evaluation_and_for_no_share() -> None:
 
 
 def test_dropblock_keeps_the_mean_and_drops_as_much_as_its_formula_says() -> None:
-    """Methods.md 2.2: away from the border 1 - (1 - P / b²)^(b²) is dropped, 0.182 for P = 0.2 and b = 7."""
+    """Methods/README 2.2: away from the border 1 - (1 - P / b²)^(b²) is dropped, 0.182 for P = 0.2 and b = 7."""
     x = torch.ones(400, 2, 40, 40)
     out = block(0.2, 7, 400).train()(x)
     dropped = (out[:, 0, 4:-4, 4:-4] == 0).float().mean().item()
@@ -98,14 +101,21 @@ def test_dropblock_drops_whole_blocks_and_each_image_by_its_own_draw() -> None:
     out = block(0.05, 5, 3).train()(x)[:, 0] == 0
     again = block(0.05, 5, 1, seed=1).train()(x[1:2])[:, 0] == 0
     assert torch.equal(out[1:2], again)
-    found = torch.nn.functional.unfold(out[:, None].float(), 5)  # a dropped pixel lies in a window that is dropped whole
-    whole = torch.nn.functional.fold((found.sum(1, keepdim=True) == 25).float().expand_as(found), (30, 30), 5)[:, 0] > 0
+    found = torch.nn.functional.unfold(
+        out[:, None].float(), 5
+    )  # a dropped pixel lies in a window that is dropped whole
+    whole = (
+        torch.nn.functional.fold((found.sum(1, keepdim=True) == 25).float().expand_as(found), (30, 30), 5)[
+            :, 0
+        ]
+        > 0
+    )
     inner = slice(4, -4)
     assert torch.equal(out[:, inner, inner] & ~whole[:, inner, inner], torch.zeros_like(out[:, inner, inner]))
 
 
 def test_a_configured_dropblock_changes_features_in_training_and_only_there() -> None:
-    """Methods.md 7.3, 2. The block alone is in training: batch normalisation would change features too."""
+    """Methods/README 7.3, 2. The block alone is in training: batch normalisation would change features too."""
     plain = encoder(EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 8], output_stride=8))
     image = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
@@ -128,13 +138,17 @@ def test_a_block_without_a_middle_is_refused() -> None:
 @torch.no_grad()
 def test_the_way_down_adds_to_each_level_what_lies_below() -> None:
     torch.manual_seed(0)
-    below = encoder(EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 16], output_stride=16)).eval()
+    below = encoder(
+        EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 16], output_stride=16)
+    ).eval()
     levels, made = below(torch.ones(1, 1, 32, 32)), TopDown(below)
     found = made(torch.ones(1, 1, 32, 32))
     assert torch.equal(found[-1], levels[-1])
     for i in (2, 1, 0):
         change = made.down[i]
         assert isinstance(change, torch.nn.Conv2d)
-        mapped = torch.einsum("oc,bchw->bohw", change.weight[:, :, 0, 0], found[i + 1]) + change.bias.view(-1, 1, 1)  # type: ignore[union-attr]
+        assert change.bias is not None
+        mapped = torch.einsum("oc,bchw->bohw", change.weight[:, :, 0, 0], found[i + 1])
+        mapped = mapped + change.bias.view(-1, 1, 1)
         upper = torch.nn.functional.interpolate(mapped, levels[i].shape[2:], mode="bilinear")
         torch.testing.assert_close(found[i], levels[i] + upper)

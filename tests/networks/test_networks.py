@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from framework.errors import ConfigError
-from framework.networks.build import SmpConfig, build_network
+from framework.core.errors import ConfigError
 from framework.networks.monai import MonaiConfig
 from framework.networks.norm import GlobalBatchNorm, kept_statistics
+from framework.networks.registry import build_network
+from framework.networks.smp import SmpConfig
 from framework.networks.unet import UNetConfig
 
 CONFIGS = [
@@ -27,7 +28,11 @@ def test_logits_have_the_image_size(config: UNetConfig | SmpConfig, size: tuple[
 
 
 @pytest.mark.parametrize(
-    "config", [MonaiConfig(name="monai", widths=[4, 8, 8], flat=1, dropout=0.1), MonaiConfig(name="monai", architecture="vnet")]
+    "config",
+    [
+        MonaiConfig(name="monai", widths=[4, 8, 8], flat=1, dropout=0.1),
+        MonaiConfig(name="monai", architecture="vnet"),
+    ],
 )
 def test_logits_have_the_size_of_the_volume(config: MonaiConfig) -> None:
     network = build_network(config, 2, 3, 0, 0)
@@ -68,7 +73,10 @@ def test_building_leaves_the_global_generator_alone() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"decoder": "unett"}, "no decoder 'unett'; did you mean 'unet'"), ({"encoder": "resnet1"}, "'resnet1' cannot be built")],
+    [
+        ({"decoder": "unett"}, "no decoder 'unett'; did you mean 'unet'"),
+        ({"encoder": "resnet1"}, "'resnet1' cannot be built"),
+    ],
 )
 def test_unknown_names_are_said(change: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -90,7 +98,9 @@ def test_timm_s_norms_with_activation_are_global_too() -> None:
     ours = GlobalBatchNorm.replace_in(nn.Sequential(copy.deepcopy(theirs)))
     image = torch.randn(4, 3, 8, 8)
     assert torch.equal(ours(image), theirs(image)) and torch.equal(ours.eval()(image), theirs.eval()(image))
-    mobile = build_network(SmpConfig(name="smp", decoder="unet", encoder="tu-mobilenetv3_small_050"), 1, 2, 0, 0)
+    mobile = build_network(
+        SmpConfig(name="smp", decoder="unet", encoder="tu-mobilenetv3_small_050"), 1, 2, 0, 0
+    )
     assert all(isinstance(m, GlobalBatchNorm) for m in mobile.modules() if isinstance(m, _BatchNorm))
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from framework.config import merge, parse
+from framework.core.config_files import merge, parse
+from framework.core.errors import CheckpointError, ConfigError, CorpusError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.errors import CheckpointError, ConfigError, CorpusError
 from framework.evaluation.evaluate import evaluate
-from framework.pipeline.run import run_stages
-from framework.storage import Store
+from framework.experiments.pipeline.config import PipelineConfig
+from framework.experiments.pipeline.run import run_stages
 from framework.training.run import train
 from tests.contract.support import tiny_run
 
@@ -23,24 +24,28 @@ def described(tmp_path: Path, **changes: object) -> dict:
 
 def test_corpus_train_evaluate_report_and_the_same_again(tmp_path: Path) -> None:
     said: list[str] = []
-    root = run_stages(parse(described(tmp_path)), said.append)
+    root = run_stages(parse(described(tmp_path), PipelineConfig), said.append)
     assert {"model", "evaluation", "report.html"} <= set(root.names())
     assert any(line.strip().startswith("both: mean Dice") for line in said)
-    before = {name: Path(root.url, name, "artefact.json").stat().st_mtime_ns for name in ("model", "evaluation")}
-    run_stages(parse(described(tmp_path)), said.append)
-    assert before == {name: Path(root.url, name, "artefact.json").stat().st_mtime_ns for name in before}
+    before = {
+        name: Path(root.url, name, "artifact.json").stat().st_mtime_ns for name in ("model", "evaluation")
+    }
+    run_stages(parse(described(tmp_path), PipelineConfig), said.append)
+    assert before == {name: Path(root.url, name, "artifact.json").stat().st_mtime_ns for name in before}
 
 
 def test_a_stage_changes_keys_and_refers_only_to_earlier_ones(tmp_path: Path) -> None:
     stages = [{"stage": "train", "name": "one", "layers": ["pseudo"]}]
     with pytest.raises(ConfigError, match="stage 'one' refers to 'pseudo', which no stage before it makes"):
-        run_stages(parse(described(tmp_path, stages=stages)), print)
+        run_stages(parse(described(tmp_path, stages=stages), PipelineConfig), print)
     stages = [{"stage": "train", "set": {"train": {"stepps": 3}}}]
     with pytest.raises(ConfigError, match=r"stage 'model'.*'train.stepps'; did you mean 'steps'"):
-        run_stages(parse(described(tmp_path, stages=stages)), print)
+        run_stages(parse(described(tmp_path, stages=stages), PipelineConfig), print)
 
 
-def test_a_finished_model_of_another_configuration_is_not_overwritten(phantom_url: str, tmp_path: Path) -> None:
+def test_a_finished_model_of_another_configuration_is_not_overwritten(
+    phantom_url: str, tmp_path: Path
+) -> None:
     train(tiny_run(phantom_url, "supervised", tmp_path))
     with pytest.raises(CheckpointError, match="holds a finished model of another configuration"):
         train(tiny_run(phantom_url, "supervised", tmp_path, {"seed": 5}))

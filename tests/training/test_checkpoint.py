@@ -5,15 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from framework.errors import CheckpointError
-from framework.storage import Store
+from framework.core.errors import CheckpointError
+from framework.core.storage import Store
 from framework.training.checkpoint import Checkpoint, latest, prune, read, save
 
 IDENTITY = {"method.name": "coda", "seed": 0}
 
 
 def checkpoint(step: int) -> Checkpoint:
-    parts = {"model": {"w": torch.full((3, 2), float(step))}, "optimiser": {"g/w/step": torch.tensor(float(step))}}
+    parts = {
+        "model": {"w": torch.full((3, 2), float(step))},
+        "optimiser": {"g/w/step": torch.tensor(float(step))},
+    }
     return Checkpoint(step, parts, IDENTITY, 0.5)
 
 
@@ -51,7 +54,9 @@ def test_a_damaged_newest_one_is_passed_over(tmp_path: Path, harm: str) -> None:
 def test_reading_a_truncated_one_says_what_to_do(tmp_path: Path) -> None:
     folder = tmp_path / save(Store.at(tmp_path), checkpoint(2))
     (folder / "optimiser.safetensors").write_bytes(b"short")
-    with pytest.raises(CheckpointError, match=r"truncated or damaged checkpoint \(5 bytes\); delete its folder"):
+    with pytest.raises(
+        CheckpointError, match=r"truncated or damaged checkpoint \(5 bytes\); delete its folder"
+    ):
         read(Store.at(folder))
 
 

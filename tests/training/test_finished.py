@@ -1,4 +1,4 @@
-"""Finished models that a run starts from, and opening one of them."""
+"""PretrainedModel models that a run starts from, and opening one of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import timm
 import yaml
 
+from framework.core.errors import ConfigError, ScantsegError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
-from framework.errors import ConfigError, ScantsegError
 from framework.inference.predictor import Predictor
-from framework.storage import Store
-from framework.training.ray_driver import anchored
+from framework.training.ray_trainer import anchored
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run
 
@@ -26,12 +26,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_another_classifier_is_another_run(corpus: str, tmp_path: Path) -> None:
     first = build(tiny_run(corpus, "sks", tmp_path)).identity
     other = train(tiny_run(corpus, "classifier", tmp_path, {"seed": 5}))
-    second = build(tiny_run(corpus, "sks", tmp_path / "other", {"models": {"classifier": other.url}})).identity
+    second = build(
+        tiny_run(corpus, "sks", tmp_path / "other", {"models": {"classifier": other.url}})
+    ).identity
     assert {key for key in first if first[key] != second[key]} == {"models.classifier"}
 
 
 BAD = {
-    "other network": ({"network": {"widths": [4, 4, 8, 16]}}, "models.classifier: .* has another network than this run"),
+    "other network": (
+        {"network": {"widths": [4, 4, 8, 16]}},
+        "models.classifier: .* has another network than this run",
+    ),
     "no classifier": ({"models": {"classifier": "nowhere/model"}}, "no finished model here"),
     "no such role": ({"models": {"clasifier": "x"}}, "has no such role; did you mean 'classifier'"),
 }
@@ -53,22 +58,31 @@ def test_a_model_that_is_no_classifier_is_named(corpus: str, tmp_path: Path) -> 
 def test_a_classifier_that_has_seen_test_images_is_refused(corpus: str, tmp_path: Path) -> None:
     """What it knows of them by heart would prompt the segmenter that is measured on them."""
     model = Store.at(tmp_path / "model")
-    for name in ("config.yaml", "model.json", "model.safetensors", "artefact.json"):
+    for name in ("config.yaml", "model.json", "model.safetensors", "artifact.json"):
         model.write_bytes(name, Store.at(f"{corpus}-classifier").read_bytes(name))
     seen = Corpus.open(corpus).ids("test")[0]
-    model.write_json("learnt.json", ["another picture", Corpus.open(corpus).value(seen, "hash")])
-    with pytest.raises(ConfigError, match=f"models.classifier: .* has learnt from image '{seen}', which .* keeps for measuring"):
+    model.write_json(
+        "trained_image_hashes.json", ["another picture", Corpus.open(corpus).value(seen, "hash")]
+    )
+    with pytest.raises(
+        ConfigError,
+        match=f"models.classifier: .* has learnt from image '{seen}', which .* keeps for measuring",
+    ):
         build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": model.url}}))
 
 
-def test_workers_in_another_folder_find_the_same_models(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_in_another_folder_find_the_same_models(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(Path(corpus).parent)
     run = tiny_run("corpus", "sks", tmp_path)
     assert run.models == {"classifier": "corpus-classifier"}
     assert anchored(run).models == {"classifier": f"{corpus}-classifier"}
 
 
-def test_a_model_is_described_as_it_was_trained_whatever_was_tried_before(corpus: str, tmp_path: Path) -> None:
+def test_a_model_is_described_as_it_was_trained_whatever_was_tried_before(
+    corpus: str, tmp_path: Path
+) -> None:
     """A first attempt that failed left its description, by which the model of the second was then read."""
     with pytest.raises(ScantsegError, match="needs weak training images"):
         train(tiny_run(corpus, "mixing", tmp_path, {"name": "one", "corpus": {"size": 16, "layers": []}}))
@@ -76,7 +90,9 @@ def test_a_model_is_described_as_it_was_trained_whatever_was_tried_before(corpus
     assert Predictor(store).run.corpus.size == tiny_run(corpus, "supervised", tmp_path).corpus.size != 16
 
 
-def test_a_finished_model_needs_no_other_weights(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_model_needs_no_other_weights(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that had begun from ImageNet could not be opened on a machine without a network."""
     encoder = {"network": {"name": "encoder", "encoder": "resnet10t"}}
     store = train(tiny_run(corpus, "classifier", tmp_path, {**encoder, "train": {"steps": 1}}))

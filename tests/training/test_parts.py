@@ -8,20 +8,21 @@ import pytest
 import torch
 from torch import nn
 
-from framework.errors import ConfigError
-from framework.storage import Store
-from framework.training.ema import Ema
+from framework.core.errors import ConfigError
+from framework.core.storage import Store
+from framework.networks.ema import Ema
 from framework.training.metric_log import MetricLog, read
-from framework.training.optimise import OptimiserConfig, rate
-from framework.training.strategies import StrategyConfig, build_strategy
+from framework.training.optimise import OptimiserConfig, lr_at
+from framework.training.strategies.deepspeed import DeepSpeedStrategy
+from framework.training.strategies.registry import build_strategy
 
 
 def test_rates() -> None:
-    assert rate(0, 100, OptimiserConfig(lr=0.1)) == pytest.approx(0.1)
-    assert rate(50, 100, OptimiserConfig(lr=0.1)) == pytest.approx(0.1 * 0.5**0.9)
-    assert rate(50, 100, OptimiserConfig(lr=0.1, schedule="cosine")) == pytest.approx(0.05)
-    assert rate(99, 100, OptimiserConfig(lr=0.1, schedule="constant")) == pytest.approx(0.1)
-    assert rate(4, 100, OptimiserConfig(lr=0.1, schedule="constant", warmup=10)) == pytest.approx(0.05)
+    assert lr_at(0, 100, OptimiserConfig(lr=0.1)) == pytest.approx(0.1)
+    assert lr_at(50, 100, OptimiserConfig(lr=0.1)) == pytest.approx(0.1 * 0.5**0.9)
+    assert lr_at(50, 100, OptimiserConfig(lr=0.1, schedule="cosine")) == pytest.approx(0.05)
+    assert lr_at(99, 100, OptimiserConfig(lr=0.1, schedule="constant")) == pytest.approx(0.1)
+    assert lr_at(4, 100, OptimiserConfig(lr=0.1, schedule="constant", warmup=10)) == pytest.approx(0.05)
 
 
 def test_averaged_weights_begin_as_a_mean_and_swap_in_and_out() -> None:
@@ -52,4 +53,4 @@ def test_the_log_appends_and_drops_what_a_restart_repeats(tmp_path: Path) -> Non
 
 def test_deepspeed_refuses_double_precision() -> None:
     with pytest.raises(ConfigError, match="fp64 use ddp"):
-        build_strategy(StrategyConfig(name="deepspeed"), torch.device("cpu"), "fp64")
+        build_strategy(DeepSpeedStrategy.Config(name="deepspeed"), torch.device("cpu"), "fp64")

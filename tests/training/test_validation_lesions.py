@@ -12,12 +12,13 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from framework.corpus.training_set import Prepared
-from framework.methods.contract import Method
-from framework.storage import Store
-from framework.training import loop, validation, validation_lesions
+from framework.core.storage import Store
+from framework.loading.training_set import TrainingSample
+from framework.methods.base import Method
+from framework.training import loop, validation
+from framework.training import validation_multilabel as validation_lesions
 from framework.training.metric_log import MetricLog, best_score, measure, read
-from framework.training.validation_lesions import LesionValidator
+from framework.training.validation_multilabel import LesionValidator
 
 IMAGES, SIZE, LESIONS = 40, 6, 3
 
@@ -30,19 +31,30 @@ class Drawn:
         self.masks = rng.integers(0, 4, (IMAGES, SIZE, SIZE), dtype=np.uint8)
         self.masks[:, 0] = 255
         names = [f"i{i}" for i in range(IMAGES)]
-        light = {"id": names, "split": ["val"] * IMAGES, "mask_kind": ["mask"] * IMAGES, "volume": [None] * IMAGES}
-        self.corpus = SimpleNamespace(light=light, info=SimpleNamespace(classes=["background", "spot", "film", "scar"]))
+        light = {
+            "id": names,
+            "split": ["val"] * IMAGES,
+            "mask_kind": ["mask"] * IMAGES,
+            "volume": [None] * IMAGES,
+        }
+        self.corpus = SimpleNamespace(
+            light=light, info=SimpleNamespace(classes=["background", "spot", "film", "scar"])
+        )
         self.config = SimpleNamespace(patch=None)
 
-    def get(self, name: str) -> Prepared:
+    def get(self, name: str) -> TrainingSample:
         number = int(name[1:])
-        return Prepared(np.full((1, SIZE, SIZE), number, np.uint8), self.masks[number], torch.tensor([0.0, 1.0]).view(2, 1, 1, 1))
+        return TrainingSample(
+            np.full((1, SIZE, SIZE), number, np.uint8),
+            self.masks[number],
+            torch.tensor([0.0, 1.0]).view(2, 1, 1, 1),
+        )
 
 
 class Guess(Method):
     """Lesions that may overlap, from the number of the image."""
 
-    overlapping = True
+    multilabel = True
 
     def train_step(self, batch: Any, step: int) -> Any:
         """It learns nothing."""
@@ -50,7 +62,10 @@ class Guess(Method):
 
     def predict(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         found = torch.stack([chances(int(number)) for number in image[:, 0, 0, 0]])
-        return {"first": torch.cat([1 - found.amax(1, keepdim=True), found], 1), "second": torch.zeros(len(image), 4, SIZE, SIZE)}
+        return {
+            "first": torch.cat([1 - found.amax(1, keepdim=True), found], 1),
+            "second": torch.zeros(len(image), 4, SIZE, SIZE),
+        }
 
 
 def chances(number: int) -> torch.Tensor:
@@ -60,7 +75,9 @@ def chances(number: int) -> torch.Tensor:
 
 @pytest.fixture
 def trainer() -> Any:
-    run = SimpleNamespace(corpus=SimpleNamespace(patch=None), train=SimpleNamespace(batch=4, precision="fp32"))
+    run = SimpleNamespace(
+        corpus=SimpleNamespace(patch=None), train=SimpleNamespace(batch=4, precision="fp32")
+    )
     strategy = SimpleNamespace(autocast=contextlib.nullcontext)
     parts = {"strategy": strategy, "ema": None, "device": torch.device("cpu"), "step": 3, "best": -1.0}
     return SimpleNamespace(run=run, method=Guess(), data=Drawn(), **parts)
@@ -71,7 +88,9 @@ def test_the_score_is_the_area_over_the_pixels_of_all_images(trainer: Any) -> No
     found = validator.score(trainer)
     known = trainer.data.masks != 255
     score = np.stack([chances(i).numpy() for i in range(IMAGES)], 1)
-    expected = [average_precision_score((trainer.data.masks >> bit & 1)[known], score[bit][known]) for bit in range(2)]
+    expected = [
+        average_precision_score((trainer.data.masks >> bit & 1)[known], score[bit][known]) for bit in range(2)
+    ]
     assert found["aupr"] == [*map(pytest.approx, expected), None]
     assert found["mean"] == pytest.approx(np.mean(expected)) and measure(found) == "AUPR"
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from framework.config import ComputeConfig
-from framework.errors import CheckpointError, ConfigError, CorpusError
-from framework.storage import Store
-from framework.tuning import search as room
-from framework.tuning.search import SearchConfig, load_search, train_command
-from framework.tuning.trials import State, Trial, Trials, table
+from framework.core.errors import CheckpointError, ConfigError, CorpusError
+from framework.core.storage import Store
+from framework.experiments.tune import search as room
+from framework.experiments.tune.config import SearchConfig, load_search
+from framework.experiments.tune.search import train_command
+from framework.experiments.tune.trials import State, Trial, Trials, table
+from framework.training.config import ComputeConfig
 
 SEARCH = {
     "name": "s",
@@ -29,7 +30,12 @@ def test_the_run_of_a_search_is_a_file_or_includes_one_or_is_written_out(tmp_pat
     (tmp_path / "r.yaml").write_text(yaml.safe_dump({**SEARCH["run"], "name": "base"}))
     hashes = {
         load(tmp_path, {"run": run}).hash()
-        for run in ("r.yaml", {"include": ["r.yaml"]}, SEARCH["run"], {"include": ["r.yaml"], "train": {"steps": 100}})
+        for run in (
+            "r.yaml",
+            {"include": ["r.yaml"]},
+            SEARCH["run"],
+            {"include": ["r.yaml"], "train": {"steps": 100}},
+        )
     }
     assert len(hashes) == 1
     assert load(tmp_path, {"run": "r.yaml"}, "run.train.steps=50").run.train.steps == 50
@@ -65,9 +71,9 @@ def test_more_trials_are_the_same_search_and_another_space_is_not(tmp_path: Path
 
 
 def test_a_corpus_without_validation_masks_is_refused_before_ray_starts_a_trial(tmp_path: Path) -> None:
-    from framework.corpus.pack import pack
-    from framework.pipeline.run import phantom_source
-    from framework.pipeline.stages import PhantomConfig
+    from framework.corpus.writer import pack
+    from framework.experiments.pipeline.run import phantom_source
+    from framework.experiments.pipeline.source import PhantomConfig
 
     pack(phantom_source(PhantomConfig(images=2, size=32, seed=2), "c"), Store.at(tmp_path / "c"))
     with pytest.raises(CorpusError, match="no validation image has a mask"):
@@ -77,7 +83,12 @@ def test_a_corpus_without_validation_masks_is_refused_before_ray_starts_a_trial(
 class TestTrials:
     def test_are_recorded_and_ranked(self, tmp_path: Path) -> None:
         trials = Trials(Store.at(tmp_path), "h")
-        ends: list[tuple[float | None, State]] = [(0.2, "stopped"), (None, "failed"), (0.7, "finished"), (None, "running")]
+        ends: list[tuple[float | None, State]] = [
+            (0.2, "stopped"),
+            (None, "failed"),
+            (0.7, "finished"),
+            (None, "running"),
+        ]
         for score, state in ends:
             trial = trials.add({"method.kappa": 0.5})
             trial.score, trial.state = score, state
@@ -107,7 +118,7 @@ class TestTrials:
 
 
 def test_the_command_for_the_best_is_one_that_train_takes(tmp_path: Path) -> None:
-    from framework.config import load_run
+    from framework.experiments.pipeline.config import load_pipeline
 
     config = load(tmp_path, {"out": str(tmp_path / "out")})
     place = tmp_path / "out" / "s" / "trial-1"
@@ -115,19 +126,23 @@ def test_the_command_for_the_best_is_one_that_train_takes(tmp_path: Path) -> Non
     (place / "config.yaml").write_text(config.run.to_yaml())
     _, verb, path, *assignments = train_command(config, Trial("trial-1", {})).split()
     assert verb == "train"
-    run = load_run(path, assignments)
+    run = load_pipeline(path, assignments)
     assert (run.name, run.train.steps) == ("s-best", 100)
 
 
-@pytest.mark.parametrize(("workers", "wanted", "expected"), [(1, None, 4), (2, None, 2), (3, None, 1), (1, 2, 2), (2, 9, 2)])
-def test_no_more_trials_at_once_than_workers_have_processors(workers: int, wanted: int | None, expected: int) -> None:
-    from framework.tuning.tuner import at_once
+@pytest.mark.parametrize(
+    ("workers", "wanted", "expected"), [(1, None, 4), (2, None, 2), (3, None, 1), (1, 2, 2), (2, 9, 2)]
+)
+def test_no_more_trials_at_once_than_workers_have_processors(
+    workers: int, wanted: int | None, expected: int
+) -> None:
+    from framework.experiments.tune.tuner import at_once
 
     assert at_once(ComputeConfig(workers=workers), wanted, {"CPU": 4.0}) == expected
 
 
 def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_path: Path) -> None:
-    from framework.tuning.tuner import Proposer
+    from framework.experiments.tune.tuner import Proposer
 
     config = load(tmp_path, {"sampler": "tpe"})
     trials = Trials(Store.at(tmp_path), config.hash())
@@ -145,13 +160,15 @@ def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_
     ("files", "state", "step", "score"),
     [
         ({}, "stopped", 40, 0.3),
-        ({"artefact.json": {"counts": {"steps": 100, "best_validation_dice": 0.6}}}, "finished", 100, 0.6),
-        ({"artefact.json": {"counts": {"steps": 100, "best_validation_auc": 0.7}}}, "finished", 100, 0.7),
+        ({"artifact.json": {"counts": {"steps": 100, "best_validation_dice": 0.6}}}, "finished", 100, 0.6),
+        ({"artifact.json": {"counts": {"steps": 100, "best_validation_auc": 0.7}}}, "finished", 100, 0.7),
         ({"failed.json": {"message": "no mask"}}, "failed", 40, 0.3),
     ],
 )
-def test_how_a_trial_ended_is_read_from_what_it_left(files: dict, state: str, step: int, score: float, tmp_path: Path) -> None:
-    from framework.tuning.tuner import _conclude
+def test_how_a_trial_ended_is_read_from_what_it_left(
+    files: dict, state: str, step: int, score: float, tmp_path: Path
+) -> None:
+    from framework.experiments.tune.tuner import _conclude
 
     for name, value in files.items():
         Store.at(tmp_path).write_json(name, value)

@@ -4,14 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework.config import RunConfig, parse
-from framework.errors import ConfigError
-from framework.tuning.space import Distribution, check_space, parse_space, with_values
+from framework.core.config_files import parse
+from framework.core.errors import ConfigError
+from framework.experiments.pipeline.config import PipelineConfig
+from framework.experiments.tune.space import Distribution, check_space, parse_space, with_values
+from framework.training.config import TrainConfig
 
-RUN = parse({"name": "r", "corpus": {"path": "corpora/none"}, "method": {"name": "coda"}})
+RUN = parse({"name": "r", "corpus": {"path": "corpora/none"}, "method": {"name": "coda"}}, PipelineConfig)
 
 
-def check(space: dict, run: RunConfig = RUN) -> None:
+def check(space: dict, run: TrainConfig = RUN) -> None:
     check_space(run, parse_space(space, "s.yaml"), "s.yaml")
 
 
@@ -36,8 +38,14 @@ def test_a_space_that_fits_passes(space: dict) -> None:
     [
         ({"method.kapa": {"uniform": [0, 1]}}, "unknown key 'method.kapa'; did you mean 'method.kappa'?"),
         ({"optimizer.lr": {"uniform": [0.1, 1]}}, "unknown key 'optimizer.lr'; did you mean 'optimiser.lr'?"),
-        ({"method.momentum": {"uniform": [0.9, 1.0]}}, "'method.momentum' is 1.0: input should be less than 1"),
-        ({"method.kappa": {"uniform": [-1, 1]}}, "'method.kappa' is -1.0: input should be greater than or equal to 0"),
+        (
+            {"method.momentum": {"uniform": [0.9, 1.0]}},
+            "'method.momentum' is 1.0: input should be less than 1",
+        ),
+        (
+            {"method.kappa": {"uniform": [-1, 1]}},
+            "'method.kappa' is -1.0: input should be greater than or equal to 0",
+        ),
         ({"method.kappa": {"choice": [0.5, "much"]}}, "'method.kappa' is 'much'"),
         ({"train.steps": {"uniform": [100, 200]}}, "'train.steps' is 138.2"),
         ({"compute.workers": {"randint": [1, 4]}}, "'compute.workers' is nothing to compare trials by"),
@@ -52,7 +60,7 @@ def test_a_value_that_does_not_fit_is_told_by_its_key(space: dict, said: str) ->
 
 
 def test_a_key_of_another_method_is_refused() -> None:
-    run = parse({"name": "r", "corpus": {"path": "corpora/none"}, "method": {"name": "cps"}})
+    run = parse({"name": "r", "corpus": {"path": "corpora/none"}, "method": {"name": "cps"}}, PipelineConfig)
     with pytest.raises(ConfigError, match=r"unknown key 'method\.kappa'"):
         check({"method.kappa": {"uniform": [0, 1]}}, run)
 
@@ -83,8 +91,12 @@ def test_an_empty_space_is_refused() -> None:
         parse_space({}, "s.yaml")
 
 
-@given(st.floats(1e-6, 1e6), st.floats(1.001, 1e3), st.floats(0, 1), st.sampled_from(["uniform", "loguniform"]))
-def test_a_drawn_number_is_short_and_stays_in_its_range(low: float, factor: float, share: float, kind: str) -> None:
+@given(
+    st.floats(1e-6, 1e6), st.floats(1.001, 1e3), st.floats(0, 1), st.sampled_from(["uniform", "loguniform"])
+)
+def test_a_drawn_number_is_short_and_stays_in_its_range(
+    low: float, factor: float, share: float, kind: str
+) -> None:
     high = low * factor
     distribution = Distribution.model_validate({kind: [low, high]})
     value = distribution.value(low + share * (high - low))
@@ -93,7 +105,8 @@ def test_a_drawn_number_is_short_and_stays_in_its_range(low: float, factor: floa
 
 
 @pytest.mark.parametrize(
-    "held", [{"choice": [[1], None, "a"]}, {"uniform": [0, 1]}, {"loguniform": [1e-3, 1]}, {"randint": [2, 3]}]
+    "held",
+    [{"choice": [[1], None, "a"]}, {"uniform": [0, 1]}, {"loguniform": [1e-3, 1]}, {"randint": [2, 3]}],
 )
 def test_draws_of_optuna_become_values_and_back(held: dict) -> None:
     import optuna

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, storage, artifacts, configuration files, random numbers, ranks, Ray's start."""

@@ -1,0 +1,104 @@
+"""`artifact.json`: what a folder holds, from which inputs and which configuration it was made, and that it is finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import framework
+from framework.core.errors import CheckpointError, CorpusError
+from framework.core.settings import digest
+from framework.core.storage import Store
+
+Kind = Literal["corpus", "model", "layer", "map layer", "evaluation", "comparison", "report"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something an artifact was made from: where it was, and the hash of what it was."""
+
+    path: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class ArtifactSpec:
+    """What an artifact is to be made from. Equal recipes make equal artifacts, so their hash is the artifact's hash."""
+
+    kind: Kind
+    inputs: dict[str, Input]
+    settings: dict[str, Any]
+
+    @property
+    def config_hash(self) -> str:
+        return digest(self.settings)
+
+    @property
+    def hash(self) -> str:
+        return digest([self.kind, {role: found.hash for role, found in self.inputs.items()}, self.settings])
+
+
+def is_finished(store: Store, spec: ArtifactSpec) -> bool:
+    """Whether the artifact is there already; raises `CheckpointError` when the folder holds one of another spec."""
+    if not store.exists("artifact.json"):
+        return False
+    found = store.read_json("artifact.json")
+    if found["hash"] != spec.hash:
+        raise CheckpointError(
+            f"{store.url}: holds a finished {found['kind']} of another configuration or input, or of an earlier version of its "
+            "method; choose another name, or delete it"
+        )
+    return True
+
+
+def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: float) -> None:
+    """Record that the artifact is whole: written last."""
+    record = {
+        "kind": spec.kind,
+        "name": store.name,
+        "hash": spec.hash,
+        "config_hash": spec.config_hash,
+        "inputs": {
+            role: {"path": shown(found.path), "hash": found.hash} for role, found in spec.inputs.items()
+        },
+        "counts": counts,
+        "seconds": round(seconds, 2),
+        "finished": True,
+        "version": framework.__version__,
+    }
+    store.write_json("artifact.json", record)
+
+
+def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
+    """A finished artifact as an input of another; raises `CorpusError` when it is not there or of another kind.
+
+    `how` tells the reader what makes one.
+    """
+    if not store.exists("artifact.json"):
+        raise CorpusError(f"{store.url}: no finished {kind} here; {how}, or check the path")
+    found = store.read_json("artifact.json")
+    if found["kind"] != kind:
+        raise CorpusError(f"{store.url}: holds a {found['kind']}, but a {kind} is needed here")
+    return Input(store.url, found["hash"])
+
+
+def summary(layer: Store) -> str:
+    """What a finished layer holds, in a few words."""
+    counts = layer.read_json("artifact.json")["counts"]
+    held = "".join(f", {count} with {name}" for name, count in counts.get("images_with", {}).items())
+    seeds = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
+    empty = f", {counts['without_class']} of them background alone" if "without_class" in counts else ""
+    uncut = (
+        f", {counts['without_mask']} without a mask that is clear enough" if "without_mask" in counts else ""
+    )
+    unknown = (
+        f", {counts['without_answer']} left out whose label is not known"
+        if counts.get("without_answer")
+        else ""
+    )
+    return f"{counts['rows']} images{held}{seeds}{empty}{uncut}{unknown}, {counts['quarantined']} quarantined"
+
+
+def shown(path: str) -> str:
+    """A path as it may stand in a file that others read: the last two parts, not the machine's layout."""
+    return path if "://" in path else "/".join(path.rsplit("/", 2)[-2:])

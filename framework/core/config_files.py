@@ -1,0 +1,105 @@
+"""Configuration files: YAML that includes others, dotted overrides, and one-line errors for what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from framework.core.config_faults import explain, models_of
+from framework.core.errors import ConfigError
+
+
+def load_yaml(path: str | Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it (`within`: those that include this one).
+
+    Raises `ConfigError`.
+    """
+    path = Path(path)
+    if path.resolve() in within:
+        raise ConfigError(
+            f"{path}: includes itself; take it out of its 'include', or out of that of a file it includes"
+        )
+    value = _read_yaml(path)
+    names = value.pop("include", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: 'include' is {names!r}; it is a list of file names, such as [base.yaml]")
+    merged: dict[str, Any] = {}
+    for name in names:
+        merge(merged, load_yaml(path.parent / name, (*within, path.resolve())))
+    return merge(merged, value)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file; those here: {_yaml_files(path)}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from None
+    except (
+        yaml.YAMLError,
+        ValueError,
+    ) as error:  # ValueError: other bytes than UTF-8, or a date such as 2026-13-01
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: holds no keys; a configuration is a mapping of keys to values")
+    return value
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another, key by key, in place; a `name` that changes starts its section anew."""
+    for key, value in over.items():
+        held = base.get(key)
+        if (
+            isinstance(value, dict)
+            and isinstance(held, dict)
+            and value.get("name", held.get("name")) == held.get("name")
+        ):
+            merge(held, value)
+        else:
+            base[key] = value
+    return base
+
+
+def override(base: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply `key.sub=value` assignments in place; values are read as YAML. Raises `ConfigError` for other forms."""
+    for text in assignments:
+        dotted, equals, value = text.partition("=")
+        if not equals or not dotted:
+            raise ConfigError(f"'{text}': an override has the form key.sub=value")
+        try:
+            parsed = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):
+            raise ConfigError(f"'{text}': the value is not valid YAML") from None
+        nested: Any = parsed
+        for part in reversed(dotted.split(".")):
+            nested = {part: nested}
+        merge(base, nested)
+    return base
+
+
+def parse(value: dict[str, Any], model: Any, where: str = "configuration") -> Any:
+    """Validate a mapping; raises a one-line `ConfigError` with the dotted key and, for unknown keys, the nearest known one."""
+    try:
+        return TypeAdapter(model).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{where}: " + "; ".join(explain(fault, model) for fault in error.errors()[:3])
+        ) from None
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """All dotted keys of a description, those of every method and network included."""
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        for nested in models_of(info.annotation):
+            yield from known_keys(nested, f"{prefix}{name}.")
+
+
+def _yaml_files(path: Path) -> str:
+    found = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    return ", ".join(found[:12]) or "none"

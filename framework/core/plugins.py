@@ -1,0 +1,31 @@
+"""Classes that other installed packages add to a registry, by Python's entry points."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from framework.core.errors import ConfigError
+
+
+def plugins(group: str) -> list[Any]:
+    """What packages declare under an entry point such as `scantseg.methods`, in the order of their names."""
+    return [entry.load() for entry in sorted(entry_points(group=group), key=lambda entry: entry.name)]
+
+
+def by_name(classes: list[Any]) -> dict[str, Any]:
+    """Classes by the name that their settings bear; raises `ConfigError` when two have the same."""
+    named: dict[str, Any] = {}
+    for each in classes:
+        name = name_of(each)
+        if name in named:
+            raise ConfigError(
+                f"'{name}' names both {named[name].__module__} and {each.__module__}; uninstall one of them"
+            )
+        named[name] = each
+    return named
+
+
+def name_of(registered: Any) -> str:
+    """The one name that the `name` of a registered class's settings may have."""
+    return registered.Config.model_fields["name"].annotation.__args__[0]

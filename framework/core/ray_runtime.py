@@ -1,0 +1,57 @@
+"""Ray's start, what its processes own, and where it keeps its own state."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+
+from framework.core.errors import ResourceError
+from framework.core.storage import Store
+
+
+@dataclass(frozen=True)
+class Processes:
+    """So many processes of a job, and what each of them owns."""
+
+    count: int
+    cpus: int = 1
+    gpu: bool = False
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What one process owns, by Ray's names."""
+        return {"CPU": self.cpus, **({"GPU": 1} if self.gpu else {})}
+
+    def require(self, setting: str) -> None:
+        """Raise `ResourceError` now where Ray would wait for ever; `setting` is the key that says how many there are."""
+        import ray
+
+        present = ray.cluster_resources()
+        for kind, each in self.resources.items():
+            wanted = each * self.count
+            if wanted > present.get(kind, 0):
+                raise ResourceError(
+                    f"{setting}: {self.count} processes of {each:g} {kind} want {wanted:g} {kind}, the cluster has "
+                    f"{present.get(kind, 0):g}; lower {setting}"
+                )
+
+
+def start_ray() -> None:
+    """Join the cluster of the environment (a submitted job, `ray start`), or start one on this machine."""
+    import ray
+
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    # Workers are the job itself. At Ray's default of 15 any other busy program on the machine leaves them a thirtieth of a core.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    # What fails reaches us as an exception; Ray's C++ layer also calls a pool of actors with arguments an error.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+
+
+def ray_storage(store: Store) -> str:
+    """Where Ray keeps its own small state; checkpoints are ours and do not go there."""
+    return f"{store.url}/ray" if not store.is_local else os.path.join(tempfile.gettempdir(), "scantseg-ray")

@@ -1,0 +1,88 @@
+"""Label layers: masks made later, keyed by image id, beside the corpus. Nothing is ever overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from framework.core.errors import CorpusError, nearest
+from framework.core.storage import Store
+from framework.corpus.reader import Corpus, ShardReader
+from framework.corpus.schema import LAYER_COMMANDS, NO_MASK
+from framework.imaging.decode import decode_mask
+
+LAYER_ROW = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("mask", pa.binary()),  # PNG of class ids, 255 where nothing is claimed
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("confidence", pa.float32()),  # mean over pixels of the largest probability
+        pa.field("kept", pa.float32()),  # share of pixels that are claimed, 0..1
+        pa.field("predicted_pixels", pa.list_(pa.int64())),  # by class, before the confidence cut
+        pa.field("kept_pixels", pa.list_(pa.int64())),  # by class, after it
+    ]
+)
+
+
+def layer_store(corpus: Store, name: str) -> Store:
+    """Where a layer lies: beside its corpus, unless its name is itself a path."""
+    return Store.at(name) if "/" in name else corpus / "layers" / name
+
+
+def finished_record(store: Store, corpus: Corpus, kind: str, command: str) -> dict[str, Any]:
+    """The `artifact.json` of a layer of masks or maps; raises `CorpusError` when there is none of this kind for this corpus.
+
+    `command` makes one.
+    """
+    if not store.exists("artifact.json"):
+        known = (corpus.store / "layers").names()
+        raise CorpusError(
+            f"{kind} '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}; "
+            f"make one with {command}"
+        )
+    record = store.read_json("artifact.json")
+    if record["kind"] != kind:
+        raise CorpusError(f"{store.url}: holds a {record['kind']}, not a {kind}; check the name")
+    made_for = record["inputs"]["corpus"]["hash"]
+    if made_for != corpus.info.version:
+        other = f"was made for corpus version {made_for}, and this is {corpus.info.version}"
+        raise CorpusError(f"{kind} '{store.name}' {other}; make it again, with {command}")
+    return record
+
+
+class Layer:
+    """A finished layer."""
+
+    def __init__(self, store: Store, corpus: Corpus) -> None:
+        self.store = store
+        self.artifact = finished_record(store, corpus, "layer", LAYER_COMMANDS)
+        if self.artifact["counts"].get("masks") == 0:
+            raise CorpusError(
+                f"layer '{store.name}' holds a weight for each image and no masks; name a layer of masks"
+            )
+        files = [name for name in store.names() if name.startswith("rows-")]
+        self._reader = ShardReader(store, files, ["id", "kind", "confidence", "kept"], ["mask"])
+        self._classes = len(corpus.info.classes)
+
+    @classmethod
+    def open(cls, corpus: Corpus, name: str) -> Layer:
+        return cls(layer_store(corpus.store, name), corpus)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._reader
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of label by image id, of the images that have one; a row of seeds may hold none."""
+        index = self._reader.index
+        rows = (
+            zip(index["id"].to_pylist(), index["kind"].to_pylist(), strict=True) if index is not None else ()
+        )
+        return {name: kind for name, kind in rows if kind != NO_MASK}
+
+    def mask(self, name: str, shape: Sequence[int]) -> np.ndarray:
+        """The mask `[H, W]` as class ids, 255 where nothing is claimed."""
+        return decode_mask(self._reader.row(name)["mask"], (shape[0], shape[1]), self._classes, "ids")

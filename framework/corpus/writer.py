@@ -1,0 +1,243 @@
+"""Pack rows into Parquet shards: one source, in order, restartable after every shard."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from framework.core.errors import CorpusError, RowError
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.schema import ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
+from framework.imaging.decode import decode_image, decode_mask
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from: candidates in a fixed order, dicts of `schema.ROW`, or `Reject`s."""
+
+    name: str
+    fingerprint: str
+    total: int
+    classes: list[str] | None
+    """None: as many as the masks hold, named `class 1`, `class 2`, …"""
+    encoding: Literal["ids", "bits"]
+    labels: list[LabelInfo]
+    channels: Literal[1, 3]
+    rows: Callable[[int], Iterable[dict[str, Any] | Reject]]
+    """The candidates from a position on."""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that could not be used."""
+
+    id: str
+    reason: str
+
+
+@dataclass
+class _Progress:
+    """What a restart needs; written beside the shards as `building.json`."""
+
+    fingerprint: str
+    taken: int = 0
+    shards: list[str] = field(default_factory=list)
+    quarantine: list[dict[str, str]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    digest: str = ""
+    highest: int = 0
+    ignored: int = 0
+    sums: list[list[float]] = field(default_factory=lambda: [[0.0] * 3, [0.0] * 3])
+    pixels: int = 0
+
+
+def pack(
+    source: Source,
+    out: Store,
+    shard_mb: float = 256,
+    error_budget: float = 0.05,
+    on_progress: Callable[[int], None] = lambda rows: None,
+) -> CorpusInfo:
+    """Write the corpus, or finish one that was interrupted, or recognise one that is there.
+
+    Unreadable rows go to `quarantine.parquet`; raises `CorpusError` as soon as they are more than `error_budget` of all rows
+    (nothing is lost: the same command with a larger budget continues), when nothing is left, or when `out` holds another
+    source.
+    `on_progress` is told how many rows are through.
+    """
+    if out.exists("corpus.json"):
+        return _recognised(source, out)
+    with out.lock():
+        progress = _begun(source, out)
+        on_progress(progress.taken)
+        for items in _shards(source.rows(progress.taken), shard_mb * 2**20):
+            _write_shard(source, items, out, progress)
+            out.write_json("building.json", asdict(progress))
+            on_progress(len(items))
+            if len(progress.quarantine) > error_budget * source.total:
+                break
+        _close_quarantine(progress, source.total, out, error_budget)
+        return _finish(source, out, progress)
+
+
+def _begun(source: Source, out: Store) -> _Progress:
+    if not out.exists("building.json"):
+        return _Progress(source.fingerprint)
+    progress = _Progress(**out.read_json("building.json"))
+    _require_same(source, progress.fingerprint, out)
+    return progress
+
+
+def _recognised(source: Source, out: Store) -> CorpusInfo:
+    info = CorpusInfo.read(out)
+    _require_same(source, info.fingerprint, out)
+    return info
+
+
+def _require_same(source: Source, fingerprint: str, out: Store) -> None:
+    if source.fingerprint != fingerprint:
+        raise CorpusError(
+            f"{out.url}: holds a corpus from another source, one that changed since, or other options; "
+            "choose another folder, or delete it"
+        )
+
+
+def _shards(rows: Iterable[dict[str, Any] | Reject], size: float) -> Iterator[list[dict[str, Any] | Reject]]:
+    """Split the stream where a shard is full, so that only one shard is ever in memory."""
+    items, held = [], 0
+    for row in rows:
+        items.append(row)
+        if not isinstance(row, Reject):
+            held += len(row["image"]) + len(row["mask"] or b"")
+        if held >= size:
+            yield items
+            items, held = [], 0
+    if items:
+        yield items
+
+
+def _write_shard(
+    source: Source, items: list[dict[str, Any] | Reject], out: Store, progress: _Progress
+) -> None:
+    rows = []
+    for item in items:
+        try:
+            if isinstance(item, Reject):
+                raise RowError(item.reason)
+            _examine(item, source, progress)
+            rows.append(item)
+        except RowError as error:
+            name = item.id if isinstance(item, Reject) else item["id"]
+            progress.quarantine.append({"id": name, "reason": str(error)})
+    if rows:
+        file = f"rows-{len(progress.shards):05d}.parquet"
+        with out.atomic_writer(file) as stream:
+            pq.write_table(
+                pa.Table.from_pylist(rows, schema=ROW),
+                stream,
+                row_group_size=ROWS_PER_GROUP,
+                compression="none",
+            )
+        progress.shards.append(file)
+    progress.taken += len(items)
+
+
+def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
+    """Decode once, so that everything in a corpus is known to be readable; gather counts, statistics and the version."""
+    image = decode_image(row["image"], source.channels)
+    row["height"], row["width"] = image.shape[:2]
+    row["hash"] = hashlib.sha256(row["image"]).hexdigest()
+    if row["mask"] is not None:
+        classes = (
+            9 if source.encoding == "bits" and source.classes is None else len(source.classes or range(255))
+        )
+        mask = decode_mask(row["mask"], image.shape[:2], classes, source.encoding)
+        ids = mask[mask != IGNORE] if source.encoding == "ids" else mask
+        progress.highest = max(progress.highest, int(ids.max(initial=0)))
+        progress.ignored += mask.size - ids.size
+    _count(row, image, progress)
+
+
+def _count(row: dict[str, Any], image: np.ndarray, progress: _Progress) -> None:
+    counts = progress.counts
+    keys = ["rows", row["split"], *(["masks"] if row["mask"] is not None else [])]
+    for key in keys:
+        counts[key] = counts.get(key, 0) + 1
+    scaled = image.reshape(-1, image.shape[-1]).astype(np.float32) / np.iinfo(image.dtype).max
+    for c in range(scaled.shape[1]):
+        progress.sums[0][c] += float(scaled[:, c].sum(dtype=np.float64))
+        progress.sums[1][c] += float(np.square(scaled[:, c]).sum(dtype=np.float64))
+    progress.pixels += len(scaled)
+    identity = [
+        row["id"],
+        row["group"],
+        row["split"],
+        row["hash"],
+        str(list(row["labels"])),
+        row["volume"],
+        str(row["slice"]),
+    ]
+    mask = hashlib.sha256(row["mask"] or b"").hexdigest()
+    progress.digest = hashlib.sha256(
+        "\n".join([progress.digest, *map(str, identity), mask]).encode()
+    ).hexdigest()
+
+
+def _close_quarantine(progress: _Progress, total: int, out: Store, error_budget: float) -> None:
+    """Write `quarantine.parquet`; raises when it holds too much."""
+    table = pa.Table.from_pylist(
+        progress.quarantine, schema=pa.schema([("id", pa.string()), ("reason", pa.string())])
+    )
+    out.write_table("quarantine.parquet", table)
+    if len(progress.quarantine) > error_budget * total:
+        first = progress.quarantine[0]
+        raise CorpusError(
+            f"{out.url}: {len(progress.quarantine)} rows cannot be used, over the error budget of {error_budget:.1%} of {total} "
+            f"(first: '{first['id']}': {first['reason']}; all: quarantine.parquet there); "
+            "mend them and build into a new folder, or run again with a larger --error-budget"
+        )
+
+
+def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
+    if not progress.shards:
+        raise CorpusError(f"{out.url}: the source has no usable row; nothing to pack")
+    if not progress.counts.get("train"):
+        raise CorpusError(f"{out.url}: no row is in split 'train'; check the column 'split' of labels.csv")
+    if progress.counts.get("masks") and not progress.highest:
+        ignored = f", and {IGNORE} means 'ignore'" if progress.ignored else ""
+        raise CorpusError(
+            f"{out.url}: the masks hold no class id but 0{ignored}; save them with 1 for the first structure, or leave masks/ away"
+        )
+    info = CorpusInfo(
+        name=source.name,
+        classes=source.classes or _default_classes(source.encoding, progress.highest),
+        encoding=source.encoding,
+        labels=source.labels,
+        channels=source.channels,
+        intensity=_intensity(progress, source.channels),
+        counts={**progress.counts, "quarantined": len(progress.quarantine)},
+        fingerprint=source.fingerprint,
+        version=progress.digest[:16],
+        shards=progress.shards,
+    )
+    out.write_text("corpus.json", info.model_dump_json(indent=2))
+    out.remove("building.json")
+    return info
+
+
+def _default_classes(encoding: str, highest: int) -> list[str]:
+    count = max(1, highest if encoding == "ids" else highest.bit_length())
+    return ["background", *(f"class {i}" for i in range(1, count + 1))]
+
+
+def _intensity(progress: _Progress, channels: int) -> Intensity:
+    mean = [progress.sums[0][c] / progress.pixels for c in range(channels)]
+    std = [max(0.0, progress.sums[1][c] / progress.pixels - mean[c] ** 2) ** 0.5 for c in range(channels)]
+    return Intensity(mean=mean, std=std)

@@ -1,0 +1,81 @@
+"""Pictures of what a model sees: of a few images the maps and masks that its method explains itself by, and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.reader import Corpus, Sample
+from framework.imaging.overlay import SMALLEST, evenly, heat, overlay, panel, side_by_side
+from framework.imaging.resize import resize_mask
+from framework.inference.predictor import Predictor
+
+COUNT = 4
+"""Images to show."""
+
+
+def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Sequence[str]) -> None:
+    """Write a picture each of some images with structures, and `explained.json`, which says what stands in its columns.
+
+    Nothing for a method that does not explain itself.
+    """
+    columns: list[str] = []
+    entries = []
+    for number, name in enumerate(chosen(corpus, names)):
+        sample, file = corpus.read(name), f"explained-{number}.png"
+        image = predictor.standardised(predictor.prepare(sample.image)[None])
+        seen = predictor.method.explain(
+            image, torch.as_tensor(sample.labels, device=image.device)[None].long()
+        )
+        if not seen:
+            return
+        columns = ["image", *seen, "prediction", "truth"]
+        out.write_bytes(file, side_by_side(_panels(predictor, sample, image, seen)))
+        entries.append({"name": sample.id, "file": file, "answers": _answers(predictor, sample, image)})
+    out.write_json("explained.json", {"columns": columns, "pictures": entries})
+
+
+def chosen(corpus: Corpus, names: Sequence[str]) -> list[str]:
+    """At most `COUNT` images with a structure, evenly over their sorted names; of all images when none has one."""
+    shown = [
+        name
+        for name in sorted(names)
+        if (mask := corpus.mask(name)) is not None and ((mask > 0) & (mask != IGNORE)).any()
+    ]
+    return evenly(shown or sorted(names), COUNT)
+
+
+@torch.no_grad()
+def _panels(
+    predictor: Predictor, sample: Sample, image: torch.Tensor, seen: dict[str, torch.Tensor]
+) -> list[NDArray[np.uint8]]:
+    base = panel(sample.image, SMALLEST)
+    masks = [next(iter(predictor.method.predict(image).values()))[0].argmax(0).cpu().numpy(), sample.mask]
+    drawn = [base, *(_drawn(base, values[0].cpu().numpy()) for values in seen.values())]
+    return drawn + [overlay(base, resize_mask(np.asarray(mask), *base.shape[:2])) for mask in masks]
+
+
+def _drawn(base: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
+    """A map in 0..1 as heat, class ids as a mask."""
+    if values.dtype.kind == "f":
+        return heat(base, values)
+    return overlay(base, resize_mask(values, *base.shape[:2]))
+
+
+@torch.no_grad()
+def _answers(predictor: Predictor, sample: Sample, image: torch.Tensor) -> list[dict[str, Any]]:
+    """The true and the found class of each target."""
+    classified, answers = predictor.method.classify(image), []
+    for target in predictor.method.targets:
+        truth = target.of_one(sample.labels.tolist())
+        answer = target.classes[int(classified[target.name][0].argmax())]
+        answers.append(
+            {"target": target.name, "truth": target.classes[truth] if truth >= 0 else None, "answer": answer}
+        )
+    return answers

@@ -1,0 +1,1 @@
+"""Many runs: pipelines of stages, comparisons over seeds, searches."""

@@ -1,0 +1,154 @@
+"""What is to be compared: recipes, seeds, a split, and the recipe that the others are measured against."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from framework.core.config_files import load_yaml, merge, override, parse
+from framework.core.errors import ConfigError, nearest
+from framework.core.settings import Settings
+from framework.core.storage import Store
+from framework.experiments.pipeline.config import PipelineConfig
+from framework.experiments.pipeline.source import SourceConfig
+from framework.methods.registry import method_of
+from framework.training.config import TrainConfig
+
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
+
+
+class RecipeConfig(Settings):
+    """One of the things compared: a run's file, and changes of its own."""
+
+    config: str
+    """A run's YAML file; its place is taken from the folder of the comparison's file."""
+    set: dict[str, Any] = {}
+    """Changes of its keys, laid over those for every recipe; under `models` an earlier recipe may stand for a folder."""
+
+
+class ComparisonConfig(Settings):
+    """Everything that `scantseg compare` needs."""
+
+    name: Name
+    out: str = "comparisons"
+    """Folder (local or s3://) that gets a model and an evaluation per recipe and seed, the table and the page."""
+    seeds: list[int] = Field(min_length=1)
+    split: Literal["train", "val", "test"] = "val"
+    """What is scored. Choices are made on `val`; `test` is for what has been chosen."""
+    corpus: str | None = None
+    """Path of the corpus, for every recipe; None leaves the recipes their own."""
+    source: SourceConfig | None = None
+    """What the corpus is built from; None leaves the recipes their own."""
+    set: dict[str, Any] = {}
+    """Changes for every recipe, such as `{train: {steps: 500}}`."""
+    recipes: dict[Name, RecipeConfig] = Field(min_length=1)
+    control: str
+    """The recipe that the others are compared with."""
+    parallel: int = Field(default=1, ge=1)
+    """Runs that are trained at a time; side by side their steps take longer than alone. Runs with Ray's workers share a cluster
+    that was started beforehand (`ray start --head`); without one each starts its own and takes all of the machine for its own."""
+    target_dice: float | None = Field(default=None, gt=0, le=1)
+    """Validation Dice whose time is told; None tells none."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ComparisonConfig:
+        if self.control not in self.recipes:
+            raise ValueError(f"control '{self.control}' is no recipe{nearest(self.control, self.recipes)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice; the same run twice says nothing new")
+        return self
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A description with the runs that its recipes stand for."""
+
+    config: ComparisonConfig
+    recipes: dict[str, PipelineConfig]
+
+    @property
+    def root(self) -> Store:
+        return Store.at(self.config.out)
+
+    @property
+    def folder(self) -> Store:
+        """Where the table goes."""
+        return self.root / f"{self.config.name}-{self.config.split}"
+
+    def run(self, recipe: str, seed: int) -> TrainConfig:
+        """The run of one recipe and seed, in a folder of its own; models that are recipes are those of the same seed."""
+        described = self.recipes[recipe]
+        models = {role: self._model(held, seed) for role, held in described.models.items()}
+        changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
+        return described.training().model_copy(update=changes)
+
+    def starts_from(self, recipe: str, seed: int) -> list[tuple[str, int]]:
+        """The earlier recipes, and their seed, whose models a recipe starts from."""
+        return [(held, seed) for held in self.recipes[recipe].models.values() if held in self.recipes]
+
+    def _model(self, held: str, seed: int) -> str:
+        return (self.root / f"{held}-{seed}").url if held in self.recipes else held
+
+
+def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
+    """The comparison that a YAML file and overrides describe; raises a one-line `ConfigError`.
+
+    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`, `recipes.coda.set.method.kappa=0.9`.
+    """
+    where, value = str(path), override(load_yaml(path), assignments)
+    if isinstance(value.get("recipes"), dict):
+        found = value["recipes"].items()
+        value["recipes"] = {
+            name: parse(held, RecipeConfig, f"{where}: recipe '{name}'") for name, held in found
+        }
+    config: ComparisonConfig = parse(value, ComparisonConfig, where)
+    recipes = {name: _described(config, name, Path(path)) for name in config.recipes}
+    _require_one_corpus(recipes, where)
+    _require_made_before(recipes, where)
+    return Comparison(config, recipes)
+
+
+def _described(config: ComparisonConfig, name: str, path: Path) -> PipelineConfig:
+    """The run of a recipe: its file, the changes for every recipe, its own changes, the corpus."""
+    recipe = config.recipes[name]
+    value = merge(load_yaml(path.parent / recipe.config), {"name": name})
+    for changes in (config.set, recipe.set):
+        merge(value, copy.deepcopy(changes))
+    if config.corpus is not None:
+        merge(value, {"corpus": {"path": config.corpus}})
+    if config.source is not None:
+        value["source"] = config.source
+    run: PipelineConfig = parse(value, PipelineConfig, f"{path}: recipe '{name}'")
+    kind = method_of(run.method)
+    if not kind.segments and not kind.classifies():
+        said = f"recipe '{name}' makes no masks and answers no questions (method '{run.method.name}')"
+        raise ConfigError(f"{path}: {said}, so there is nothing to compare; leave it out")
+    return run
+
+
+def _require_made_before(recipes: dict[str, PipelineConfig], where: str) -> None:
+    names = list(recipes)
+    for place, (name, run) in enumerate(recipes.items()):
+        for role, held in run.models.items():
+            if held in names[place:]:
+                raise ConfigError(
+                    f"{where}: recipe '{name}' starts from recipe '{held}', which comes no earlier; move it up"
+                )
+            if "/" not in held and held not in names:
+                hint = f"{nearest(held, names)} (a folder has a slash in it, such as ./{held})"
+                raise ConfigError(
+                    f"{where}: recipe '{name}', models.{role}: there is no recipe '{held}'{hint}"
+                )
+
+
+def _require_one_corpus(recipes: dict[str, PipelineConfig], where: str) -> None:
+    paths = sorted({run.corpus.path for run in recipes.values()})
+    if len(paths) > 1:
+        raise ConfigError(
+            f"{where}: recipes read different corpora ({', '.join(paths)}), which share no cases; set 'corpus'"
+        )

@@ -1,0 +1,160 @@
+"""The course of a comparison: corpus, models, evaluations, table, page. What is finished is recognised."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from threading import Event
+
+from framework.core.artifact import ArtifactSpec, finish, input_of, is_finished
+from framework.core.callbacks import Log
+from framework.core.errors import TrainingError
+from framework.core.storage import Store
+from framework.corpus.reader import Corpus
+from framework.evaluation.evaluate import evaluate, scored_images
+from framework.experiments.compare.config import Comparison
+from framework.experiments.compare.pictures import write_pictures
+from framework.experiments.compare.table import Member, compared
+from framework.experiments.compare.text import csv_text, headline, markdown
+from framework.experiments.pipeline.run import build_corpus
+from framework.methods.registry import method_of
+from framework.reporting.report import write_report
+from framework.training.config import TrainConfig
+from framework.training.run import model_store
+from framework.training.trainer import artifact_spec
+
+GRACE = 15.0
+"""Seconds that a training gets to end when it is told to."""
+
+
+def compare(comparison: Comparison, log: Log = print) -> Store:
+    """Train and score every recipe with every seed, then write the table and the page; gives the table's folder.
+
+    The same call again recognises finished models and evaluations and continues half-made ones. The table and the page are
+    made anew each time, so that another seed or recipe may join later. `log` hears lines of progress, then the table.
+    """
+    config = comparison.config
+    build_corpus(comparison.recipes[config.control], log)
+    _require_masks(comparison)
+    folder = write_comparison(comparison, _members(comparison, log))
+    log("")
+    log(folder.read_text("table.md"))
+    log(f"report: {write_report([folder], f'{comparison.folder.url}.html')}")
+    return folder
+
+
+def _require_masks(comparison: Comparison) -> None:
+    """Log before the first training, not after it, that no mask of the split could tell how good it is."""
+    runs = [run for run in comparison.recipes.values() if method_of(run.method).segments]
+    if runs:
+        scored_images(Corpus.open(runs[0].corpus.path), comparison.config.split)
+
+
+def write_comparison(comparison: Comparison, members: list[Member]) -> Store:
+    """Write the comparison's artifact from finished models and evaluations; gives its folder."""
+    config, folder = comparison.config, comparison.folder
+    started = time.perf_counter()
+    inputs = {
+        f"evaluation {member.evaluation.name}": input_of(member.evaluation, "evaluation")
+        for member in members
+    }
+    settings = config.model_dump(include={"seeds", "split", "control", "target_dice"}) | {
+        "recipes": list(config.recipes)
+    }
+    made = ArtifactSpec("comparison", inputs, settings)
+    found = {"name": config.name, **compared(members, config.control, config.target_dice)}
+    folder.write_json("table.json", found)
+    folder.write_text("table.csv", csv_text(found))
+    folder.write_text("table.md", markdown(found))
+    for name, run in comparison.recipes.items():
+        folder.write_text(f"recipes/{name}.yaml", run.to_yaml())
+    write_pictures(folder, members, config.control, comparison.recipes[config.control].corpus.path)
+    finish(
+        folder, made, {"cases": found["cases"], "recipes": len(config.recipes)}, time.perf_counter() - started
+    )
+    return folder
+
+
+def _members(comparison: Comparison, log: Log) -> list[Member]:
+    """All recipes of the first seed, then of the next, several at a time; what starts from an unfinished one lets others go first.
+
+    An error or an interrupt stops all trainings; an evaluation in work is finished first.
+    """
+    config, stop = comparison.config, Event()
+    asked = [(name, seed) for seed in config.seeds for name in comparison.recipes]
+    made: dict[tuple[str, int], Future[Member]] = {}
+    with ThreadPoolExecutor(config.parallel) as pool:
+        try:
+            while len(ended := _ended(made)) < len(asked):
+                ready = [
+                    run for run in asked if run not in made and ended.issuperset(comparison.starts_from(*run))
+                ]
+                for run in ready[: config.parallel - len(made) + len(ended)]:
+                    made[run] = pool.submit(_member, comparison, *run, stop, log)
+                wait([made[run] for run in made.keys() - ended], return_when=FIRST_COMPLETED)
+        except BaseException:
+            stop.set()
+            raise
+    return [made[run].result() for run in asked]
+
+
+def _ended(made: Mapping[tuple[str, int], Future[Member]]) -> set[tuple[str, int]]:
+    """The members that are there; raises the error of one that has failed."""
+    ended = [run for run, member in made.items() if member.done()]
+    for run in ended:
+        made[run].result()
+    return set(ended)
+
+
+def _member(comparison: Comparison, name: str, seed: int, stop: Event, log: Log) -> Member:
+    """One recipe and seed; the runs that it starts from are there."""
+    if stop.is_set():
+        raise TrainingError(f"run '{name}-{seed}': stopped; the same command again continues it")
+    run, split = comparison.run(name, seed), comparison.config.split
+    model = model_store(run)
+    if not is_finished(model, artifact_spec(run)):
+        log(f"{run.name}: training")
+        train_apart(run, stop)
+    scores = Store.at(f"{model.url}-{split}")
+    summary = evaluate(model, run.corpus.path, scores, split)
+    log(f"{run.name}: {headline(summary)}")
+    return Member(name, seed, model, scores)
+
+
+def train_apart(run: TrainConfig, stop: Event) -> None:
+    """Train in a process of its own, so that its memory and threads are the run's alone; raises `TrainingError`, also when stopped.
+
+    The process is the command line with a written-out description; its progress goes to stderr.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder) / f"{run.name}.yaml"
+        described.write_text(run.to_yaml())
+        command = [sys.executable, "-m", "framework.cli", "train", str(described)]
+        process = subprocess.Popen(command, stdout=2, stderr=subprocess.PIPE, text=True)
+        faults = _until_ended(process, stop)
+    if stop.is_set():
+        raise TrainingError(f"run '{run.name}': stopped; the same command again continues it")
+    if process.returncode:
+        lines = [f"the process ended with code {process.returncode}", *faults.strip().splitlines()]
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        raise TrainingError(f"run '{run.name}': {(said or lines)[-1]}")
+
+
+def _until_ended(process: subprocess.Popen[str], stop: Event) -> str:
+    """What a process wrote to stderr; it is ended when `stop` is set, by force if it does not end by itself."""
+    while not stop.is_set():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=0.2)[1]
+    process.terminate()
+    try:
+        return process.communicate(timeout=GRACE)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return ""

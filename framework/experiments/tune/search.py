@@ -1,0 +1,69 @@
+"""The course of a search: corpus, trials, table."""
+
+from __future__ import annotations
+
+import yaml
+
+from framework.core.callbacks import Log
+from framework.core.errors import CorpusError, TrainingError
+from framework.core.storage import Store
+from framework.corpus.reader import Corpus
+from framework.experiments.tune.config import SearchConfig
+from framework.experiments.tune.trials import Trial, Trials, table
+from framework.methods.registry import method_of
+
+
+def search(config: SearchConfig, log: Log = print) -> list[Trial]:
+    """Run what is left of a search and print its table; gives the trials, best first.
+
+    The same call again recognises a finished search, continues an interrupted one, and tries failed trials again.
+    Raises `TrainingError` when no trial has a score.
+    """
+    store = Store.at(config.out) / config.name
+    trials = Trials.open(store, config.hash())
+    if trials.left(config.trials):
+        _run(config, trials, log)
+    else:
+        log(f"search {config.name} is finished: {store.url}")
+    ranked = trials.ranked()
+    for line in table(ranked, method_of(config.run.method).measure()):
+        log(line)
+    if ranked[0].score is None:
+        raise TrainingError(
+            f"search '{config.name}': every trial failed; mend what the table says and run the same command again"
+        )
+    log(f"train the best in full: {train_command(config, ranked[0])}")
+    return ranked
+
+
+def train_command(config: SearchConfig, trial: Trial) -> str:
+    """The command line that trains a model of its own with a trial's values; the steps are there to be raised."""
+    described = f"{config.out}/{config.name}/{trial.name}/config.yaml"
+    return f"scantseg train {described} name={config.name}-best out={config.run.out} train.steps={config.run.train.steps}"
+
+
+def _run(config: SearchConfig, trials: Trials, log: Log) -> None:
+    from framework.core.ray_runtime import start_ray
+    from framework.experiments.pipeline.run import build_corpus
+    from framework.experiments.tune.tuner import run_trials
+
+    described = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    with trials.store.lock():
+        start_ray()
+        config.run.compute.processes.require("run.compute.workers")
+        build_corpus(config.run, log)
+        if method_of(config.run.method).segments:
+            _require_validation(config.run.corpus.path)
+        trials.store.write_text("search.yaml", described)
+        run_trials(config, trials, log)
+
+
+def _require_validation(path: str) -> None:
+    light = Corpus.open(path).index_columns
+    if not any(
+        split == "val" and kind == "mask"
+        for split, kind in zip(light["split"], light["mask_kind"], strict=True)
+    ):
+        raise CorpusError(
+            f"{path}: no validation image has a mask, so trials cannot be compared; give some images the split 'val'"
+        )

@@ -1,0 +1,125 @@
+"""What a search may change: a distribution for each dotted key of a run, checked against the typed configuration."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, PositiveFloat
+
+from framework.core.config_files import known_keys, merge, parse
+from framework.core.errors import ConfigError, nearest
+from framework.core.settings import Settings, placements
+from framework.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+DIGITS = 4
+"""Significant digits of a drawn real number: what the table shows is what was trained with."""
+
+
+def _rising(ends: tuple[Any, Any]) -> tuple[Any, Any]:
+    if ends[0] >= ends[1]:
+        raise ValueError("the lower end comes first")
+    return ends
+
+
+class Distribution(Settings):
+    """One of four kinds, such as `{uniform: [0.5, 1.2]}`; both ends belong to a range."""
+
+    choice: list[Any] | None = Field(None, min_length=1)
+    """Any values that YAML can hold, with equal chances."""
+    uniform: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
+    loguniform: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_rising)] | None = None
+    """The logarithm is uniform."""
+    randint: Annotated[tuple[int, int], AfterValidator(_rising)] | None = None
+
+    def optuna(self) -> BaseDistribution:
+        """As Optuna sees it. A choice is the number of its entry: Optuna's own categories may only be scalars."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.choice is not None:
+            return CategoricalDistribution(range(len(self.choice)))
+        if self.randint is not None:
+            return IntDistribution(*self.randint)
+        return FloatDistribution(*self._reals(), log=self.loguniform is not None)
+
+    def value(self, drawn: Any) -> Any:
+        """The value that Optuna's draw stands for."""
+        if self.choice is not None:
+            return self.choice[drawn]
+        if self.randint is not None:
+            return drawn
+        low, high = self._reals()
+        return min(max(float(f"{drawn:.{DIGITS}g}"), low), high)
+
+    def drawn(self, value: Any) -> Any:
+        """The draw that stands for a value."""
+        return value if self.choice is None else self.choice.index(value)
+
+    def probes(self) -> list[Any]:
+        """Values that must all be good if every draw is to be: choices, or ends and a point between that is not whole."""
+        if self.choice is not None:
+            return self.choice
+        if self.randint is not None:
+            return list(self.randint)
+        low, high = self._reals()
+        return [low, low + 0.382 * (high - low), high]
+
+    def _reals(self) -> tuple[float, float]:
+        ends = self.uniform or self.loguniform
+        assert ends is not None, "parse_space lets no empty distribution through"
+        return ends
+
+
+Space = dict[str, Distribution]
+
+
+def parse_space(value: Any, where: str) -> Space:
+    """Read `{method.kappa: {uniform: [0.5, 1.2]}, …}`; raises a one-line `ConfigError`."""
+    if not isinstance(value, dict) or not value:
+        raise ConfigError(f"{where}: 'space' maps dotted keys of the run to distributions; give at least one")
+    return {str(key): _parse_distribution(held, f"{where}: space '{key}'") for key, held in value.items()}
+
+
+def check_space(run: TrainConfig, space: Space, where: str) -> None:
+    """Put ends and choices into the run; raises a one-line `ConfigError` for the first that does not fit."""
+    keys, outside = (
+        set(known_keys(type(run))),
+        set(placements(type(run))),
+    )  # trials that differ in those would be equal
+    for key, distribution in space.items():
+        if key not in keys:
+            raise ConfigError(f"{where}: space: unknown key '{key}'{nearest(key, _related(key, keys))}")
+        if any(key == held or key.startswith(f"{held}.") for held in outside):
+            raise ConfigError(
+                f"{where}: space: '{key}' is nothing to compare trials by; search settings of what is trained"
+            )
+        for value in distribution.probes():
+            with_values(run, {key: value}, f"{where}: space")
+
+
+def with_values(run: TrainConfig, values: dict[str, Any], where: str) -> TrainConfig:
+    """The run with values put in by dotted key; raises `ConfigError` when one does not fit."""
+    held = run.model_dump()
+    for key, value in values.items():
+        nested: Any = copy.deepcopy(value)
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        merge(held, nested)
+    return parse(held, type(run), where)
+
+
+def _parse_distribution(value: Any, where: str) -> Distribution:
+    if not isinstance(value, dict) or len(value) != 1:
+        raise ConfigError(
+            f"{where} wants exactly one of {', '.join(Distribution.model_fields)}, such as {{uniform: [0.5, 1.2]}}"
+        )
+    return parse(value, Distribution, where)
+
+
+def _related(key: str, keys: set[str]) -> set[str]:
+    """Keys of the same section where there is one: a list of all keys would help nobody."""
+    section = key.rpartition(".")[0]
+    return {known for known in keys if known.rpartition(".")[0] == section} or keys

@@ -1,0 +1,110 @@
+"""The record of a search: what each trial was given, how far it came and how good it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from framework.core.errors import CheckpointError
+from framework.core.storage import Store
+
+FILE = "trials.json"
+
+State = Literal["running", "finished", "stopped", "failed"]
+
+
+@dataclass
+class Trial:
+    """One trial; `step` and `score` (best so far, 0..1) are those of its validations."""
+
+    name: str
+    values: dict[str, Any]
+    """What the space gave it, by dotted key."""
+    state: State = "running"
+    """`stopped`: by the scheduler, because others were better at the same step."""
+    step: int = 0
+    score: float | None = None
+    seconds: float = 0.0
+    """From the start of its driver, that of its workers included."""
+    message: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to do; a failed trial is tried again by the same command, from its last checkpoint."""
+        return self.state in ("finished", "stopped")
+
+
+@dataclass
+class Trials:
+    """All trials of a search, kept in `trials.json`; one process writes it."""
+
+    store: Store
+    hash: str
+    """Of what determines the search: another search must not go on in its folder."""
+    found: list[Trial] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, store: Store, hash: str) -> Trials:
+        """What is recorded so far; raises `CheckpointError` when the folder holds another search."""
+        if not store.exists(FILE):
+            return cls(store, hash)
+        record = store.read_json(FILE)
+        if record["hash"] != hash:
+            raise CheckpointError(
+                f"{store.url}: holds a search of another run, space or seed; choose another name, or delete it"
+            )
+        return cls(store, hash, [Trial(**trial) for trial in record["trials"]])
+
+    def __getitem__(self, name: str) -> Trial:
+        return next(trial for trial in self.found if trial.name == name)
+
+    def open_ones(self) -> list[Trial]:
+        """Trials that an interruption or an error left unfinished."""
+        return [trial for trial in self.found if not trial.ended]
+
+    def left(self, wanted: int) -> int:
+        """How many trials are to run until there are so many that ended."""
+        return len(self.open_ones()) + max(0, wanted - len(self.found))
+
+    def add(self, values: dict[str, Any]) -> Trial:
+        trial = Trial(f"trial-{len(self.found) + 1}", values)
+        self.found.append(trial)
+        return trial
+
+    def save(self) -> None:
+        self.store.write_json(FILE, {"hash": self.hash, "trials": [asdict(trial) for trial in self.found]})
+
+    def ranked(self) -> list[Trial]:
+        """Best validation score first, those without one last."""
+        return sorted(
+            self.found, key=lambda trial: -1.0 if trial.score is None else trial.score, reverse=True
+        )
+
+
+def table(trials: list[Trial], measure: str) -> list[str]:
+    """Lines of a table in the given order: name, values, step, best validation score (named by `measure`), state, seconds."""
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
+    rows = [["trial", *keys, "step", measure, "seconds", "state"]]
+    for trial in trials:
+        score = "-" if trial.score is None else f"{trial.score:.4f}"
+        state = f"{trial.state}: {trial.message}" if trial.message else trial.state
+        rows.append(
+            [
+                trial.name,
+                *(show(trial.values[key]) for key in keys),
+                str(trial.step),
+                score,
+                f"{trial.seconds:.0f}",
+                state,
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def show(value: Any) -> str:
+    """A value as YAML's flow style, which is what the command line reads."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,241 @@
+"""Trials as Ray Tune runs them: Optuna proposes, ASHA stops, and every trial is a Ray Train run in our own folder.
+
+Tune's own record of an experiment is scratch: a search is continued from `trials.json` and the trials' checkpoints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from optuna.trial import create_trial
+from ray import tune
+from ray.tune import Callback
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from framework.core.callbacks import Log
+from framework.core.config_files import parse
+from framework.core.errors import ScantsegError
+from framework.core.ray_runtime import ray_storage
+from framework.core.storage import Store
+from framework.experiments.tune.config import AshaConfig, SearchConfig
+from framework.experiments.tune.space import with_values
+from framework.experiments.tune.trials import Trial, Trials, show
+from framework.methods.registry import method_of
+from framework.training.config import ComputeConfig, TrainConfig
+from framework.training.metric_log import best_score
+from framework.training.ray_trainer import anchored, fit_on_ray
+from framework.training.run import model_store
+
+DRIVER = {"node:__internal_head__": 0.001}
+"""What a trial's driver reserves: it only waits, so a share of the head node rather than processors that the workers need.
+There it also outlives a spot node. With drivers off the processors, trials can never wait for one another in a circle."""
+
+SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "random": optuna.samplers.RandomSampler,
+    "tpe": optuna.samplers.TPESampler,
+}
+
+FAILED = "failed.json"
+"""Where a trial's driver writes down the error that its reader can mend."""
+
+
+def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
+    """Run all trials that are not ended; their record follows them. Raises `KeyboardInterrupt` after Ctrl-C."""
+    for name in ("ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors of trials are in our table
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # trials have a metric log of their own
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a trial may end before its first validation
+    proposer = Proposer(config, trials)
+    with _quiet(log) as loud:
+        tuner = tune.Tuner(
+            tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER])),
+            tune_config=tune.TuneConfig(
+                metric=config.metric,
+                mode="max",
+                search_alg=proposer,
+                scheduler=_scheduler(config.scheduler, config.run.train.steps),
+                num_samples=trials.left(config.trials),
+                max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{config.name}-{uuid.uuid4().hex[:8]}",
+                storage_path=ray_storage(trials.store),
+                callbacks=[Recorder(trials, proposer, loud)],
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+    if any(trial.state == "running" for trial in trials.found):
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _quiet(log: Log) -> Iterator[Log]:
+    """Keep what Ray prints, from whatever thread, off the terminal; gives a `log` that still reaches it."""
+    terminal = sys.stdout
+
+    def loud(line: str) -> None:
+        with contextlib.redirect_stdout(terminal):
+            log(line)
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield loud
+
+
+def at_once(compute: ComputeConfig, wanted: int | None, present: Mapping[str, float]) -> int:
+    """How many trials run beside each other: as many as have processors for their workers, one more would only wait."""
+    fits = min(
+        int(present.get(kind, 0) // (each * compute.workers))
+        for kind, each in compute.processes.resources.items()
+    )
+    return max(1, min(fits, wanted or fits))
+
+
+class Proposer(Searcher):
+    """Optuna's samplers as a searcher of Ray: unfinished trials of an earlier call first, then new draws."""
+
+    def __init__(self, config: SearchConfig, trials: Trials) -> None:
+        super().__init__(metric=config.metric, mode="max")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.config, self.trials, self.waiting = config, trials, trials.open_ones()
+        self.distributions = {key: held.optuna() for key, held in config.space.items()}
+        # Another seed after an interruption: with the same one the first trials would be proposed again.
+        sampler = SAMPLERS[config.sampler](seed=config.seed + len(trials.found))
+        self.study = optuna.create_study(direction="maximize", sampler=sampler)
+        for trial in trials.found:
+            self.learn(trial)
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        trial = self.waiting.pop(0) if self.waiting else self.trials.add(self._draw())
+        trial.state, trial.message = "running", ""
+        self.trials.save()
+        return {"run": trial_run(self.config, trial).model_dump()}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: Tune does not know the last score of a trial. `learn` hears of it."""
+
+    def learn(self, trial: Trial) -> None:
+        """Let the sampler know how good an ended trial was."""
+        if trial.ended and trial.score is not None:
+            drawn = {key: held.drawn(trial.values[key]) for key, held in self.config.space.items()}
+            self.study.add_trial(
+                create_trial(params=drawn, distributions=self.distributions, value=trial.score)
+            )
+
+    def _draw(self) -> dict[str, Any]:
+        drawn = self.study.ask(self.distributions).params
+        return {key: held.value(drawn[key]) for key, held in self.config.space.items()}
+
+
+class Recorder(Callback):
+    """Keeps `trials.json` up to date, and says what happens."""
+
+    def __init__(self, trials: Trials, proposer: Proposer, log: Log) -> None:
+        self.trials, self.proposer, self.log = trials, proposer, log
+        self.started: dict[str, float] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks to continue by itself, which we do not use; a terminal cannot be pickled."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        found = self.trials[_name(trial)]
+        self.started[found.name] = time.perf_counter()
+        self.log(f"{found.name}: " + ", ".join(f"{key}={show(value)}" for key, value in found.values.items()))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        found = self.trials[_name(trial)]
+        found.step, found.score = result["step"], max(result["score"], found.score or 0.0)
+        self.log(
+            f"{found.name}: step {found.step}, {method_of(self.proposer.config.run.method).measure()} {result['score']:.4f}"
+        )
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        found = self.trials[_name(trial)]
+        _conclude(found, self.trials.store / found.name)
+        self._ended(found)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        found = self.trials[_name(trial)]
+        found.state, found.message = "failed", _last_line(Path(trial.error_file).read_text())
+        self._ended(found)
+
+    def _ended(self, found: Trial) -> None:
+        found.seconds = round(time.perf_counter() - self.started[found.name], 1)
+        self.trials.save()
+        self.proposer.learn(found)
+        self.log(
+            f"{found.name}: {found.state} at step {found.step}"
+            + (f": {found.message}" if found.message else "")
+        )
+
+
+def trial_run(config: SearchConfig, trial: Trial) -> TrainConfig:
+    """The run of a trial: a model of its own below the search's folder."""
+    run = anchored(with_values(config.run, trial.values, trial.name))
+    return run.model_copy(
+        update={"name": trial.name, "out": (Store.at(config.out) / config.name).url, "source": None}
+    )
+
+
+def _trial(config: dict[str, Any]) -> None:
+    """The driver of one trial. An error for the reader is written down instead of raised: it is a result, not a crash."""
+    run = parse(config["run"], TrainConfig)
+    store = model_store(run)
+    store.remove(FAILED)
+    try:
+        store.write_text("config.yaml", run.to_yaml())
+        fit_on_ray(run, store, tuning=True)
+    except ScantsegError as error:
+        store.write_json(FAILED, {"message": str(error)})
+
+
+def _conclude(found: Trial, store: Store) -> None:
+    """How a trial ended, by what it left: Tune does not hear of the last validation, after which a model is written."""
+    if store.exists(FAILED):
+        found.state, found.message = "failed", store.read_json(FAILED)["message"]
+    elif store.exists("artifact.json"):
+        counts = store.read_json("artifact.json")["counts"]
+        best = best_score(counts)
+        found.state, found.step, found.score = "finished", counts["steps"], best and best[1]
+    else:
+        found.state = "stopped"
+
+
+def _scheduler(config: AshaConfig | None, steps: int) -> TrialScheduler:
+    if config is None:
+        return FIFOScheduler()
+    return AsyncHyperBandScheduler(
+        time_attr="step",
+        max_t=steps,
+        grace_period=config.grace,
+        reduction_factor=config.reduction,
+        stop_last_trials=False,
+    )
+
+
+def _name(trial: Any) -> str:
+    """Of a trial of Tune: the name that we gave it."""
+    return trial.config["run"]["name"]
+
+
+def _last_line(text: str) -> str:
+    return [line.strip() for line in text.splitlines() if line.strip()][-1][:200]

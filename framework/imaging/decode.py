@@ -1,0 +1,118 @@
+"""From encoded bytes to arrays, with limits: an unreadable file is a `RowError` with its reason, never a crash."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from framework.core.errors import RowError
+from framework.core.labels import IGNORE
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused before they are decoded (decompression bombs)."""
+
+HIGHEST = np.array([value.bit_length() for value in range(256)], np.uint8)
+"""Number of the highest set bit, from 1; 0 for none."""
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000")
+"""Kinds of file that are opened at all: formats that can run programs, such as EPS, are not among them."""
+
+
+def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarray:
+    """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures.
+
+    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped; 16-bit colour is read with 8 bits).
+    Raises `RowError`.
+    """
+    picture = _open(data, "image")
+    if picture.mode.startswith(("I", "F")):
+        array = _sixteen_bit(picture)
+        return np.repeat(array[..., None], channels or 1, axis=2)
+    grey = picture.mode in ("1", "L", "LA", "La")
+    picture = picture.convert("L" if (channels == 1 or (channels is None and grey)) else "RGB")
+    array = np.asarray(picture)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def decode_mask(
+    data: bytes, shape: tuple[int, int], classes: int, encoding: Literal["ids", "bits"]
+) -> np.ndarray:
+    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` when it does not fit the image.
+
+    Masks of 1, 8 or 16 bits and of palette indices will do, as long as their values are known.
+    """
+    picture = _open(data, "mask")
+    if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
+        raise RowError(
+            f"mask has mode {picture.mode}: needs one channel of class ids, not colours; save it as 8-bit grey"
+        )
+    mask = np.asarray(picture)
+    if mask.shape != tuple(shape):
+        raise RowError(f"mask is {_size(mask.shape)} but its image is {_size(shape)}")
+    limit = classes if encoding == "ids" else 1 << (classes - 1)
+    unknown = (mask < 0) | (mask >= limit)
+    if encoding == "ids":
+        unknown &= mask != IGNORE
+    if unknown.any():
+        found = np.unique(mask[unknown])[:5].tolist()
+        raise RowError(
+            f"mask has unknown {'class ids' if encoding == 'ids' else 'bits'} {found}: 0..{limit - 1} are known"
+        )
+    return mask.astype(np.uint8)
+
+
+def flatten_bits(bits: np.ndarray) -> np.ndarray:
+    """Overlapping lesion bits to one class id per pixel: the highest set bit wins, class = bit + 1."""
+    return HIGHEST[bits]
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """Encode a uint8 `[H, W]` mask as PNG."""
+    out = io.BytesIO()
+    Image.fromarray(mask).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def _open(data: bytes, what: str) -> Image.Image:
+    if not data:
+        raise RowError(f"{what} file is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        if picture.width * picture.height > MAX_PIXELS:
+            raise RowError(
+                f"{what} is {picture.width} x {picture.height}: over the limit of {MAX_PIXELS // 10**6} megapixels"
+            )
+        if (pages := getattr(picture, "n_frames", 1)) > 1:
+            raise RowError(f"{what} file has {pages} pages: save each as a picture of its own")
+        picture.load()
+    except RowError:
+        raise
+    except Image.DecompressionBombError:
+        raise RowError(f"{what} is over the limit of {MAX_PIXELS // 10**6} megapixels") from None
+    except UnidentifiedImageError:
+        raise RowError(
+            f"{what} file cannot be read: not a picture of a known kind ({', '.join(FORMATS)})"
+        ) from None
+    except (
+        Exception
+    ) as error:  # on damaged bytes, Pillow's decoders raise whatever their parsing stumbles over
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        raise RowError(f"{what} file cannot be read: truncated or damaged ({reason})") from None
+    return picture
+
+
+def _sixteen_bit(picture: Image.Image) -> np.ndarray:
+    array = np.asarray(picture)
+    if array.dtype.kind == "f" or array.min() < 0 or array.max() > 65535:
+        raise RowError(f"image has {picture.mode} pixels beyond 16 bits: save it with 8 or 16 bits")
+    return array.astype(np.uint16)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in reversed(shape))

@@ -1,0 +1,88 @@
+"""Class activation maps: where in an image a classifier sees the evidence for its answer (methods/README 2.3).
+
+Grad-CAM++ (Chattopadhyay et al., WACV 2018) explains exp(S), whose factor exp(S) cancels in its weights; the code of Viniavskyi et
+al. leaves it in, so that there a map depends on the level of the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framework.methods.base import Explainable
+
+Kind = Literal["grad-cam++", "grad-cam", "cam"]
+
+
+def evidence(method: Explainable, image: Tensor, target: int, number: int, kind: Kind) -> Tensor:
+    """Maps `[B, h, w]`, not negative, of images `[B, C, H, W]` for class `number` of a target; not normalised.
+
+    What is explained is the logarithm of the class's odds: of two classes, the difference of their logits. The plain map (Zhou et
+    al., CVPR 2016) has the weights of the class's logit over the mean of the others', which is the same for two classes. The
+    network is in evaluation mode, so that no image sees another. Of a classifier that decides by all levels, the last one is shown.
+    """
+    with torch.no_grad():
+        *finer, features = method.features(image)
+    features = features.detach().float().requires_grad_()
+    with torch.enable_grad():
+        score = (lead if kind == "cam" else log_odds)(method.decide([*finer, features])[target], number)
+        (slope,) = torch.autograd.grad(score.sum(), features)
+    weight = _weights(features.detach(), slope, kind)
+    return torch.relu((weight[:, :, None, None] * features.detach()).sum(1))
+
+
+def log_odds(logits: Tensor, number: int) -> Tensor:
+    """Log odds `[B]` of one class under logits `[B, C]`."""
+    others = [k for k in range(logits.shape[1]) if k != number]
+    return logits[:, number] - logits[:, others].logsumexp(1)
+
+
+def lead(logits: Tensor, number: int) -> Tensor:
+    """How far one class's logit `[B]` is over the mean of the others' under logits `[B, C]`."""
+    others = [k for k in range(logits.shape[1]) if k != number]
+    return logits[:, number] - logits[:, others].mean(1)
+
+
+def _weights(features: Tensor, slope: Tensor, kind: Kind) -> Tensor:
+    """The weight of each channel `[B, D]` from features and the score's gradient `[B, D, h, w]`."""
+    if (
+        kind != "grad-cam++"
+    ):  # of a linear layer on the mean its weights; the slope's mean would fall with the number of cells
+        return slope.sum((2, 3))
+    below = 2 * slope.square() + (features * slope**3).sum((2, 3), keepdim=True)
+    alpha = torch.where(below != 0, slope.square() / below, 0)
+    return (alpha * torch.relu(slope)).sum((2, 3))
+
+
+def summed_evidence(
+    method: Explainable,
+    image: Tensor,
+    target: int,
+    number: int,
+    kind: Kind,
+    scales: Sequence[float],
+    flip: bool,
+    side: int,
+) -> Tensor:
+    """Maps `[B, side, side]` in 0..1, the sum over sizes of the image and its mirror image, the largest value of each being 1.
+
+    Zero everywhere where nothing speaks for the class.
+    """
+    found = image.new_zeros(len(image), side, side, dtype=torch.float32)
+    for scale in scales:
+        size = _whole_cells(image, scale, method.stride)
+        view = F.interpolate(image, size, mode="bilinear", align_corners=False)
+        for mirrored in (False, True) if flip else (False,):
+            part = evidence(method, view.flip(3) if mirrored else view, target, number, kind)
+            whole = F.interpolate(part[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
+            found += whole.flip(2) if mirrored else whole
+    return found / found.amax((1, 2), keepdim=True).clamp_min(1e-12)
+
+
+def _whole_cells(image: Tensor, scale: float, stride: int) -> list[int]:
+    """Height and width near a scaled image's that fill the encoder's cells: else it would enlarge the image, which shifts maps."""
+    return [max(1, round(length * scale / stride)) * stride for length in image.shape[2:]]

@@ -1,0 +1,1 @@
+"""Confident seeds from maps."""

@@ -1,0 +1,1 @@
+"""Weak masks: simulated, or drawn by people."""

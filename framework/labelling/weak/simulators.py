@@ -1,0 +1,255 @@
+"""Weak labels from true masks: what a hurried annotator might have drawn (Pan et al., AAAI 2022; all of it [reconstructed]).
+
+A simulator takes the pixels of one class, `[H, W]` bool, and gives those that the weak label claims for it. `weaken` puts the
+classes together: later classes are drawn over earlier ones, and pixels that carry no label in the truth carry none here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+from pydantic import AfterValidator, Field
+from scipy import ndimage
+
+from framework.core.labels import IGNORE
+from framework.core.settings import Settings
+
+RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+"""The eight neighbours of a pixel (row, column), clockwise from the one above."""
+
+SIDES = (0, 4, 2, 6)
+"""Places in `RING` of the neighbours above, below, right and left."""
+
+ALL_EIGHT = np.ones((3, 3), bool)
+
+
+def _ordered(limits: tuple[int, int]) -> tuple[int, int]:
+    if limits[0] > limits[1]:
+        raise ValueError("the smaller number comes first")
+    return limits
+
+
+Points = Annotated[tuple[Annotated[int, Field(ge=3)], int], AfterValidator(_ordered)]
+Radius = Annotated[tuple[Annotated[int, Field(ge=0)], int], AfterValidator(_ordered)]
+"""Two whole numbers between which each draw lies, both included."""
+
+
+class Box(Settings):
+    """A filled bounding box of each connected component."""
+
+    kind: Literal["box"] = "box"
+    jitter: float = Field(default=0.1, ge=0, le=0.5)
+    """Each edge moves by up to this share of the box's side."""
+
+
+class Polygon(Settings):
+    """A filled polygon through a few contour points of each connected component."""
+
+    kind: Literal["polygon"] = "polygon"
+    points: Points = (6, 10)
+
+
+class Scribble(Settings):
+    """Strokes along each class, near its middle, background included; nothing is claimed elsewhere."""
+
+    kind: Literal["scribble"] = "scribble"
+    width: int = Field(default=3, ge=1)
+    """Pixels of the picture's own resolution."""
+
+
+class Erode(Settings):
+    """Each class too small by a radius in pixels of the picture's own resolution."""
+
+    kind: Literal["erode"] = "erode"
+    radius: Radius = (2, 6)
+
+
+class Dilate(Settings):
+    """Each class too large by a radius in pixels of the picture's own resolution."""
+
+    kind: Literal["dilate"] = "dilate"
+    radius: Radius = (2, 6)
+
+
+Simulator = Annotated[Box | Polygon | Scribble | Erode | Dilate, Field(discriminator="kind")]
+
+
+def weaken(mask: np.ndarray, simulator: Simulator, rng: np.random.Generator) -> np.ndarray:
+    """The weak label of a true mask, both uint8 `[H, W]` of class ids with 255 where nothing is claimed (methods/README 5.1)."""
+    drawn = np.full_like(mask, IGNORE if isinstance(simulator, Scribble) else 0)
+    for class_id in np.unique(mask[mask != IGNORE]):
+        if class_id or isinstance(simulator, Scribble):
+            drawn[_claimed(mask == class_id, simulator, rng)] = class_id
+    drawn[mask == IGNORE] = IGNORE
+    return drawn
+
+
+def _claimed(inside: np.ndarray, simulator: Simulator, rng: np.random.Generator) -> np.ndarray:
+    match simulator:
+        case Box():
+            return boxes(inside, simulator.jitter, rng)
+        case Polygon():
+            return polygons(inside, simulator.points, rng)
+        case Scribble():
+            return strokes(inside, simulator.width, rng)
+        case Erode():
+            return erode(inside, _draw(simulator.radius, rng))
+        case Dilate():
+            return dilate(inside, _draw(simulator.radius, rng))
+
+
+def boxes(inside: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
+    """The bounding box of every component, each edge moved by a uniform share in ±`jitter` of its side; at least one pixel."""
+    drawn = np.zeros_like(inside)
+    for place, _ in _components(inside):
+        drawn[
+            tuple(_moved(edge, limit, jitter, rng) for edge, limit in zip(place, inside.shape, strict=True))
+        ] = True
+    return drawn
+
+
+def _moved(edge: slice, limit: int, jitter: float, rng: np.random.Generator) -> slice:
+    start, stop = np.round(
+        (edge.start, edge.stop) + rng.uniform(-jitter, jitter, 2) * (edge.stop - edge.start)
+    ).astype(int)
+    start = min(max(start, 0), limit - 1)
+    return slice(start, max(stop, start + 1))
+
+
+def polygons(inside: np.ndarray, points: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """For every component the filled polygon through border pixels at even distances, from a random one on; holes are filled."""
+    picture = Image.new("1", inside.shape[::-1])
+    pen = ImageDraw.Draw(picture)
+    for place, component in _components(inside):
+        border = contour(component) + np.array([edge.start for edge in place])
+        count = _draw(points, rng)
+        corners = border[((np.arange(count) + rng.random()) / count * len(border)).astype(int)]
+        pen.polygon([(int(x), int(y)) for y, x in corners], fill=1, outline=1)
+    return np.asarray(picture)
+
+
+def contour(component: np.ndarray) -> np.ndarray:
+    """The outer border of one 8-connected component in order, `[N, 2]` (row, column), by Moore's neighbour tracing.
+
+    A pixel that the walk passes twice, such as one of a line, is listed twice.
+    """
+    padded = np.pad(component, 1)
+    row, column = np.argwhere(padded)[0]
+    heading, first, walked = 0, None, []
+    while True:
+        # The pixel before lies behind; two steps clockwise from there is the first that may be outside.
+        turns = [(heading + 6 + turn) % 8 for turn in range(8)]
+        heading = next((turn for turn in turns if padded[row + RING[turn][0], column + RING[turn][1]]), -1)
+        state = (row, column, heading)
+        if state == first or heading < 0:
+            return np.array(walked or [(row, column)]) - 1
+        first = first or state
+        walked.append((row, column))
+        row, column = row + RING[heading][0], column + RING[heading][1]
+
+
+def strokes(inside: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A skeleton a little off the middle, drawn `width` pixels wide and nowhere outside; every component keeps a connected one."""
+    around = lopsided(inside, rng)
+    drawn = ndimage.binary_dilation(thin(around, ridges(around)), np.ones((width, width), bool))
+    return np.asarray(drawn) & inside
+
+
+def lopsided(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Peeled from one random side by up to half of the largest depth; connected parts stay connected and none vanishes."""
+    padded = np.pad(inside, 1).astype(np.uint8)
+    removable = _removable(int(rng.choice(SIDES)))
+    for _ in range(_draw((0, int(_depth(inside).max()) // 2), rng)):
+        code = sum(np.roll(padded, (-row, -column), (0, 1)) << bit for bit, (row, column) in enumerate(RING))
+        padded &= ~removable[code]
+    return padded[1:-1, 1:-1].astype(bool)
+
+
+def ridges(inside: np.ndarray) -> np.ndarray:
+    """Where the city-block distance to the outside has a crest, at least half as far in as its component's deepest pixel.
+
+    Shallower crests come from every unevenness of the border, and nobody would draw them.
+    """
+    depth = _depth(inside)
+    numbered = _numbered(inside)
+    deepest = np.zeros(numbered.max() + 1, depth.dtype)
+    np.maximum.at(deepest, numbered, depth)
+    crest = depth == ndimage.maximum_filter(depth, footprint=ndimage.generate_binary_structure(2, 1))
+    return inside & crest & (2 * depth >= deepest[numbered])
+
+
+def _depth(inside: np.ndarray) -> np.ndarray:
+    """City-block distance to the outside, in pixels; beyond the picture's frame is outside."""
+    return np.asarray(ndimage.distance_transform_cdt(np.pad(inside, 1), "taxicab"))[1:-1, 1:-1]
+
+
+def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The skeleton by parallel thinning from four sides in turn (Rosenfeld, Information and Control 29, 1975).
+
+    What is peeled off are border pixels of one side that are neither `kept` nor ends of a line nor hold parts together, so
+    connected parts stay connected and none vanishes. Only pixels whose neighbourhood may have changed are looked at.
+    """
+    padded = np.pad(inside, 1).astype(np.uint8)
+    ring = np.array([row * padded.shape[1] + column for row, column in RING])
+    pixels, free = padded.ravel(), ~np.pad(kept, 1).ravel()
+    watched = np.flatnonzero(padded > np.asarray(ndimage.binary_erosion(padded, ALL_EIGHT)))
+    while watched.size:
+        peeled = []
+        for side in SIDES:
+            neighbours = (pixels[watched[:, None] + ring] << np.arange(8, dtype=np.uint8)).sum(1)
+            removable = _removable(side)[neighbours] & free[watched]
+            pixels[watched[removable]] = 0
+            peeled.append(watched[removable])
+            watched = watched[~removable]
+        near = (np.concatenate(peeled)[:, None] + ring).ravel()
+        watched = np.unique(near[pixels[near] > 0])
+    return padded[1:-1, 1:-1].astype(bool)
+
+
+@cache
+def _removable(side: int) -> np.ndarray:
+    """For each of the 256 neighbourhoods (bit i is `RING[i]`) whether its pixel may be peeled off from a side.
+
+    It is open to that side, has two neighbours or more, and joins exactly one part (Yokoi's number for 8-connected parts).
+    """
+    open_ = (np.arange(256)[:, None] >> np.arange(8) & 1) == 0
+    parts = sum(
+        open_[:, k].astype(int) - (open_[:, k] & open_[:, k + 1] & open_[:, (k + 2) % 8])
+        for k in (0, 2, 4, 6)
+    )
+    return open_[:, side] & (parts == 1) & (open_.sum(axis=1) <= 6)
+
+
+def erode(inside: np.ndarray, radius: int) -> np.ndarray:
+    """Pixels farther than `radius` from every pixel outside; beyond the picture's frame is outside. May leave nothing."""
+    return _distance(np.pad(inside, 1))[1:-1, 1:-1] > radius
+
+
+def dilate(inside: np.ndarray, radius: int) -> np.ndarray:
+    """Pixels at most `radius` from one inside; `inside` holds at least one."""
+    return _distance(~inside) <= radius
+
+
+def _distance(inside: np.ndarray) -> np.ndarray:
+    """Distance of each pixel inside to the nearest one outside, in pixels."""
+    return np.asarray(ndimage.distance_transform_edt(inside))
+
+
+def _components(inside: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Bounding box and pixels within it of each 8-connected component."""
+    numbered = _numbered(inside)
+    for number, place in enumerate(ndimage.find_objects(numbered), start=1):
+        yield place, numbered[place] == number
+
+
+def _numbered(inside: np.ndarray) -> np.ndarray:
+    """The number of each pixel's 8-connected component, from 1; 0 outside."""
+    return np.asarray(ndimage.label(inside, ALL_EIGHT)[0])  # type: ignore[index]
+
+
+def _draw(limits: tuple[int, int], rng: np.random.Generator) -> int:
+    return int(rng.integers(limits[0], limits[1] + 1))

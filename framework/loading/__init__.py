@@ -1,0 +1,1 @@
+"""What a training step reads: the order of samples, views of them, and batches made ahead."""

@@ -1,0 +1,83 @@
+"""The label budget: which training patients keep their masks. Deterministic, stratified, and nested for growing shares."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+from pydantic import Field
+
+from framework.core.errors import CorpusError
+from framework.core.settings import Settings
+from framework.corpus.reader import Corpus
+
+
+class BudgetConfig(Settings):
+    """How many training groups (patients) keep their masks."""
+
+    share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the training groups that have masks; 0: a run uses no mask of the corpus."""
+    stratify: str | None = None
+    """Image-level label whose values are spread evenly; None: the first that is one value per patient, else the first."""
+    seed: int = 0
+
+
+def labelled_ids(corpus: Corpus, budget: BudgetConfig) -> list[str]:
+    """Ids of training images that keep their masks, in stored order; a group keeps all of its masks or none.
+
+    Groups are ranked so that every prefix holds each stratum in proportion: the budget of 10 % lies within that of 20 %.
+    None for a share of 0; raises `CorpusError` when a larger one would leave nothing.
+    """
+    if budget.share == 0:
+        return []
+    light = corpus.index_columns
+    rows = [i for i, s in enumerate(light["split"]) if s == "train" and light["mask_kind"][i] == "mask"]
+    groups = sorted({light["group"][i] for i in rows})
+    if not groups:
+        raise CorpusError(
+            f"label budget: no training image of corpus '{corpus.info.name}' has a mask; add some, "
+            "or set corpus.budget.share=0 to learn from label layers alone"
+        )
+    count = round(budget.share * len(groups))
+    if count == 0:
+        raise CorpusError(
+            f"label budget: {budget.share:.1%} of the {len(groups)} training groups with masks in corpus '{corpus.info.name}' "
+            "leaves no labelled image; raise corpus.budget.share"
+        )
+    kept = set(_ranked(groups, _strata(corpus, rows, budget.stratify), budget.seed)[:count])
+    return [light["id"][i] for i in rows if light["group"][i] in kept]
+
+
+def _ranked(groups: list[str], strata: dict[str, int], seed: int) -> list[str]:
+    """Position (rank + 1/2) / size within the own stratum interleaves the strata in proportion to their size."""
+    draw = {g: hashlib.sha256(f"{seed}:{g}".encode()).hexdigest() for g in groups}
+    sizes = Counter(strata[g] for g in groups)
+    seen: Counter[int] = Counter()
+    keys = {}
+    for group in sorted(groups, key=draw.__getitem__):
+        stratum = strata[group]
+        keys[group] = ((seen[stratum] + 0.5) / sizes[stratum], draw[group])
+        seen[stratum] += 1
+    return sorted(groups, key=keys.__getitem__)
+
+
+def _strata(corpus: Corpus, rows: list[int], name: str | None) -> dict[str, int]:
+    """The stratum of each group: the highest value of the label among its images (the graver grade)."""
+    values: dict[str, list[list[int]]] = {}
+    for i in rows:
+        values.setdefault(corpus.index_columns["group"][i], []).append(corpus.index_columns["labels"][i])
+    column = _column(corpus, values, name)
+    return {
+        group: max(labels[column] for labels in found) if column is not None else 0
+        for group, found in values.items()
+    }
+
+
+def _column(corpus: Corpus, values: dict[str, list[list[int]]], name: str | None) -> int | None:
+    if name is not None:
+        return corpus.info.label(name)
+    for column in range(len(corpus.info.labels)):
+        per_group = [{labels[column] for labels in found} for found in values.values()]
+        if all(len(found) == 1 for found in per_group) and len(set.union(*per_group)) > 1:
+            return column
+    return 0 if corpus.info.labels else None

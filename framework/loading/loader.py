@@ -1,0 +1,195 @@
+"""From the order of samples to tensors, prepared ahead of the training step."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from framework.core.memory_format import layout
+from framework.corpus.targets import UNKNOWN, Target
+from framework.loading import augmentation as augment
+from framework.loading.patches import patch_views
+from framework.loading.sampler import BalancedSampler, SampleDraw, Sampler, shard
+from framework.loading.training_set import TrainingSample, TrainingSet, require
+
+AHEAD = 4
+"""Batches that wait ready: decoding comes in bursts while the cache is cold."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a method eats: images whose label is of an accepted kind, `batch` of them in every step."""
+
+    name: str
+    accepts: frozenset[str]
+    strong: int = 0
+    """How many strong views are made as well."""
+    hint: str = ""
+    """What the reader of an error should do when the corpus has no such image."""
+    target: Target | None = None
+    """Images whose class is known alone, and as many of each class as of the others; None: of any label."""
+
+
+NO_LABELS = torch.empty(0, 0, dtype=torch.int64)
+"""Of images that are made up."""
+
+
+@dataclass(frozen=True)
+class StreamBatch:
+    """This rank's slice of one stream of a global batch."""
+
+    ids: list[str]
+    image: Tensor
+    """Weak view `[B, C, H, W]` (of volumes `[B, C, D, H, W]`), float32, each image and channel of zero mean and unit deviation."""
+    strong: tuple[Tensor, ...]
+    """Strong views of the weak one."""
+    mask: Tensor
+    """`[B, H, W]` (of volumes `[B, D, H, W]`) int64 class ids, 255 = ignore (everywhere, for an image without a mask).
+    Lesion bits in place of ids for a method whose lesions may overlap."""
+    labels: Tensor = NO_LABELS
+    """Image-level labels `[B, L]` int64, in the order of the corpus's labels; -1 = unknown."""
+
+    def to(self, device: torch.device, images: torch.dtype) -> StreamBatch:
+        """The same on a device, with images of a type and in the layout that convolutions are fastest on."""
+
+        def move(view: Tensor) -> Tensor:
+            return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
+
+        strong = tuple(move(view) for view in self.strong)
+        mask, labels = (known.to(device, non_blocking=True) for known in (self.mask, self.labels))
+        return StreamBatch(self.ids, move(self.image), strong, mask, labels)
+
+
+Batch = Mapping[str, StreamBatch]
+"""A step's input: one `StreamBatch` per stream, by name."""
+
+
+class Loader:
+    """Makes the batches of a rank from any step on."""
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        streams: Sequence[Stream],
+        method: str,
+        batch: int,
+        seed: int,
+        views: augment.AugmentConfig,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.data, self.views, self.seed = data, views, seed
+        self.rank, self.world = rank, world
+        self.streams = {stream.name: stream for stream in streams}
+        self.samplers = {stream.name: _order(data, stream, method, batch, seed) for stream in streams}
+
+    def steps_per_epoch(self, stream: str) -> int:
+        """Steps in which every image of the stream is seen once."""
+        sampler = self.samplers[stream]
+        return max(1, -(-len(sampler.ids) // sampler.batch))
+
+    def batch_at(self, step: int) -> Batch:
+        """The batch of one step, made now."""
+        return {
+            name: self._make(self.streams[name], shard(sampler.batch_at(step), self.rank, self.world))
+            for name, sampler in self.samplers.items()
+        }
+
+    def plain(self, stream: str) -> Iterator[StreamBatch]:
+        """This rank's share of all images of a stream, as they are: neither augmented nor repeated; volumes come one by one."""
+        mine = self.samplers[stream].ids[self.rank :: self.world]
+        batch = 1 if self.data.config.patch else 32
+        for start in range(0, len(mine), batch):
+            names = list(mine[start : start + batch])
+            image, mask = collate([self.data.get(name) for name in names])
+            yield StreamBatch(names, image, (), mask.long(), self.data.labels(names))
+
+    def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
+        """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
+        ended = threading.Event()
+        thread = threading.Thread(target=self._fill, args=(ready, ended, start, stop), daemon=True)
+        thread.start()
+        try:
+            for _ in range(start, stop):
+                item = ready.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            ended.set()
+            while not ready.empty():
+                ready.get_nowait()
+            thread.join()
+
+    def _fill(
+        self, ready: queue.Queue[Batch | BaseException], ended: threading.Event, start: int, stop: int
+    ) -> None:
+        try:
+            for step in range(start, stop):
+                _put(ready, self.batch_at(step), ended)
+                if ended.is_set():
+                    return
+        except BaseException as error:
+            _put(ready, error, ended)
+
+    def _make(self, stream: Stream, draws: list[SampleDraw]) -> StreamBatch:
+        image, mask = self._weak_views([self.data.get(draw.id) for draw in draws], draws)
+        if self.views.gain:
+            image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
+        strong = tuple(
+            augment.strong_view(image, draws, self.views, self.seed, view) for view in range(stream.strong)
+        )
+        names = [draw.id for draw in draws]
+        return StreamBatch(names, image, strong, mask, self.data.labels(names))
+
+    def _weak_views(self, samples: list[TrainingSample], draws: list[SampleDraw]) -> tuple[Tensor, Tensor]:
+        config, maps = self.data.config, augment.geometry(draws, self.views, self.seed)
+        if config.patch:
+            return patch_views(samples, draws, maps, config.patch, self.seed)
+        return augment.weak_view(*collate(samples), maps)
+
+
+def _order(
+    data: TrainingSet, stream: Stream, method: str, batch: int, seed: int
+) -> Sampler | BalancedSampler:
+    """The order of a stream's images; raises `CorpusError` when there is none, or none of a class."""
+    ids = require(data.ids(stream.accepts), method, stream.name, stream.hint)
+    if stream.target is None:
+        return Sampler(tuple(ids), batch, seed, stream.name)
+    members: list[list[str]] = [[] for _ in stream.target.classes]
+    for name, number in zip(ids, data.classes(ids, stream.target), strict=True):
+        if number != UNKNOWN:
+            members[number].append(name)
+    for held, found in zip(stream.target.classes, members, strict=True):
+        other = (
+            f"or take class '{held}' out of {stream.target.where}"
+            if len(members) > 2
+            else "two classes must be told apart"
+        )
+        hint = f"add some to split 'train' in labels.csv, {other}"
+        require(found, method, f"'{held}'", hint)
+    return BalancedSampler(tuple(map(tuple, members)), batch, seed, stream.name)
+
+
+def collate(samples: list[TrainingSample]) -> tuple[Tensor, Tensor]:
+    """Standardised images or volumes of one size, and their masks, uint8; a missing one is ignored everywhere."""
+    raw = torch.from_numpy(np.stack([sample.image for sample in samples])).float()
+    image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
+    return image, augment.pad_masks([sample.mask for sample in samples], raw.shape[2:])
+
+
+def _put(
+    ready: queue.Queue[Batch | BaseException], item: Batch | BaseException, ended: threading.Event
+) -> None:
+    while not ended.is_set():
+        try:
+            return ready.put(item, timeout=0.1)
+        except queue.Full:
+            continue

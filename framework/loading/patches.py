@@ -1,0 +1,99 @@
+"""Weak views of volumes: a patch of each, moved in its plane. What is drawn depends on (seed, epoch, id) alone, as for images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framework.core.labels import IGNORE
+from framework.core.rng import generator
+from framework.loading import augmentation as augment
+from framework.loading.sampler import SampleDraw
+from framework.loading.training_set import TrainingSample
+
+FOREGROUND = 0.5
+"""Share of the patches of labelled volumes that are put on a voxel of the foreground."""
+
+
+class Place(NamedTuple):
+    """The first slice, row and column of a patch; a negative slice lies before the volume begins."""
+
+    slice: int
+    row: int
+    column: int
+
+
+def patch_views(
+    samples: Sequence[TrainingSample],
+    draws: Sequence[SampleDraw],
+    maps: Tensor,
+    patch: Sequence[int],
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Patches `[B, C, D, H, W]` of standardised volumes, and masks `[B, D, H, W]`, int64.
+
+    All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly and masks by the
+    nearest pixel. Beyond the border comes the border's value, beyond the ends of a volume its mirror image.
+    """
+    places = [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
+    cut = [_slices(sample, place.slice, patch[0]) for sample, place in zip(samples, places, strict=True)]
+    image = augment.relative_to(
+        torch.stack([image for image, _ in cut]), torch.stack([sample.level for sample in samples])
+    )
+    size = image.shape[-1]
+    grid = F.affine_grid(_at(maps, places, patch, size), [len(cut), 1, *patch[1:]], align_corners=False)
+    warped = F.grid_sample(image.flatten(1, 2), grid, "bilinear", "border", align_corners=False)
+    moved = F.grid_sample(
+        torch.stack([mask for _, mask in cut]), grid, "nearest", "border", align_corners=False
+    )
+    return warped.unflatten(1, image.shape[1:3]), moved.long()
+
+
+def _place(sample: TrainingSample, draw: SampleDraw, patch: Sequence[int], seed: int) -> Place:
+    """Even over the volume, or, in half of the draws of a labelled volume, around a voxel of a class drawn evenly from its classes.
+
+    The patch stays within the slices; in depth it stays within the volume or, when it is the deeper one, around it.
+    """
+    rng = generator("patch", seed, draw.epoch, draw.id)
+    low, high = np.sort([np.zeros(3, int), np.subtract(sample.image.shape[1:], patch)], axis=0)
+    first = rng.integers(low, high + 1)
+    around = rng.random() < FOREGROUND
+    if around and sample.mask is not None and (classes := _foreground(sample.mask)):
+        voxels = np.argwhere(sample.mask == classes[rng.integers(len(classes))])
+        first = np.clip(voxels[rng.integers(len(voxels))] - np.array(patch) // 2, low, high)
+    return Place(*first.tolist())
+
+
+def _foreground(mask: np.ndarray) -> list[int]:
+    return [k for k in np.flatnonzero(np.bincount(mask.ravel())).tolist() if k not in (0, IGNORE)]
+
+
+def _slices(sample: TrainingSample, first: int, depth: int) -> tuple[Tensor, Tensor]:
+    """`depth` slices `[C, D, S, S]` and their masks `[D, S, S]`, float32."""
+    places = mirrored(first, depth, sample.image.shape[1])
+    mask = np.full((depth, *sample.image.shape[2:]), IGNORE) if sample.mask is None else sample.mask[places]
+    return torch.from_numpy(sample.image[:, places]).float(), torch.from_numpy(mask.astype(np.float32))
+
+
+def mirrored(first: int, depth: int, length: int) -> np.ndarray:
+    """Places `[depth]` in a volume of `length` slices that goes on beyond its ends as its own mirror image.
+
+    So every slice of a patch has content and, where the volume has any, a mask: no loss needs to know where a volume ends.
+    """
+    turns = np.arange(first, first + depth) % (2 * length)
+    return np.minimum(turns, 2 * length - 1 - turns)
+
+
+def _at(maps: Tensor, places: Sequence[Place], patch: Sequence[int], size: int) -> Tensor:
+    """In-plane maps from a patch's coordinates in -1..1 to those of whole slices `[B, 2, 3]`."""
+    shrunk = maps[:, :, :2] * torch.tensor([patch[2] / size, patch[1] / size])
+    centres = (
+        torch.tensor([[place.column + patch[2] / 2, place.row + patch[1] / 2] for place in places]) * 2 / size
+        - 1
+    )
+    return torch.cat([shrunk, centres[:, :, None]], dim=2)

@@ -1,0 +1,77 @@
+"""The order of samples: a function of (seed, step), never of ranks, workers or time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from framework.core.rng import generator
+
+
+class SampleDraw(NamedTuple):
+    """One sample of a batch, and the pass over its stream in which it was drawn."""
+
+    id: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The endless sequence of a stream: one permutation of its ids after the other."""
+
+    ids: tuple[str, ...]
+    batch: int
+    seed: int
+    stream: str
+
+    def batch_at(self, step: int) -> list[SampleDraw]:
+        """The global batch of a step. Every id comes once per epoch; a batch may lie across two epochs."""
+        places = range(step * self.batch, (step + 1) * self.batch)
+        n = len(self.ids)
+        return [
+            SampleDraw(self.ids[_permutation(self.seed, self.stream, p // n, n)[p % n]], p // n)
+            for p in places
+        ]
+
+
+@dataclass(frozen=True)
+class BalancedSampler:
+    """The endless sequence of a stream whose classes take turns: each has its own permutations, one after the other."""
+
+    classes: tuple[tuple[str, ...], ...]
+    """The ids of each class, none empty."""
+    batch: int
+    seed: int
+    stream: str
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(name for members in self.classes for name in members)
+
+    def batch_at(self, step: int) -> list[SampleDraw]:
+        """The global batch of a step: over any run of as many places as there are classes, each class comes once."""
+        return [self._draw(place) for place in range(step * self.batch, (step + 1) * self.batch)]
+
+    def _draw(self, place: int) -> SampleDraw:
+        turn, number = divmod(place, len(self.classes))
+        members = self.classes[number]
+        epoch, position = divmod(turn, len(members))
+        return SampleDraw(
+            members[_permutation(self.seed, f"{self.stream} {number}", epoch, len(members))[position]], epoch
+        )
+
+
+def shard(draws: list[SampleDraw], rank: int, world: int) -> list[SampleDraw]:
+    """The slice of a global batch that a rank takes; the slices of all ranks, interleaved, are the batch."""
+    assert len(draws) % world == 0, (
+        "the global batch is a multiple of the workers (checked with the configuration)"
+    )
+    return draws[rank::world]
+
+
+@lru_cache(maxsize=64)
+def _permutation(seed: int, stream: str, epoch: int, n: int) -> np.ndarray:
+    return generator("order", seed, stream, epoch).permutation(n)

@@ -1,0 +1,159 @@
+"""What a training run reads: a corpus under a label budget, with layers over it, prepared at one size."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor
+
+from framework.core.errors import CorpusError
+from framework.core.rng import generator
+from framework.core.settings import BY_HASH, PLACEMENT, Settings
+from framework.corpus.bits import as_bits, require_bits
+from framework.corpus.label_layers import Layer
+from framework.corpus.reader import Corpus
+from framework.corpus.schema import NO_MASK
+from framework.corpus.targets import Target
+from framework.imaging.resize import resize_image, resize_mask
+from framework.loading.augmentation import levels
+from framework.loading.label_budget import BudgetConfig, labelled_ids
+
+
+class CorpusConfig(Settings):
+    """Which corpus, and what of it a run may see."""
+
+    path: Annotated[str, PLACEMENT]
+    """Local folder or s3://…"""
+    size: int = Field(default=96, ge=16)
+    """Images are resized to size x size pixels for the network; predictions are resized back."""
+    patch: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None
+    """Slices, rows and columns of the patches of volumes that a run trains on; None: it trains on single images."""
+    layers: Annotated[list[str], BY_HASH] = []
+    """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
+    budget: BudgetConfig = BudgetConfig()
+    shuffle_labels: bool = False
+    """Control: the image-level labels of the training images are dealt out anew among them, for each seed of the run in another
+    way, so that they say nothing."""
+    disjoint: bool = False
+    """Take masks of one class a pixel where a method's lesions may overlap: they then never do."""
+    cache_mb: Annotated[float, PLACEMENT] = Field(default=1024, gt=0)
+    """Memory of each worker for decoded images."""
+
+    @field_validator("patch")
+    @classmethod
+    def _within_slices(cls, patch: list[int] | None, info: ValidationInfo) -> list[int] | None:
+        if patch and max(patch[1:]) > (size := info.data.get("size", max(patch))):
+            raise ValueError(f"rows and columns of a patch are at most corpus.size, {size}")
+        return patch
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]` uint8 or None: class
+    ids, or lesion bits for a method whose lesions may overlap.
+
+    A volume has an axis of slices before its rows: `[C, D, S, S]` and `[D, S, S]`.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    level: Tensor
+    """Mean and deviation of each channel `[2, C, 1, 1]` (of a volume `[2, C, 1, 1, 1]`), found once: it takes as long as the rest
+    of a view."""
+
+    @property
+    def bytes(self) -> int:
+        return self.image.nbytes + (self.mask.nbytes if self.mask is not None else 0)
+
+
+class TrainingSet:
+    """TrainingSample samples by id, with a bounded cache; safe to use from several threads."""
+
+    def __init__(self, config: CorpusConfig, bits: bool = False, seed: int = 0) -> None:
+        """`bits`: masks are bits, for lesions that may overlap; `seed`: of the run, for `shuffle_labels`.
+
+        Raises `CorpusError` when the corpus's masks say less.
+        """
+        self.config, self.bits = config, bits
+        self.corpus = Corpus.open(config.path)
+        if bits:
+            require_bits(self.corpus.info, config.disjoint)
+        self.layers = [Layer.open(self.corpus, name) for name in config.layers]
+        self.train = self.corpus.ids("train")
+        self.kinds = self._kinds()
+        self._labels_from = shuffled(self.train, seed) if config.shuffle_labels else {}
+        self._cache: OrderedDict[str, TrainingSample] = OrderedDict()
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def ids(self, accepts: frozenset[str]) -> list[str]:
+        """Training ids whose label is of an accepted kind, in stored order."""
+        return [name for name in self.train if self.kinds[name] in accepts]
+
+    def labels(self, names: Sequence[str]) -> Tensor:
+        """Image-level labels `[B, L]` int64 of some images; -1 = unknown."""
+        found = [self.corpus.value(self._labels_from.get(name, name), "labels") for name in names]
+        return torch.tensor(found, dtype=torch.int64).view(len(names), len(self.corpus.info.labels))
+
+    def classes(self, names: Sequence[str], target: Target) -> list[int]:
+        """The class of each image under a target."""
+        return target.of(self.labels(names)).tolist()
+
+    def get(self, name: str) -> TrainingSample:
+        with self._lock:
+            if name in self._cache:
+                self._cache.move_to_end(name)
+                return self._cache[name]
+        prepared = self._prepare(name)
+        with self._lock:
+            if name not in self._cache:
+                self._cache[name] = prepared
+                self._held += prepared.bytes
+            while self._held > self.config.cache_mb * 2**20:
+                self._held -= self._cache.popitem(last=False)[1].bytes
+        return prepared
+
+    def _kinds(self) -> dict[str, str]:
+        kinds = dict.fromkeys(self.train, NO_MASK)
+        for layer in reversed(self.layers):
+            kinds |= {name: kind for name, kind in layer.kinds.items() if name in kinds}
+        return kinds | dict.fromkeys(labelled_ids(self.corpus, self.config.budget), "mask")
+
+    def _prepare(self, name: str) -> TrainingSample:
+        sample = self.corpus.read(name)
+        kind = self.kinds.get(
+            name, "mask"
+        )  # validation images are not in `kinds`: their masks are for measuring
+        mask = (
+            sample.mask if not self.bits else sample.bits if sample.bits is not None else as_bits(sample.mask)
+        )
+        if kind not in ("mask", NO_MASK):
+            layer = next(layer for layer in self.layers if name in layer.kinds)
+            mask = layer.mask(name, sample.image.shape[:2])
+            mask = as_bits(mask) if self.bits else mask
+        elif kind == NO_MASK:
+            mask = None
+        size = self.config.size
+        image = resize_image(sample.image, size)
+        level = levels(torch.from_numpy(image.copy())[None].float())[0]
+        return TrainingSample(image, None if mask is None else resize_mask(mask, size, size), level)
+
+
+def shuffled(names: list[str], seed: int) -> dict[str, str]:
+    """The names dealt out anew among themselves, in a way that depends on them and the seed alone."""
+    drawn = generator("labels", seed, *names[:1], len(names)).permutation(len(names))
+    return {name: names[place] for name, place in zip(names, drawn, strict=True)}
+
+
+def require(ids: list[str], method: str, stream: str, hint: str) -> list[str]:
+    """The ids, or a `CorpusError` that says what the method lacks and how to get it."""
+    if not ids:
+        raise CorpusError(f"method '{method}' needs {stream} training images and there is none; {hint}")
+    return ids

@@ -1,0 +1,165 @@
+"""A classifier of whole images: what image-level labels teach by themselves, and the first stage of weak supervision.
+
+Regularised by DropBlock after its last two levels, and drawn from classes in turn, as in Viniavskyi et al. 2020 (methods/README 2.2).
+Every target is a softmax over its classes; for two classes that is the paper's sigmoid, of the difference of the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from framework.core.distributed import all_reduce_sum
+from framework.core.errors import ConfigError
+from framework.core.settings import ORDERED, Settings
+from framework.corpus.schema import MASK_KINDS, NO_MASK
+from framework.corpus.targets import UNKNOWN, TargetConfig, resolve
+from framework.loading.loader import Batch, Stream
+from framework.methods.base import TINY_ENCODER, Example, Method, MethodContext, Needs, Update
+from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
+from framework.methods.common.noise import generators
+from framework.networks.encoder import Encoder
+from framework.networks.fpn import TopDown
+from framework.networks.seeded import seeded
+
+ANY = frozenset({*MASK_KINDS, NO_MASK})
+
+
+class Classifier(Method):
+    """One network with a softmax for each target; images are drawn from the classes of the first target in turn."""
+
+    class Config(Settings):
+        """Which questions, and how it is regularised."""
+
+        name: Literal["classifier"]
+        targets: Annotated[dict[str, TargetConfig], ORDERED] = {}
+        """Questions by name; none: one for each image-level label of the corpus."""
+        dropblock: DropBlockConfig | None = None
+        top_down: bool = False
+        """Decide by all levels, each with what the levels below it found, so that all of them know of the answer: for `sks`."""
+
+    learns_from = "image-level labels"
+    source = "first step of Viniavskyi et al. 2020"
+    segments = False
+    needs = Needs(encoder=True, volumes=False)
+
+    def __init__(self, config: Classifier.Config, context: MethodContext) -> None:
+        super().__init__()
+        self.context = context
+        described = config.targets or {label.name: TargetConfig(label=label.name) for label in context.labels}
+        if not described:
+            raise ConfigError(
+                "method 'classifier' needs image-level labels and the corpus has none; add a column to labels.csv"
+            )
+        self.targets = tuple(
+            resolve(name, target, context.labels, f"method.targets.{name}")
+            for name, target in described.items()
+        )
+        encoder = context.network(0)
+        assert isinstance(encoder, Encoder)
+        with seeded("heads", context.seed):
+            self.networks["network"] = Classified(
+                encoder, [len(t.classes) for t in self.targets], config.dropblock, config.top_down
+            )
+        hint = (
+            f"every training image lacks label '{context.labels[self.targets[0].column].name}' in labels.csv"
+        )
+        self.streams = (Stream("labelled", ANY, target=self.targets[0], hint=hint),)
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        settings = {"name": "classifier", "dropblock": {"share": 0.2, "block": 3}}
+        return {"": Example({"method": settings, "network": TINY_ENCODER})}
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        images = batch["labelled"]
+        self.network.draw(generators(images.ids, images.image.device, "dropblock", self.context.seed, step))
+        logits = self.call("network", images.image)
+        losses = [
+            known_cross_entropy(z, target.of(images.labels))
+            for z, target in zip(logits, self.targets, strict=True)
+        ]
+        loss = torch.stack(losses).mean()
+        yield Update("network", loss, {"loss_supervised": loss.detach()})
+
+    @property
+    def network(self) -> Classified:
+        """The network itself, not as a strategy wrapped it."""
+        network = self.networks["network"]
+        assert isinstance(network, Classified)
+        return network
+
+    @property
+    def stride(self) -> int:
+        return self.network.stride
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        return self.network.features(image)
+
+    def decide(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+        return self.network.decide(levels)
+
+    def classify(self, image: Tensor) -> dict[str, Tensor]:
+        found = self.network(image)
+        return {target.name: z.float().softmax(1) for target, z in zip(self.targets, found, strict=True)}
+
+
+class Classified(nn.Module):
+    """An encoder, the mean of its last level, or of all where a way leads down to them, and a linear layer for each target."""
+
+    def __init__(
+        self, encoder: Encoder, counts: list[int], dropblock: DropBlockConfig | None, top_down: bool = False
+    ) -> None:
+        super().__init__()
+        self.encoder = TopDown(encoder) if top_down else encoder
+        read = encoder.widths if top_down else encoder.widths[-1:]
+        self.levels = len(read)
+        """How many levels the answers are read from."""
+        self.heads = nn.ModuleList(nn.Linear(sum(read), count) for count in counts)
+        self.dropblock = DropBlock(dropblock) if dropblock else None
+        if self.dropblock is not None:
+            encoder.after_levels([self.dropblock, self.dropblock])
+
+    @property
+    def stride(self) -> int:
+        return self.encoder.stride
+
+    def draw(self, generators: list[torch.Generator]) -> None:
+        """What the next batch is regularised by: a generator for each of its images."""
+        if self.dropblock is not None:
+            self.dropblock.generators = generators
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Logits `[B, C]` of each target."""
+        return self.decide(self.features(image))
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The levels that the answers are read from, the last one last."""
+        return self.encoder(image)[-self.levels :]
+
+    def decide(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+        """The logits that levels `[B, D, h, w]` lead to."""
+        mean = torch.cat([level.mean((2, 3)) for level in levels], dim=1)
+        return tuple(head(mean) for head in self.heads)
+
+
+def known_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross-entropy over the images of the global batch whose class `[B]` is known."""
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    entropy = F.cross_entropy(precise, truth, ignore_index=UNKNOWN, reduction="sum")
+    sums = all_reduce_sum(torch.stack([entropy, (truth != UNKNOWN).sum().to(entropy.dtype)]))
+    return sums[0] / sums[1].clamp_min(1)
+
+
+def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a finished classifier's encoder; raises `ConfigError` for another method's model."""
+    within = "networks.network.encoder."
+    if "networks.network.heads.0.weight" not in state:
+        raise ConfigError(
+            "models.classifier: holds no classifier; give the folder of a model of method 'classifier'"
+        )
+    return {name.removeprefix(within): value for name, value in state.items() if name.startswith(within)}

@@ -1,0 +1,140 @@
+"""A grader of whole images that attends to each lesion (Zhou et al. 2019; methods/README 1.4), with a finished segmenter's masks.
+
+The second stage of the collaboration. Images are drawn from the grades in turn: archives hold mostly healthy ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from framework.core.errors import ConfigError
+from framework.core.settings import Settings
+from framework.corpus.targets import Target, TargetConfig, resolve
+from framework.loading.loader import Batch, Stream
+from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Update
+from framework.methods.classifier.method import ANY, known_cross_entropy
+from framework.methods.collaborative.networks import Grader as Network
+from framework.methods.common.losses import planar
+from framework.methods.supervised import Single
+from framework.networks.encoder import Encoder, EncoderConfig
+from framework.networks.registry import build_network
+from framework.networks.seeded import seeded
+
+
+class GradingConfig(Settings):
+    """Which grade, and the network that tells it."""
+
+    grade: TargetConfig
+    """The image-level label."""
+    encoder: EncoderConfig = EncoderConfig(name="encoder")
+    """The grader's own; the paper's class is resnet50, pretrained."""
+    width: int = Field(default=64, ge=1)
+    """Channels of each lesion's attention."""
+
+
+TINY_GRADER = {"grade": {"label": "grade"}, "encoder": {"name": "encoder", "widths": [4, 4, 8, 8]}}
+"""Settings for examples."""
+
+
+class Grader(Method):
+    """A grader beside a frozen segmenter."""
+
+    class Config(GradingConfig):
+        """No further settings."""
+
+        name: Literal["grader"]
+
+    learns_from = "image-level grades + a model of lesions"
+    source = "second stage of Zhou et al., CVPR 2019; algebra reconstructed"
+    segments = False
+    multilabel = True
+    needs = Needs(volumes=False)
+    revision = 1  # an attention of its own for each lesion
+
+    def __init__(self, config: Grader.Config, context: MethodContext) -> None:
+        super().__init__()
+        self.context = context
+        self.networks["grader"] = network_of(config, context)
+        self.frozen["generator"] = Single(context.network(0)).requires_grad_(False).eval()
+        self.targets = (grade_of(config, context),)
+        self.streams = (graded(self.targets[0], ANY),)
+
+    @classmethod
+    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
+        return ("segmenter",)
+
+    def load_pretrained(self, role: str, model: PretrainedModel) -> None:
+        require_same_lesions(model, role, self.context)
+        self.frozen["generator"].load_state_dict(part_of(model, role, "generator"))
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        return {
+            "": Example({"method": {"name": "grader", **TINY_GRADER}, "models": {"segmenter": "lesions"}})
+        }
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        images = batch["graded"]
+        logits, attention = self.call("grader", images.image, self._masks(images.image))
+        loss = known_cross_entropy(logits, self.targets[0].of(images.labels))
+        yield Update("grader", loss, {"loss_supervised": loss.detach(), **spread(attention)})
+
+    def classify(self, image: Tensor) -> dict[str, Tensor]:
+        logits, _ = self.networks["grader"](image, self._masks(image))
+        return {self.targets[0].name: logits.float().softmax(1)}
+
+    @torch.no_grad()
+    def _masks(self, image: Tensor) -> Tensor:
+        (logits,) = self.frozen["generator"](image)
+        return planar(logits).sigmoid()
+
+
+def network_of(config: GradingConfig, context: MethodContext) -> nn.Module:
+    """The grader that a configuration describes, freshly initialised."""
+    encoder = build_network(config.encoder, context.channels, context.classes, context.seed, 1)
+    assert isinstance(encoder, Encoder)
+    with seeded("grader", context.seed):
+        return Network(encoder, context.lesions, len(grade_of(config, context).classes), config.width)
+
+
+def grade_of(config: GradingConfig, context: MethodContext) -> Target:
+    """The question that a grader answers."""
+    return resolve("grade", config.grade, context.labels, "method.grade")
+
+
+def graded(grade: Target, accepts: frozenset[str]) -> Stream:
+    """Images whose grade is known, with masks of accepted kinds or none."""
+    return Stream(
+        "graded", accepts, target=grade, hint=f"no training image has a known {grade.name} in labels.csv"
+    )
+
+
+def spread(attention: Tensor) -> dict[str, Tensor]:
+    """Mean of the attention, and its deviation within an image: where that is near 0 it has collapsed (methods/README 1.11)."""
+    each = attention.detach().flatten(2)
+    return {"attention": each.mean(), "attention_deviation": each.std(2).mean()}
+
+
+def require_same_lesions(model: PretrainedModel, role: str, context: MethodContext) -> None:
+    """Raise `ConfigError` where a model's masks are of other lesions, or of the same in another order."""
+    if list(model.classes) != list(context.names):
+        mine, other = ", ".join(context.names[1:]), ", ".join(model.classes[1:])
+        raise ConfigError(
+            f"models.{role}: finds {other}, this corpus has {mine}; give one of the same lesions in that order"
+        )
+
+
+def part_of(model: PretrainedModel, role: str, group: str) -> dict[str, Tensor]:
+    """The weights of one of a finished model's networks; raises `ConfigError` for a model that has no such network."""
+    within = f"networks.{group}."
+    found = {
+        name.removeprefix(within): value for name, value in model.state.items() if name.startswith(within)
+    }
+    if not found:
+        raise ConfigError(f"models.{role}: holds no {group}; give the folder of a model that trains one")
+    return found

@@ -1,0 +1,129 @@
+"""A segmenter of lesions that may overlap, each a sigmoid of its own, with or without a discriminator of its masks (methods/README 1.6).
+
+The first stage of Zhou et al. 2019; without the discriminator the plain baseline. The generator is the run's network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from framework.core.distributed import all_reduce_sum
+from framework.core.labels import IGNORE
+from framework.core.settings import Settings
+from framework.corpus.bits import planes
+from framework.loading.loader import Batch, Stream, StreamBatch
+from framework.loading.training_set import CorpusConfig
+from framework.methods.base import Example, Method, MethodContext, Needs, Read, Update
+from framework.methods.collaborative.discriminator import Adversary, AdversaryConfig, Pair, require_room
+from framework.methods.common.losses import planar
+from framework.methods.supervised import Single
+
+MASKED = Stream("labelled", frozenset({"mask"}), hint="give the corpus masks, or raise corpus.budget.share")
+HEAVIEST = 50.0
+"""Largest weight of a lesion's pixels."""
+
+
+class LesionConfig(Settings):
+    """How masks of lesions are learnt; the paper's terms, the weights reconstructed."""
+
+    dice: float = Field(default=1.0, ge=0)
+    """Weight of soft Dice beside the weighted cross-entropy: without it rare lesions may never fire."""
+    adversary: AdversaryConfig | None = AdversaryConfig()
+    """The discriminator of masks; None: there is none."""
+
+
+class Lesions(Method):
+    """The generator, and its discriminator where there is one."""
+
+    class Config(LesionConfig):
+        """No further settings."""
+
+        name: Literal["lesions"]
+
+    learns_from = "masks of lesions that may overlap"
+    source = "first stage of Zhou et al., CVPR 2019"
+    multilabel = True
+    needs = Needs(volumes=False)
+    streams = (MASKED,)
+
+    def __init__(self, config: Lesions.Config, context: MethodContext) -> None:
+        super().__init__()
+        self.config, self.context = config, context
+        self.networks["generator"] = Single(context.network(0))
+        self.adversary = Adversary.beside(self, config.adversary, context)
+        self.register_buffer("weights", torch.ones(context.lesions))
+
+    def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
+        self.weights = rarity(read(MASKED.name), self.context.lesions, self.weights.device)
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        return {
+            "": Example({"method": {"name": "lesions", "adversary": {"widths": [4, 8]}}}),
+            "alone": Example({"method": {"name": "lesions", "adversary": None}}),
+        }
+
+    @classmethod
+    def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
+        super().check(config, network, corpus)
+        require_room(config.adversary, corpus.size)
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        masked = batch[MASKED.name]
+        (logits,) = self.call("generator", masked.image)
+        target = targets(masked.mask, self.context.lesions)
+        loss = supervised = lesion_loss(logits, target, self.weights, self.config.dice)
+        metrics = {"loss_supervised": supervised.detach()}
+        if self.adversary is not None:
+            pair = Pair(masked, logits.sigmoid(), target)
+            yield self.adversary.discriminator_update([pair], step)
+            adversarial = self.adversary.config.weight * self.adversary.adversarial_loss(pair, step)
+            loss = supervised + adversarial
+            metrics["loss_adversarial"] = adversarial.detach()
+        yield Update("generator", loss, metrics)
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        (logits,) = self.networks["generator"](image)
+        return {"network 1": with_background(planar(logits).sigmoid())}
+
+
+def targets(mask: Tensor, lesions: int) -> Tensor:
+    """Bits `[B, H, W]` as one plane for each lesion `[B, L, H, W]` int64 of 0 and 1, and 255 in all of them where it is ignored."""
+    return torch.where(mask[:, None] == IGNORE, IGNORE, planes(mask, lesions).movedim(0, 1).long())
+
+
+def with_background(probability: Tensor) -> Tensor:
+    """Lesions `[B, L, H, W]` to classes `[B, L + 1, H, W]`: first the probability of none, as far as the likeliest lesion tells."""
+    return torch.cat([1 - probability.amax(1, keepdim=True), probability], dim=1)
+
+
+def lesion_loss(logits: Tensor, target: Tensor, weights: Tensor, dice: float) -> Tensor:
+    """Cross-entropy of each lesion by itself, its pixels weighted `[L]`, and soft Dice, of logits against planes `[B, L, H, W]`.
+
+    Means run over all known pixels of the global batch (methods/README 1.6), soft Dice over those of each lesion.
+    """
+    logits, known = planar(logits), target != IGNORE
+    truth = (target * known).to(logits.dtype)
+    heavier = weights.to(logits.dtype)[:, None, None]
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=heavier, reduction="none") * known
+    probability = logits.sigmoid() * known
+    overlap, size = (probability * truth).sum((0, 2, 3)), (probability.square() + truth).sum((0, 2, 3))
+    sums = all_reduce_sum(torch.cat([torch.stack([entropy.sum(), known.sum().to(entropy)]), overlap, size]))
+    overlap, size = sums[2:].chunk(2)
+    return sums[0] / sums[1].clamp_min(1) + dice * (1 - ((2 * overlap + 1e-5) / (size + 1e-5)).mean())
+
+
+def rarity(masks: Iterable[StreamBatch], lesions: int, device: torch.device) -> Tensor:
+    """How many known pixels without a lesion there are to one with it `[L]`, 1..50, over the masks of all ranks."""
+    counts = torch.zeros(2, lesions, dtype=torch.int64, device=device)
+    for part in masks:
+        found = targets(part.mask.to(device), lesions)
+        counts += torch.stack([(found == value).sum((0, 2, 3)) for value in (0, 1)])
+    without, within = all_reduce_sum(counts)
+    return (without / within.clamp_min(1)).clamp(1, HEAVIEST).float()

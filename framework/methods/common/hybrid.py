@@ -1,0 +1,43 @@
+"""What methods share that learn from few true masks and many weak ones (methods/README 5.1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framework.core.distributed import all_reduce_sum
+from framework.core.labels import IGNORE
+from framework.corpus.schema import WEAK_COMMANDS, WEAK_KINDS
+from framework.loading.loader import Stream
+from framework.methods.common.losses import planar
+
+STRONG = Stream("labelled", frozenset({"mask"}), hint="give the corpus masks, or raise corpus.budget.share")
+WEAK = Stream(
+    "weak",
+    frozenset({*WEAK_KINDS, "pseudo"}),
+    hint=f"name a layer of weak masks in corpus.layers (make one with {WEAK_COMMANDS}), and leave corpus.budget.share under 1",
+)
+STREAMS = (STRONG, WEAK)
+
+
+def partial_cross_entropy(logits: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over the claimed pixels of masks `[B, H, W]`; 255 claims nothing, as most of a scribble's pixels.
+
+    Images may have a weight `[B]`, 0 or more; the mean's denominator does not, so that distrusted images teach less.
+    """
+    entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none")
+    weighted = entropy if weight is None else entropy * per_pixel(weight, entropy)
+    sums = all_reduce_sum(torch.stack([weighted.sum(), (mask != IGNORE).sum().to(entropy.dtype)]))
+    return sums[0] / sums[1].clamp_min(1)
+
+
+def image_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of each image over its claimed pixels, `[B]`; 0 where a mask claims nothing."""
+    entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none").flatten(1)
+    return entropy.sum(1) / (mask != IGNORE).flatten(1).sum(1).clamp_min(1)
+
+
+def per_pixel(weight: Tensor, pixels: Tensor) -> Tensor:
+    """Weights of images `[B]` as those of their `pixels` `[B, H, W]`."""
+    return weight.view(-1, *(1,) * (pixels.ndim - 1)).expand_as(pixels)

@@ -1,0 +1,76 @@
+"""Losses that methods share. Sums run over the global batch, so that the number of workers changes nothing."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framework.core.distributed import all_reduce_sum
+from framework.core.labels import IGNORE
+
+
+def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Mean of cross-entropy and soft Dice (methods/README 6, as in SSL4MIS) of logits `[B, K, H, W]` against ids `[B, H, W]`,
+    or of volumes `[B, K, D, H, W]` against `[B, D, H, W]`; so for all functions here.
+
+    Soft Dice has squared probabilities below the line and takes each class over the whole batch; pixels of 255 do not count.
+    """
+    return supervised_loss_of(all_reduce_sum(supervised_sums(logits, mask)))
+
+
+def supervised_sums(logits: Tensor, mask: Tensor) -> Tensor:
+    """What the loss needs to know of some images, to be added to that of others: summed cross-entropy, number of pixels, then of
+    each class the overlap and the sizes below its line, `[2 + 2 K]`."""
+    classes = logits.shape[1]
+    valid = mask != IGNORE
+    truth = mask.masked_fill(~valid, 0)
+    log_probability = planar(logits).log_softmax(1) * valid[:, None]
+    probability = log_probability.exp() * valid[:, None]
+    hit = probability.gather(1, truth[:, None])
+    entropy = -log_probability.gather(1, truth[:, None]).sum()
+    overlap, pixels = (class_sums(values, truth, classes).to(hit.dtype) for values in (hit, valid))
+    sizes = probability.square().sum((0, *range(2, logits.dim()))) + pixels
+    return torch.cat([entropy[None], pixels.sum()[None], overlap, sizes])
+
+
+def class_sums(values: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Sum `[K]` of the values of the pixels of each class, of as many values as there are labels.
+
+    In double, as one pixel is added after another: on a batch of large images float32 is off by a hundredth.
+    """
+    zeros = torch.zeros(classes, dtype=torch.float64, device=values.device)
+    return zeros.index_add(0, label.flatten(), values.flatten().double())
+
+
+def supervised_loss_of(sums: Tensor) -> Tensor:
+    """The loss of all images whose sums `[2 + 2 K]` these are."""
+    entropy, pixels = sums[0], sums[1]
+    overlap, sizes = sums[2:].chunk(2)
+    dice = (2 * overlap + 1e-5) / (sizes + 1e-5)
+    return 0.5 * (entropy / pixels.clamp_min(1) + 1 - dice.mean())
+
+
+def planar(logits: Tensor) -> Tensor:
+    """Logits as float32 (or double) with one plane per class, on which reductions over few classes are several times faster."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32), memory_format=torch.contiguous_format)
+
+
+def hard_labels(logits: Tensor) -> Tensor:
+    """The most probable class `[B, H, W]`; `max` because torch's `argmax` is eight times slower on processors."""
+    return logits.detach().max(1).indices
+
+
+def pixel_cross_entropy(logits: Tensor, label: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Cross-entropy against hard labels `[B, H, W]`, summed over the pixels in `keep` and divided by all pixels."""
+    entropy = F.cross_entropy(planar(logits), label, reduction="none")
+    return (entropy if keep is None else entropy * keep).mean()
+
+
+def gaussian_ramp(step: int, length: float) -> float:
+    """From exp(-5) to 1 over `length` steps (methods/README 0.4)."""
+    if length <= 0:
+        return 1.0
+    return math.exp(-5 * (1 - min(step, length) / length) ** 2)

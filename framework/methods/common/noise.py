@@ -1,0 +1,62 @@
+"""Random parts of a training step, drawn for each image by (seed, step, id): the number of workers changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from framework.core.rng import generator, stable_seed
+
+
+def generators(ids: Sequence[str], device: torch.device, *parts: object) -> list[torch.Generator]:
+    """One generator per image."""
+    return [torch.Generator(device).manual_seed(stable_seed(*parts, name) % 2**63) for name in ids]
+
+
+def noisy(image: Tensor, ids: Sequence[str], scale: float, *parts: object) -> Tensor:
+    """Images `[B, C, H, W]` with Gaussian noise of deviation `scale`, cut at two deviations (UA-MT, methods/README 6)."""
+    drawn = [
+        torch.randn(image.shape[1:], generator=g, device=image.device)
+        for g in generators(ids, image.device, *parts)
+    ]
+    return image + (scale * torch.stack(drawn)).clamp(-2 * scale, 2 * scale).to(image.dtype)
+
+
+def boxes(
+    ids: Sequence[str],
+    shape: Sequence[int],
+    share: tuple[float, float],
+    count: int,
+    probability: float,
+    *parts: object,
+) -> Tensor:
+    """CutMix boxes `[B, H, W]`, True inside: with a probability `count` boxes that together have a `share` of the area.
+
+    Sides have random proportions and boxes lie inside the image; `[B, D, H, W]` for volumes. On the processor.
+    """
+    masks = torch.zeros(len(ids), *shape, dtype=torch.bool)
+    for mask, name in zip(masks, ids, strict=True):
+        rng = generator("box", *parts, name)
+        if rng.uniform() < probability:
+            for _ in range(count):
+                mask[_box(shape, rng.uniform(*share) / count, rng)] = True
+    return masks
+
+
+def paste(below: Tensor, above: Tensor, box: Tensor) -> Tensor:
+    """`above` inside boxes `[B, H, W]`, `below` outside; of images `[B, C, H, W]` or labels `[B, H, W]`."""
+    return torch.where(box if below.ndim == box.ndim else box[:, None], above, below)
+
+
+def _box(shape: Sequence[int], share: float, rng: np.random.Generator) -> tuple[slice, ...]:
+    stretch = rng.uniform(-0.6, 0.6, len(shape))
+    sides = share ** (1 / len(shape)) * np.exp(stretch - stretch.mean())
+    found = []
+    for length, side in zip(shape, sides, strict=True):
+        extent = max(1, min(length, round(length * side)))
+        start = int(rng.integers(length - extent + 1))
+        found.append(slice(start, start + extent))
+    return tuple(found)

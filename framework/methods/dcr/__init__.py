@@ -1,0 +1,1 @@
+"""Dynamic co-regularisation and instance indicators (Pan et al. 2022)."""

@@ -1,0 +1,1 @@
+"""Which neighbouring pixels belong together (Ahn et al. 2019)."""

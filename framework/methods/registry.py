@@ -1,0 +1,51 @@
+"""The methods by name: the one place that a new one is added to. Other packages add theirs as `scantseg.methods`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+from pydantic import Field
+
+from framework.core.plugins import by_name, plugins
+from framework.methods.base import Method, MethodContext
+from framework.methods.classifier.method import Classifier
+from framework.methods.coda import CoDA
+from framework.methods.collaborative.grader import Grader
+from framework.methods.collaborative.lesions import Lesions
+from framework.methods.collaborative.method import Collaborative
+from framework.methods.cps import CPS
+from framework.methods.dcr.method import DCR
+from framework.methods.fixmatch import FixMatch
+from framework.methods.irnet.method import IRNet
+from framework.methods.mean_teacher import MeanTeacher
+from framework.methods.mixing import Mixing
+from framework.methods.sks.method import SKS
+from framework.methods.supervised import Supervised
+from framework.methods.ua_mt import UAMT
+from framework.methods.unimatch import UniMatch
+
+SEMI_SUPERVISED = [Supervised, MeanTeacher, UAMT, CPS, CoDA, FixMatch, UniMatch]
+HYBRID = [Mixing, DCR]
+IMAGE_LEVEL = [Classifier, IRNet, SKS]
+LESIONS_AND_GRADES = [Lesions, Grader, Collaborative]
+
+METHODS: dict[str, type[Method]] = by_name(
+    [*SEMI_SUPERVISED, *HYBRID, *IMAGE_LEVEL, *LESIONS_AND_GRADES, *plugins("scantseg.methods")]
+)
+
+if TYPE_CHECKING:
+    MethodConfig = Any
+else:
+    MethodConfig = Annotated[
+        Union[tuple(method.Config for method in METHODS.values())], Field(discriminator="name")
+    ]
+
+
+def method_of(config: Any) -> type[Method]:
+    """The method that settings describe."""
+    return METHODS[config.name]
+
+
+def build_method(config: Any, context: MethodContext) -> Method:
+    """The method that settings describe, freshly initialised."""
+    return method_of(config)(config, context)  # type: ignore[call-arg]

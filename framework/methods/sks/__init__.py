@@ -1,0 +1,1 @@
+"""A classifier that prompts a segmenter (Chen et al. 2024)."""

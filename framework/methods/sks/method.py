@@ -1,0 +1,140 @@
+"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a classifier of image-level labels prompts a segmenter.
+
+The classifier stays frozen: what many labels taught must not be rewritten by few masks. Reconstructed: two of the three skips (see
+`framework/networks/sks.py`) and how the classifier's way down is made (`framework/networks/top_down.py`); the loss is the one all
+methods here share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from framework.core.errors import ConfigError
+from framework.core.settings import Settings
+from framework.loading.loader import Batch
+from framework.methods.base import (
+    TINY_ENCODER,
+    Example,
+    Method,
+    MethodContext,
+    Needs,
+    PretrainedModel,
+    Update,
+)
+from framework.methods.classifier.method import encoder_of
+from framework.methods.common.losses import supervised_loss
+from framework.methods.sks.network import Prompted
+from framework.methods.supervised import LABELLED
+from framework.networks.encoder import Encoder
+from framework.networks.fpn import TopDown
+from framework.networks.seeded import seeded
+
+
+class SKS(Method):
+    """A segmenter with an encoder of its own, and the classifier's frozen one."""
+
+    class Config(Settings):
+        """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the paper's claim; from the same
+        seed, and all else equal, they start from the same logits."""
+
+        name: Literal["sks"]
+        fss: bool = True
+        """Feature-share skip, as the paper gives it: the classifier's levels are mixed into the encoder's."""
+        rcs: bool = True
+        """Resolution-compensation skip, reconstructed: the encoder's levels, and features of the image itself, reach the decoder."""
+        cross: bool = True
+        """Cross-branch skip, reconstructed: the classifier's levels reach the decoder."""
+        top_down: bool = False
+        """The classifier has a way down, as its own settings must say too; else its encoder's levels prompt as they are."""
+        initialise: bool = False
+        """Start the segmenter's own encoder from the classifier's weights, as plain transfer learning does."""
+
+        @property
+        def prompted(self) -> bool:
+            return self.fss or self.cross
+
+    learns_from = "masks + a classifier"
+    source = "Skip and Skip, Chen et al. 2024; two of three skips reconstructed"
+    needs = Needs(encoder=True, volumes=False)
+    streams = (LABELLED,)
+
+    def __init__(self, config: SKS.Config, context: MethodContext) -> None:
+        super().__init__()
+        self.config = config
+        own = context.network(0)
+        assert isinstance(own, Encoder)
+        with seeded("decoder", context.seed):
+            network = Prompted(own, own.channels, context.classes, config.fss, config.rcs, config.cross)
+        self.networks["network"] = network
+        if config.prompted:
+            self.frozen["encoder"] = _prompter(context, config.top_down).requires_grad_(False).eval()
+
+    @classmethod
+    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
+        assert isinstance(config, SKS.Config)
+        return ("classifier",) if config.prompted or config.initialise else ()
+
+    def load_pretrained(self, role: str, model: PretrainedModel) -> None:
+        held = encoder_of(model.state)
+        if self.config.prompted:
+            self._require_same_way("down.0.weight" in held)
+            self.frozen["encoder"].load_state_dict(held)
+        if self.config.initialise:
+            own = {
+                name.removeprefix("encoder."): value
+                for name, value in held.items()
+                if not name.startswith("down.")
+            }
+            self.networks["network"].encoder.load_state_dict(own)  # type: ignore[union-attr]
+
+    def _require_same_way(self, down: bool) -> None:
+        """Raise `ConfigError` for a classifier with a way down where none is expected, and the other way round."""
+        if down != self.config.top_down:
+            fault = f"the classifier has {'a' if down else 'no'} way down"
+            raise ConfigError(
+                f"models.classifier: {fault}; set method.top_down={str(down).lower()}, or give another classifier"
+            )
+
+    @classmethod
+    def example(cls) -> dict[str, Example]:
+        common = {"network": TINY_ENCODER, "models": {"classifier": "classifier"}}
+        plain = {"name": "sks", "fss": False, "cross": False, "initialise": True}
+        return {
+            "": Example({"method": {"name": "sks"}, **common}),
+            "plain": Example({"method": plain, **common}),
+        }
+
+    def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
+        image = batch["labelled"].image
+        (logits,) = self.call("network", image, *self._prompt(image))
+        loss = supervised_loss(logits, batch["labelled"].mask)
+        yield Update("network", loss, {"loss_supervised": loss.detach()})
+
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
+        (logits,) = self.networks["network"](image, *self._prompt(image))
+        return {"network 1": logits.float().softmax(1)}
+
+    def statistics(self) -> dict[str, Tensor]:
+        """How much of each level comes from the prompt: 0 at the start."""
+        network = self.networks["network"]
+        assert isinstance(network, Prompted)
+        if network.share is None:
+            return {}
+        weights = [mix.mix.weight.detach().float() for mix in network.share]  # type: ignore[union-attr]
+        return {"prompt_share": torch.stack([w[:, : w.shape[0]].norm() / w.norm() for w in weights])}
+
+    @torch.no_grad()
+    def _prompt(self, image: Tensor) -> list[Tensor]:
+        return self.frozen["encoder"](image) if self.config.prompted else []
+
+
+def _prompter(context: MethodContext, top_down: bool) -> nn.Module:
+    """What makes the prompts, for a classifier's weights."""
+    encoder = context.network(1)
+    assert isinstance(encoder, Encoder)
+    return TopDown(encoder) if top_down else encoder

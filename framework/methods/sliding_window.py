@@ -1,0 +1,31 @@
+"""Prediction of whole images, and of whole volumes by a window that slides over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from framework.loading.patches import mirrored
+from framework.methods.base import Method
+
+OVERLAP = 0.5
+"""Of neighbouring windows, as a share of their sides."""
+
+
+def predict_whole(method: Method, image: Tensor, patch: Sequence[int] | None) -> dict[str, Tensor]:
+    """Probabilities `[B, K, H, W]` of images, or, where a method was trained on patches, `[1, K, D, H, W]` of a volume.
+
+    Windows are of the size of a patch; their probabilities are blended by a Gaussian around each window's centre. A volume that is
+    shallower than a window is continued by its mirror image, as in training.
+    """
+    if patch is None:
+        return method.predict(image)
+    from monai.inferers.utils import sliding_window_inference
+
+    depth = image.shape[2]
+    before = max(0, patch[0] - depth) // 2
+    whole = image[:, :, mirrored(-before, max(depth, patch[0]), depth)]
+    found = sliding_window_inference(whole, patch, 4, method.predict, OVERLAP, "gaussian")
+    assert isinstance(found, dict)
+    return {name: probability[:, :, before : before + depth] for name, probability in found.items()}

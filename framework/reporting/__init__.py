@@ -1,0 +1,1 @@
+"""One offline HTML file about runs, and the pictures in it."""

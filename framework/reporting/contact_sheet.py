@@ -1,0 +1,244 @@
+"""Look at a corpus: a table of what is in it, and a contact sheet of what it looks like."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, zip_longest
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from rich.table import Table
+from scipy import ndimage
+
+from framework.core.errors import CorpusError
+from framework.core.labels import IGNORE
+from framework.corpus.label_layers import Layer
+from framework.corpus.reader import Corpus, Sample
+from framework.corpus.schema import SPLITS
+from framework.imaging.overlay import as_rgb, colour_of, overlay, rgb
+from framework.imaging.resize import resize_mask
+
+TILE = 220
+"""Longer side of an image on the contact sheet, in pixels."""
+
+GAP, LINE, COLUMNS = 10, 17, 6
+CAPTION = 3 * LINE + 4
+INK, PAPER = "#222222", "#ffffff"
+
+Tally = dict[str, dict[str, float]]
+
+
+def describe(corpus: Corpus, masks: int = 200) -> Table:
+    """A table of `tally`: one line a quantity, one column a split."""
+    info = corpus.info
+    splits = _splits(corpus)
+    table = Table(
+        title=f"{info.name}, version {info.version}", caption=f"pixel shares: at most {masks} masks a split"
+    )
+    table.add_column("")
+    for split in splits:
+        table.add_column(split, justify="right")
+    section = ""
+    for name, numbers in tally(corpus, masks).items():
+        if name.split()[0] != section:
+            table.add_section()
+            section = name.split()[0]
+        table.add_row(name, *(_shown(numbers.get(split, 0)) for split in splits))
+    return table
+
+
+def tally(corpus: Corpus, masks: int = 200) -> Tally:
+    """Numbers by quantity and split: images, groups, masks of each kind, images with each label, pixels of each class.
+
+    Pixel shares are floats in 0..1 of the labelled pixels, over at most `masks` masks a split, evenly spaced; where
+    lesions overlap they add up to more than 1. Everything else is a count over all rows.
+    """
+    light, numbers = corpus.index_columns, {}
+    groups = sorted(set(zip(light["split"], light["group"], strict=True)))
+    numbers["images"] = Counter(light["split"])
+    numbers["groups"] = Counter(split for split, _ in groups)
+    for kind in sorted({kind or "none" for kind in light["mask_kind"]}):
+        numbers[f"mask: {kind}"] = _where(corpus, ((have or "none") == kind for have in light["mask_kind"]))
+    for place, label in enumerate(corpus.info.labels):
+        for value, name in [*enumerate(label.values), (-1, "unknown")]:
+            numbers[f"{label.name}: {name}"] = _where(
+                corpus, (labels[place] == value for labels in light["labels"])
+            )
+    shares = {split: _pixel_shares(corpus, split, masks) for split in _splits(corpus)}
+    for class_id, name in enumerate(corpus.info.classes):
+        numbers[f"pixels: {name}"] = {split: float(share[class_id]) for split, share in shares.items()}
+    return {name: dict(number) for name, number in numbers.items() if number or not name.endswith("unknown")}
+
+
+def contact_sheet(
+    corpus: Corpus,
+    count: int = 24,
+    seed: int = 0,
+    masks: Mapping[str, np.ndarray] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> bytes:
+    """PNG of up to `count` images with their masks drawn over, an equal number of each split where there are enough.
+
+    `masks` shows the masks of a label layer instead, class ids `[H, W]` by image id, and only the images that have one; `kinds`
+    are the kinds of these masks.
+    Raises `CorpusError` when there is nothing to show.
+    """
+    names = _chosen(corpus, count, seed, None if masks is None else masks.keys())
+    tiles = [_tile(corpus, corpus.read(name), masks, (kinds or {}).get(name)) for name in names]
+    width, height = TILE + GAP, TILE + CAPTION + GAP
+    across, down = min(COLUMNS, len(tiles)), -(-len(tiles) // COLUMNS)
+    legend = _legend(corpus.info.classes, across * width)
+    sheet = Image.new("RGB", (across * width + GAP, down * height + GAP + legend.height), PAPER)
+    for place, tile in enumerate(tiles):
+        row, column = divmod(place, COLUMNS)
+        sheet.paste(tile, (GAP + column * width, GAP + row * height))
+    sheet.paste(legend, (GAP, GAP + down * height))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class LayerMasks(Mapping[str, np.ndarray]):
+    """The masks of a label layer by image id, each decoded when it is asked for, and their kinds."""
+
+    def __init__(self, corpus: Corpus, name: str) -> None:
+        self._corpus, self._layer = corpus, Layer.open(corpus, name)
+        self.kinds = self._layer.kinds
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._layer.mask(name, (self._corpus.value(name, "height"), self._corpus.value(name, "width")))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.kinds)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+def _splits(corpus: Corpus) -> list[str]:
+    present = set(corpus.index_columns["split"])
+    return [split for split in SPLITS if split in present]
+
+
+def _shown(number: float) -> str:
+    return f"{number:.3%}" if isinstance(number, float) else f"{number:,}"
+
+
+def _where(corpus: Corpus, chosen: Iterable[bool]) -> Counter[str]:
+    return Counter(split for split, yes in zip(corpus.index_columns["split"], chosen, strict=True) if yes)
+
+
+def _pixel_shares(corpus: Corpus, split: str, most: int) -> np.ndarray:
+    """Share of the labelled pixels that each class covers, [K]."""
+    light = zip(
+        corpus.index_columns["id"],
+        corpus.index_columns["split"],
+        corpus.index_columns["mask_kind"],
+        strict=True,
+    )
+    names = [name for name, where, kind in light if where == split and kind]
+    pixels, labelled = np.zeros(len(corpus.info.classes), np.int64), 0
+    for sample in corpus.rows(names[:: -(-len(names) // most) or 1]):
+        pixels[0] += int((sample.mask == 0).sum())
+        pixels[1:] += sample.planes(len(pixels)).sum(axis=(1, 2))
+        labelled += int((sample.mask != IGNORE).sum())
+    return pixels / max(labelled, 1)
+
+
+def _chosen(corpus: Corpus, count: int, seed: int, among: Iterable[str] | None) -> list[str]:
+    """Ids in stored order: a random order within each split, then one of each split in turn."""
+    allowed = set(corpus.index_columns["id"] if among is None else among)
+    rng = np.random.default_rng(seed)
+    queues = []
+    for split in _splits(corpus):
+        names = [name for name in corpus.ids(split) if name in allowed]
+        queues.append([names[place] for place in rng.permutation(len(names))])
+    names = [name for name in chain.from_iterable(zip_longest(*queues)) if name is not None][:count]
+    if not names:
+        where = f"corpus '{corpus.info.name}'"
+        raise CorpusError(
+            f"{where}: no image to show; give a count of 1 or more and masks of its own image ids"
+        )
+    rank = {name: place for place, name in enumerate(corpus.index_columns["id"])}
+    return sorted(names, key=lambda name: (SPLITS.index(corpus.value(name, "split")), rank[name]))
+
+
+def _tile(
+    corpus: Corpus, sample: Sample, masks: Mapping[str, np.ndarray] | None, kind: str | None
+) -> Image.Image:
+    """One image with its mask and three lines of caption; `kind` is that of the mask when it is not the corpus's own."""
+    kind = kind or corpus.value(sample.id, "mask_kind")
+    picture = Image.fromarray(as_rgb(sample.image))
+    scale = TILE / max(picture.size)
+    picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+    drawn = np.asarray(picture)
+    for layer in _layers(sample, len(corpus.info.classes)) if masks is None else [masks[sample.id]]:
+        if kind == "scribble":
+            drawn = _strokes(drawn, layer)
+        else:
+            drawn = overlay(drawn, resize_mask(layer, picture.height, picture.width))
+    tile = Image.new("RGB", (TILE, TILE + CAPTION), PAPER)
+    tile.paste(Image.fromarray(drawn), ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
+    pen = ImageDraw.Draw(tile)
+    for line, text in enumerate(_caption(corpus, sample, kind)):
+        pen.text((0, TILE + 2 + line * LINE), _shortened(text), INK, _font())
+    return tile
+
+
+def _strokes(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`base` `[H, W, 3]` with scribbles in solid colour, those of the background in white, and nothing where they are silent."""
+    height, width = base.shape[:2]
+    step = max(1, mask.shape[0] // height)
+    reduced = resize_mask(
+        np.asarray(ndimage.minimum_filter(mask, step), np.uint8), height, width
+    )  # 255 only where all is
+    drawn = base.copy()
+    for class_id in np.unique(reduced[reduced != IGNORE]):
+        drawn[reduced == class_id] = rgb(colour_of(int(class_id))) if class_id else 255
+    return drawn
+
+
+def _layers(sample: Sample, classes: int) -> list[np.ndarray]:
+    """Masks of class ids to draw one over the other, so that overlapping lesions both keep their contour."""
+    if sample.bits is None:
+        return [] if sample.mask is None else [sample.mask]
+    return [
+        class_id * plane.astype(np.uint8) for class_id, plane in enumerate(sample.planes(classes), start=1)
+    ]
+
+
+def _caption(corpus: Corpus, sample: Sample, kind: str | None) -> list[str]:
+    """Id; split and kind of mask; labels, of which a yes-or-no one is only named where it is yes."""
+    words: list[str] = []
+    for label, value in zip(corpus.info.labels, sample.labels.tolist(), strict=True):
+        if label.values == ["no", "yes"] and value >= 0:
+            words += [label.name] * value
+        else:
+            words.append(f"{label.name} {label.values[value] if value >= 0 else '?'}")
+    return [sample.id, f"{sample.split}, {kind or 'no mask'}", ", ".join(words)]
+
+
+def _shortened(text: str) -> str:
+    while _font().getlength(text) > TILE:
+        text = text[:-4] + "..."
+    return text
+
+
+def _legend(classes: list[str], width: int) -> Image.Image:
+    """A strip of colour patches with the names of the foreground classes, on as many lines as they need."""
+    legend = Image.new("RGB", (width, 2 * LINE * len(classes)), PAPER)
+    pen, x, y = ImageDraw.Draw(legend), 0, 0
+    for class_id, name in list(enumerate(classes))[1:]:
+        needed = int(_font().getlength(name)) + 40
+        if x and x + needed > width:
+            x, y = 0, y + LINE + 4
+        pen.rectangle((x, y, x + 14, y + 14), colour_of(class_id))
+        pen.text((x + 20, y), name, INK, _font())
+        x += needed
+    return legend.crop((0, 0, width, y + 2 * LINE))
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(13)

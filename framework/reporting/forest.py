@@ -1,0 +1,70 @@
+"""Geometry of a forest plot: differences with their intervals, one line each; `charts.html.j2` draws it as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from framework.metrics.bootstrap import Interval
+from framework.reporting.charts import Scale, Tick, nice_ticks, tick_text
+
+WIDTH, LEFT, RIGHT = 780, 230, 200
+"""Pixels: the whole, the names, the numbers; the plot lies between the last two."""
+LINE, FOOT = 34, 46
+"""Pixels: height of a line, and of the axis below."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One difference: its line's middle, and its mean and ends, in pixels."""
+
+    name: str
+    detail: str
+    colour: int
+    y: float
+    low: float
+    mean: float
+    high: float
+    held: Interval
+
+
+@dataclass(frozen=True)
+class Forest:
+    """All that is to be drawn, in pixels from the top left."""
+
+    width: int
+    height: int
+    x: tuple[int, int]
+    bottom: int
+    zero: float
+    ticks: list[Tick]
+    marks: list[Mark]
+
+
+def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
+    """`entries` are name, detail, number of the colour, and difference; the axis reaches all intervals and zero."""
+    ends = [end for *_, held in entries for end in (held.low, held.high)]
+    values = nice_ticks(min(0.0, *ends), max(0.0, *ends), 5)
+    x, bottom = (LEFT, WIDTH - RIGHT), LINE * len(entries) + 8
+    across = Scale(values[0], values[-1], *x)
+    marks = [
+        Mark(
+            name,
+            detail,
+            colour,
+            8 + LINE * (i + 0.5),
+            across(held.low),
+            across(held.mean),
+            across(held.high),
+            held,
+        )
+        for i, (name, detail, colour, held) in enumerate(entries)
+    ]
+    ticks = [Tick(across(value), tick_text(value, values).replace("-", "−")) for value in values]
+    return Forest(WIDTH, bottom + FOOT, x, bottom, across(0), ticks, marks)
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """`+0.020`, or `−0.020` with a true minus; what rounds to zero has no sign."""
+    text = f"{abs(value):.{decimals}f}"
+    return text if not text.strip("0.") else f"{'−' if value < 0 else '+'}{text}"

@@ -1,0 +1,224 @@
+"""The report's pictures of the whole way from image-level labels to masks: a few images, each through all that was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from framework.core.errors import CorpusError, ScantsegError
+from framework.core.labels import IGNORE
+from framework.core.storage import Store
+from framework.corpus.label_layers import Layer
+from framework.corpus.map_layers import MapLayer
+from framework.corpus.reader import Corpus, Sample
+from framework.corpus.schema import CorpusInfo
+from framework.evaluation.evaluate import predicted_mask
+from framework.imaging.overlay import (
+    SMALLEST,
+    colour_of,
+    data_address,
+    evenly,
+    grey,
+    heat,
+    overlay,
+    panel,
+    side_by_side,
+)
+from framework.imaging.resize import resize_mask
+from framework.inference.predictor import Predictor, run_of
+from framework.methods.base import FindsBoundaries
+from framework.methods.registry import method_of
+from framework.reporting.sources import Artifact
+
+COUNT = 4
+"""Images of a way."""
+
+ABOUT = {
+    "image": "Images whose labels say that a class is there, spread over their sorted ids.",
+    "CAM": "CAM: what speaks for the strongest class, from purple to yellow.",
+    "seeds": "Seeds: where the maps are sure; hatched where they claim nothing.",
+    "boundary map": "Boundary map: white where a boundary is found.",
+    "walk": "Walk: the maps, carried up to the boundaries.",
+    "mask": "Mask: the pseudo mask that is cut out of the maps.",
+    "prediction": "Prediction: by the model that learnt from the masks.",
+    "truth": "The true mask is there to compare with alone: no step from the labels to the masks reads it.",
+}
+"""The columns in their order, each with a sentence."""
+
+Panel = NDArray[np.uint8]
+SampleDraw = Callable[[Sample, Panel], Panel]
+"""From a row of the corpus and its picture `[h, w, 3]` to a column's picture of that size."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What stands over a column, the artifact that it shows, and how."""
+
+    title: str
+    name: str
+    draw: SampleDraw
+
+
+def gallery_entries(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
+    """What the template shows of each way: of all artifacts that go back to the same maps, where there are maps among them."""
+    ways: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        if key := beginning(artifact):
+            ways.setdefault(key, []).append(artifact)
+    return [
+        _entry(way, artifacts)
+        for way in ways.values()
+        if any(artifact.kind == "map layer" for artifact in way)
+    ]
+
+
+def beginning(artifact: Artifact) -> str | None:
+    """The key of the first maps that maps, seeds, masks or a model of them go back to; None for what was made without maps."""
+    if before := artifact.parent("maps"):
+        return beginning(before.artifact) if before.artifact else before.key
+    if artifact.kind == "map layer":
+        return artifact.key
+    layers = [parent.artifact for parent in artifact.parents if parent.role.startswith("layer ")]
+    return next((key for layer in layers if layer and (key := beginning(layer))), None)
+
+
+def _entry(way: Sequence[Artifact], artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """The pictures, or why there are none: a report about a run whose corpus is elsewhere still says all else."""
+    maps = next(artifact for artifact in way if artifact.kind == "map layer")
+    try:
+        return {"name": maps.name, "missing": None} | _pictures(way, corpus_of(maps, artifacts), maps)
+    except ScantsegError as error:
+        return {"name": maps.name, "missing": f"{maps.name}: {error}"}
+
+
+def _pictures(way: Sequence[Artifact], corpus: Corpus, maps: Artifact) -> dict[str, Any]:
+    samples = [corpus.read(name) for name in choose(corpus, MapLayer(maps.store, corpus).classes)]
+    columns = [
+        Column("image", "", lambda sample, base: base),
+        *(_column(artifact, corpus) for artifact in filter(has_picture, way)),
+    ]
+    if all(sample.mask is not None for sample in samples):
+        columns.append(Column("truth", "", lambda sample, base: _masked(base, sample.mask)))
+    columns.sort(key=lambda column: list(ABOUT).index(column.title))
+    titles = {column.title for column in columns}
+    return {
+        "about": [sentence for title, sentence in ABOUT.items() if title in titles],
+        "classes": [
+            {"name": name, "colour": colour_of(k)} for k, name in enumerate(corpus.info.classes) if k
+        ],
+        "columns": columns,
+        "pictures": [
+            {"name": sample.id, "split": sample.split, "data": _row(sample, columns)} for sample in samples
+        ],
+    }
+
+
+def choose(corpus: Corpus, classes: Mapping[str, Sequence[int]]) -> list[str]:
+    """Images to show of those that have maps, `classes` by id: training images with a true mask when there are any."""
+    names = sorted(name for name, held in classes.items() if held)
+    masked = [name for name in names if corpus.value(name, "mask_kind") == "mask"]
+    among = [name for name in masked if corpus.value(name, "split") == "train"] or masked or names
+    if not among:
+        raise CorpusError("no image has a map")
+    return evenly(among, COUNT)
+
+
+def corpus_of(maps: Artifact, artifacts: Sequence[Artifact]) -> Corpus:
+    """The corpus that maps were made for; an artifact records its version, but not where it is."""
+    made_for = maps.parent("corpus")
+    assert made_for is not None
+    tried = addresses(maps, artifacts)
+    for store in map(Store.at, tried):
+        if store.exists("corpus.json") and CorpusInfo.read(store).version == made_for.hash:
+            return Corpus(store)
+    raise CorpusError(
+        f"corpus '{made_for.name}' is not at {' or '.join(tried)}; write the report in the folder that the run was started in"
+    )
+
+
+def addresses(maps: Artifact, artifacts: Sequence[Artifact]) -> list[str]:
+    """Where a corpus may be: beside its layers, and where the models that were trained on it found it."""
+    made_for = maps.parent("corpus")
+    assert made_for is not None
+    made = [(artifact, artifact.parent("corpus")) for artifact in artifacts if artifact.kind == "model"]
+    models = [model for model, corpus in made if corpus and corpus.hash == made_for.hash]
+    beside = [maps.store.url.rsplit("/", 2)[0]] if maps.store.url.split("/")[-2] == "layers" else []
+    return [*beside, *dict.fromkeys(run_of(model.store).corpus.path for model in models)]
+
+
+def has_picture(artifact: Artifact) -> bool:
+    """Whether an artifact gives something to look at: of models those that make masks or find boundaries."""
+    if artifact.kind != "model":
+        return True
+    method = method_of(run_of(artifact.store).method)
+    return method.segments or issubclass(method, FindsBoundaries)
+
+
+def _column(artifact: Artifact, corpus: Corpus) -> Column:
+    if artifact.kind == "map layer":
+        return Column(
+            "walk" if artifact.parent("maps") else "CAM",
+            artifact.name,
+            _heat(MapLayer(artifact.store, corpus)),
+        )
+    if artifact.kind == "layer":
+        title = "seeds" if "without_seed" in artifact.counts else "mask"
+        return Column(title, artifact.name, _layer(Layer(artifact.store, corpus)))
+    predictor = Predictor(artifact.store)
+    if predictor.method.segments:
+        return Column(
+            "prediction",
+            artifact.name,
+            lambda sample, base: _masked(base, predicted_mask(corpus, predictor, sample)),
+        )
+    return Column(
+        "boundary map",
+        artifact.name,
+        lambda sample, base: grey(_boundary(predictor, sample), *base.shape[:2]),
+    )
+
+
+def _heat(layer: MapLayer) -> SampleDraw:
+    """Draws the largest of an image's maps at each place."""
+
+    def draw(sample: Sample, base: Panel) -> Panel:
+        maps = layer.maps(sample.id) if sample.id in layer else {}
+        return heat(base, np.max(list(maps.values()), axis=0)) if maps else base
+
+    return draw
+
+
+def _layer(layer: Layer) -> SampleDraw:
+    """Draws an image's mask; of an image that the layer does not know, nothing is claimed."""
+
+    def draw(sample: Sample, base: Panel) -> Panel:
+        shape = sample.image.shape[:2]
+        return _masked(
+            base, layer.mask(sample.id, shape) if sample.id in layer else np.full(shape, IGNORE, np.uint8)
+        )
+
+    return draw
+
+
+@torch.no_grad()
+def _boundary(predictor: Predictor, sample: Sample) -> NDArray[np.float32]:
+    """Probability of a boundary `[h, w]`."""
+    assert isinstance(predictor.method, FindsBoundaries)
+    image = predictor.standardised(predictor.prepare(sample.image)[None])
+    return predictor.method.boundaries(image)[0].cpu().numpy()
+
+
+def _masked(base: Panel, mask: NDArray[np.uint8] | None) -> Panel:
+    assert mask is not None
+    return overlay(base, resize_mask(mask, *base.shape[:2]))
+
+
+def _row(sample: Sample, columns: Sequence[Column]) -> str:
+    """The columns side by side as a data address; small, as there are many."""
+    base = panel(sample.image, SMALLEST)
+    return data_address(side_by_side([column.draw(sample, base) for column in columns]))

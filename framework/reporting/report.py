@@ -1,0 +1,242 @@
+"""One offline HTML file about models, layers, evaluations and comparisons: lineage, curves, tables, pictures."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import framework
+from framework.core.storage import Store
+from framework.imaging.overlay import colour_of, data_address
+from framework.methods.sections import Series
+from framework.metrics.bootstrap import METHOD
+from framework.reporting.charts import coloured, line_chart
+from framework.reporting.classification_page import answer_entry
+from framework.reporting.comparison_page import comparison_entry
+from framework.reporting.forest import signed
+from framework.reporting.lineage import lineage_picture
+from framework.reporting.method_sections import method_sections
+from framework.reporting.sources import Artifact, gather, origin
+from framework.training import metric_log
+
+Entry = dict[str, Any]
+"""What the template shows of one thing."""
+
+RANKS = ("best", "median", "worst")
+
+
+def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
+    """Write one HTML file that needs nothing else, and give its address.
+
+    `sources` are folders of models, layers, evaluations and comparisons, or roots of runs that hold such folders; `out` is the
+    address of the file, local or on S3; the first source's name is the title. What a source lacks is said in a sentence. Raises
+    `StorageError` for a source without artifacts.
+    """
+    page = render(gather(sources), sources[0].name)
+    folder, _, name = Store.at(out).url.rpartition("/")
+    Store.at(folder or "/").write_text(name, page)
+    return Store.at(out).url
+
+
+def render(artifacts: Sequence[Artifact], title: str) -> str:
+    """The page about `artifacts`, which has inputs before what was made from them."""
+    models, layers, evaluations = (
+        [a for a in artifacts if a.kind == kind] for kind in ("model", "layer", "evaluation")
+    )
+    logs = {model.key: metric_log.read(model.store) for model in models}
+    results = [
+        evaluation_entry(evaluation) for evaluation in evaluations if evaluation.store.exists("cases.parquet")
+    ]
+    answers = [entry for evaluation in evaluations if (entry := answer_entry(evaluation))]
+    comparisons = [comparison_entry(artifact) for artifact in artifacts if artifact.kind == "comparison"]
+    template = environment().get_template("report.html.j2")
+    return template.render(
+        title=title,
+        comparisons=comparisons,
+        detailed=len(comparisons) < len(artifacts),
+        models=[model_entry(model, results, answers) for model in models],
+        artifacts=artifacts,
+        picture=lineage_picture(artifacts, {a.key: note(a) for a in artifacts}),
+        curves=curves(models, logs),
+        without_log=[model.name for model in models if not logs[model.key]],
+        results=results,
+        answers=answers,
+        overview=[row for result in results for row in overview_rows(result)],
+        pseudo=[entry for artifact in [*layers, *evaluations] for entry in pseudo_entries(artifact)],
+        galleries=galleries(artifacts),
+        sections=method_sections(models, logs),
+        method=METHOD,
+        version=framework.__version__,
+    )
+
+
+def galleries(artifacts: Sequence[Artifact]) -> list[Entry]:
+    """The pictures of the way from labels to masks; the import waits, as nothing else of a report needs networks."""
+    if not any(artifact.kind == "map layer" for artifact in artifacts):
+        return []
+    from framework.reporting.label_to_mask_gallery import gallery_entries
+
+    return gallery_entries(artifacts)
+
+
+def environment() -> jinja2.Environment:
+    """Templates of this folder, with everything escaped and unknown names as errors."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "count": "{:,}".format,
+        "share": share,
+        "duration": duration,
+        "several": several,
+        "signed": signed,
+    }
+    return made
+
+
+def share(value: float) -> str:
+    """A share in 0..1 as a percentage; small ones keep a decimal."""
+    return f"{value:.1%}".replace("%", " %") if 0 < value < 0.1 else f"{value:.0%}".replace("%", " %")
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def several(count: int, noun: str) -> str:
+    """`1 image`, `1,200 images`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def note(artifact: Artifact) -> str:
+    """The one number that says most about an artifact, for its box in the picture of lineage."""
+    counts = artifact.counts
+    if artifact.kind == "model":
+        return f"{counts['labelled_images']:,} of {counts['train_images']:,} labelled"
+    if artifact.kind == "layer":
+        return f"{several(counts['rows'], 'mask')}"
+    return several(counts["cases"], "case") if artifact.kind in ("evaluation", "comparison") else ""
+
+
+def model_entry(model: Artifact, results: Sequence[Entry], answers: Sequence[Entry]) -> Entry:
+    """A model's label budget, its configuration, and the results of the evaluations made of it."""
+    corpus = model.parent("corpus")
+    return {
+        "name": model.name,
+        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+        "layers": [parent.name for parent in model.parents if parent.role.startswith("layer")],
+        "counts": model.counts,
+        "seconds": model.record["seconds"],
+        "pseudo": model.counts.get("pseudo_images", 0),
+        "results": [result for result in results if result["model_key"] == model.key],
+        "answers": [answer for answer in answers if answer["model_key"] == model.key],
+        "config": model.store.read_text("config.yaml") if model.store.exists("config.yaml") else None,
+    }
+
+
+def curves(models: Sequence[Artifact], logs: dict[str, list[Entry]]) -> list[Any]:
+    """Loss and validation scores of all models, each chart only when there is something in it."""
+    names = unique_names(models)
+    loss = coloured((names[m.key], points(logs[m.key], "loss")) for m in models)
+    charts: list[tuple[str, list[Series], tuple[float, ...]]] = [("Training loss", loss, (0.0,))]
+    for kind, parts in (("Dice", "classes"), ("AUPR", "lesions"), ("AUC", "targets")):
+        scores = coloured((names[m.key], validation_points(logs[m.key], kind)) for m in models)
+        charts.append((f"Validation {kind}, mean over {parts}", scores, ()))
+    return [line_chart(title, series, include=include) for title, series, include in charts if series]
+
+
+def unique_names(artifacts: Sequence[Artifact]) -> dict[str, str]:
+    """Names by key, with the folder above where two artifacts have the same name."""
+    seen = Counter(artifact.name for artifact in artifacts)
+    return {a.key: a.name if seen[a.name] == 1 else "/".join(a.key.split("/")[-2:]) for a in artifacts}
+
+
+def points(log: Sequence[Entry], key: str) -> list[tuple[float, float]]:
+    return [(record["step"], record[key]) for record in log if key in record]
+
+
+def validation_points(log: Sequence[Entry], kind: str) -> list[tuple[float, float]]:
+    found = [(record["step"], record["validation"]) for record in log if "validation" in record]
+    return [(step, scores["mean"]) for step, scores in found if metric_log.measure(scores) == kind]
+
+
+def pseudo_entries(artifact: Artifact) -> list[Entry]:
+    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where somebody checked them against masks."""
+    entries = []
+    if artifact.kind == "layer" and "classes" in artifact.counts:
+        classes = {name: layer_class(**held) for name, held in artifact.counts["classes"].items()}
+        entries.append(
+            {"name": artifact.name, "checked": False, "counts": artifact.counts, "classes": classes}
+        )
+    if artifact.store.exists("quality.json"):
+        classes = artifact.store.read_json("quality.json")["classes"]
+        entries.append(
+            {"name": artifact.name, "checked": True, "counts": artifact.counts, "classes": classes}
+        )
+    return entries
+
+
+def layer_class(predicted: int, kept: int) -> Entry:
+    return {"kept_share": kept / predicted if predicted else 0.0, "pixels": predicted}
+
+
+def evaluation_entry(evaluation: Artifact) -> Entry:
+    """An evaluation's summary with how often each class was missed or falsely found, and its pictures."""
+    summary = evaluation.store.read_json("summary.json")
+    first = next(iter(summary["predictors"].values()))
+    names = [name for name in first if name != "mean"]
+    return origin(evaluation) | {
+        "summary": summary,
+        "headline": first["mean"]["dice"],
+        "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)],
+        "states": states(evaluation.store),
+        "pictures": pictures(evaluation.store),
+        "explained": explained(evaluation.store),
+    }
+
+
+def explained(store: Store) -> Entry | None:
+    """What a model that explains itself sees, its pictures as data addresses; None for others."""
+    if not store.exists("explained.json"):
+        return None
+    held = store.read_json("explained.json")
+    return held | {
+        "pictures": [
+            entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in held["pictures"]
+        ]
+    }
+
+
+def overview_rows(result: Entry) -> list[Entry]:
+    """The mean over classes of each predictor."""
+    unit = result["summary"]["unit"]
+    found = result["summary"]["predictors"].items()
+    return [
+        {"evaluation": result["name"], "predictor": name, "unit": unit, "scores": scores["mean"]}
+        for name, scores in found
+    ]
+
+
+def states(store: Store) -> Counter[tuple[str, str, str]]:
+    """How often each (predictor, class, state) is in the per-case table."""
+    table = store.read_table("cases.parquet").select(["predictor", "class", "state"])
+    return Counter(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def pictures(store: Store) -> list[Entry]:
+    """The best, then the median, then the worst cases, each with its picture as a data address."""
+    listed = store.read_json("pictures.json") if store.exists("pictures.json") else []
+    ordered = sorted(listed, key=lambda entry: RANKS.index(entry["rank"]))
+    return [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in ordered]

@@ -1,0 +1,114 @@
+"""What a report is about: the finished artifacts below some folders, and which was made from which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from framework.core.errors import StorageError
+from framework.core.storage import Store
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An input of an artifact: its part ("corpus", "model", …), where it was, its hash, and the artifact if it is a source too."""
+
+    role: str
+    path: str
+    hash: str
+    artifact: Artifact | None
+
+    @property
+    def key(self) -> str:
+        return self.artifact.key if self.artifact else self.hash
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its folder, its `artifact.json` and its inputs."""
+
+    store: Store
+    record: dict[str, Any]
+    parents: tuple[Parent, ...]
+
+    @property
+    def key(self) -> str:
+        return self.store.url
+
+    @property
+    def kind(self) -> str:
+        return self.record["kind"]
+
+    @property
+    def name(self) -> str:
+        return self.record["name"]
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        return self.record["counts"]
+
+    def parent(self, role: str) -> Parent | None:
+        return next((parent for parent in self.parents if parent.role == role), None)
+
+
+def origin(evaluation: Artifact) -> dict[str, Any]:
+    """Of an evaluation: its name, and the model and corpus that it was made from."""
+    model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
+    return {
+        "name": evaluation.name,
+        "model": model.name if model else "a model that is not recorded",
+        "model_key": model.key if model else None,
+        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+    }
+
+
+def gather(sources: Iterable[Store]) -> list[Artifact]:
+    """The finished artifacts in `sources`, inputs before what was made from them.
+
+    A source is an artifact's folder or a run's root with such folders in it. Raises `StorageError` for a source without any.
+    """
+    found: dict[str, tuple[Store, dict[str, Any]]] = {}
+    for source in sources:
+        stores = _artifact_stores(source)
+        if not stores:
+            raise StorageError(
+                f"{source.url}: no artifact.json here or one folder below; name a finished artifact or a run's folder"
+            )
+        found |= {store.url: (store, store.read_json("artifact.json")) for store in stores}
+    return _linked(list(found.values()))
+
+
+def _artifact_stores(source: Store) -> list[Store]:
+    if source.exists("artifact.json"):
+        return [source]
+    return [source / name for name in source.names() if (source / name).exists("artifact.json")]
+
+
+def _linked(held: list[tuple[Store, dict[str, Any]]]) -> list[Artifact]:
+    """Depth first, so that parents exist before their children; a hash contains its inputs' hashes, so there is no cycle."""
+    made: dict[str, Artifact] = {}
+
+    def make(store: Store, record: dict[str, Any]) -> Artifact:
+        if store.url not in made:
+            inputs = record["inputs"].items()
+            parents = tuple(
+                Parent(role, i["path"], i["hash"], find(i["path"], i["hash"])) for role, i in inputs
+            )
+            made[store.url] = Artifact(store, record, parents)
+        return made[store.url]
+
+    def find(path: str, hash: str) -> Artifact | None:
+        same = [(store, record) for store, record in held if record["hash"] == hash]
+        same.sort(
+            key=lambda entry: not entry[0].url.endswith(path)
+        )  # equal runs in two folders have equal hashes
+        return make(*same[0]) if same else None
+
+    for store, record in held:
+        make(store, record)
+    return list(made.values())

@@ -1,0 +1,110 @@
+"""One typed description of a training. YAML holds it, dotted overrides change it, and its identity names what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from framework.core.config_files import load_yaml, override, parse
+from framework.core.errors import nearest
+from framework.core.ray_runtime import Processes
+from framework.core.settings import BY_HASH, PLACEMENT, Settings, identity
+from framework.loading.augmentation import AugmentConfig
+from framework.loading.training_set import CorpusConfig
+from framework.methods.registry import MethodConfig, method_of
+from framework.methods.supervised import Supervised
+from framework.networks.registry import NetworkConfig
+from framework.networks.unet import UNetConfig
+from framework.training.optimise import OptimiserConfig
+from framework.training.precision import Precision
+from framework.training.strategies.ddp import TorchStrategy
+from framework.training.strategies.registry import StrategyConfig
+
+
+class ScheduleConfig(Settings):
+    """How long, how much at once, and how often to look."""
+
+    steps: int = Field(default=1000, ge=1)
+    batch: int = Field(default=8, ge=1)
+    """Images of each stream in a step, over all workers."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of averaged weights, used for validation and prediction; 0 turns them off."""
+    validate_every: int = Field(default=200, ge=1)
+    checkpoint_every: int = Field(default=200, ge=1)
+    select: Literal["last", "best"] = "last"
+    """Which checkpoint becomes the model: the last, or the best on the validation split."""
+    precision: Precision = "bf16"
+    """`fp64` is double throughout: slow, and for telling rounding from a fault."""
+
+
+class ComputeConfig(Settings):
+    """Where a run happens; nothing here changes its result, dropout inside MONAI's, timm's and smp's networks excepted."""
+
+    workers: int = Field(default=1, ge=0)
+    """Ray Train workers; 0 trains in this process without Ray."""
+    cpus_per_worker: int = Field(default=1, ge=1)
+    gpu: bool = False
+    strategy: StrategyConfig = TorchStrategy.Config()
+    max_failures: int = Field(default=2, ge=0)
+    """How often a lost worker is replaced before the run gives up."""
+
+    @property
+    def processes(self) -> Processes:
+        """The workers as Ray counts them."""
+        return Processes(self.workers, self.cpus_per_worker, self.gpu)
+
+
+class TrainConfig(Settings):
+    """Everything that `scantseg train` needs."""
+
+    name: Annotated[str, PLACEMENT] = Field(pattern=r"^[\w.-]+$")
+    out: Annotated[str, PLACEMENT] = "runs"
+    """Folder (local or s3://) that gets a folder of the run's name."""
+    seed: int = 0
+    corpus: CorpusConfig
+    network: NetworkConfig = UNetConfig()
+    method: MethodConfig = Supervised.Config()
+    models: Annotated[dict[str, str], BY_HASH] = {}
+    """Folders of the finished models that the method starts from, by their role."""
+    augment: AugmentConfig = AugmentConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    train: ScheduleConfig = ScheduleConfig()
+    compute: Annotated[ComputeConfig, PLACEMENT] = ComputeConfig()
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> Self:
+        method_of(self.method).check(self.method, self.network, self.corpus)
+        return self
+
+    @model_validator(mode="after")
+    def _models_have_roles(self) -> Self:
+        method, roles = self.method.name, method_of(self.method).required_models(self.method)
+        for role in self.models:
+            if role not in roles:
+                raise ValueError(f"models.{role}: method '{method}' has no such role{nearest(role, roles)}")
+        for role in roles:
+            if role not in self.models:
+                raise ValueError(
+                    f"method '{method}' starts from a finished model: set models.{role} to the folder of one"
+                )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the result, by dotted key, the method's revision among it."""
+        revision = method_of(self.method).revision
+        return identity(self) | ({"method.revision": revision} if revision else {})
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_train(path: str | Path, assignments: Sequence[str] = ()) -> TrainConfig:
+    """The training that a YAML file and overrides describe; what a pipeline's file says beside it is left out."""
+    value = override(load_yaml(path), assignments)
+    return parse(
+        {key: held for key, held in value.items() if key not in ("source", "stages")}, TrainConfig, str(path)
+    )

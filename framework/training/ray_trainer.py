@@ -1,0 +1,137 @@
+"""Ray Train around the loop: worker processes, their process group, and their replacement when one is lost."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Any
+
+from framework.core import errors
+from framework.core.config_files import parse
+from framework.core.errors import ScantsegError, TrainingError
+from framework.core.ray_runtime import ray_storage, start_ray
+from framework.core.storage import Store
+from framework.training.config import TrainConfig
+from framework.training.loop import Listener
+
+FAILURE = "failure.json"
+
+
+def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
+    """Train with `compute.workers` workers; raises the `ScantsegError` that stopped a worker, or `TrainingError`.
+
+    A lost worker is replaced `compute.max_failures` times: the new group goes on from our own last checkpoint.
+    """
+    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import RunConfig as RayRunConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    start_ray()
+    run.compute.processes.require("compute.workers")
+    attempt = uuid.uuid4().hex[:12]
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={
+            "run": anchored(run).model_dump(),
+            "store": store.url,
+            "attempt": attempt,
+            "tuning": tuning,
+        },
+        torch_config=TorchConfig(backend="nccl" if run.compute.gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=run.compute.workers,
+            use_gpu=run.compute.gpu,
+            resources_per_worker=run.compute.processes.resources,
+        ),
+        run_config=RayRunConfig(
+            name=f"{run.name}-{attempt}",
+            storage_path=ray_storage(store),
+            failure_config=FailureConfig(max_failures=run.compute.max_failures),
+            callbacks=_tune_callbacks() if tuning else None,
+        ),
+    )
+    from framework.training.progress import follow
+
+    try:
+        with follow(store, run.name, run.train.steps):
+            trainer.fit()
+    except TrainingFailedError as error:
+        _raise_failure(store, attempt)
+        raise TrainingError(
+            f"run '{run.name}': {_last_line(error)}; run the same command again to continue"
+        ) from None
+    _raise_failure(store, attempt)
+
+
+def anchored(run: TrainConfig) -> TrainConfig:
+    """The run with absolute local paths: Ray gives its processes other working directories."""
+    layers = [Store.at(name).url if "/" in name else name for name in run.corpus.layers]
+    corpus = run.corpus.model_copy(update={"path": Store.at(run.corpus.path).url, "layers": layers})
+    models = {role: Store.at(url).url for role, url in run.models.items()}
+    return run.model_copy(update={"corpus": corpus, "models": models})
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One rank. An error for the reader is written down for the driver instead of raised: a retry would not mend it."""
+    from ray.train import get_context
+    from ray.train.torch import get_device
+
+    from framework.training.worker import train_worker
+
+    store = Store.at(config["store"])
+    if _failure(store, config["attempt"]):
+        return
+    run = parse(config["run"], TrainConfig)
+    local = get_context().get_local_world_size()
+    os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
+    os.environ.setdefault("LOCAL_WORLD_SIZE", str(local))
+    try:
+        train_worker(
+            run, store, get_device(), _tune_listener(run.train.steps) if config["tuning"] else _silent
+        )
+    except ScantsegError as error:
+        store.write_json(
+            FAILURE, {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)}
+        )
+
+
+def _silent(record: dict[str, Any]) -> None:
+    return
+
+
+def _tune_listener(steps: int) -> Listener:
+    from ray import train
+
+    def report(record: dict[str, Any]) -> None:
+        if (
+            record["step"] < steps
+        ):  # the last one comes before the model is written: Tune must not stop the trial there
+            train.report(record)
+
+    return report
+
+
+def _tune_callbacks() -> list[Any]:
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    return [TuneReportCallback()]
+
+
+def _failure(store: Store, attempt: str) -> dict[str, str] | None:
+    if not store.exists(FAILURE):
+        return None
+    found = store.read_json(FAILURE)
+    return found if found["attempt"] == attempt else None
+
+
+def _raise_failure(store: Store, attempt: str) -> None:
+    found = _failure(store, attempt)
+    if found is not None:
+        store.remove(FAILURE)
+        raise getattr(errors, found["type"])(found["message"])
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""How networks are trained on one or many ranks: one file a strategy."""

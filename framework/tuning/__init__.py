@@ -1,1 +1,0 @@
-"""Search of settings with Ray Tune: the space, the record of trials, and the trials themselves."""
