@@ -34,7 +34,7 @@ def claim(out: Store, recipe: ArtifactSpec) -> None:
     """A half-made layer is continued only by the recipe that began it."""
     if out.exists("spec.json") and out.read_json("spec.json")["hash"] != recipe.hash:
         raise CorpusError(
-            f"{out.url}: a layer of another input or setting was begun here; choose another name, or delete it"
+            f"{out.url}: a layer of another input or setting was begun here; choose another name or delete it"
         )
     out.write_json("spec.json", {"hash": recipe.hash})
 

@@ -16,7 +16,7 @@ Rejected = Sequence[dict[str, str]]
 
 
 def close_quarantine(store: Store, rejected: Rejected, total: int, error_budget: float, advice: str) -> None:
-    """Write `quarantine.parquet`; raises `CorpusError` where more than the error budget of all rows are in it."""
+    """Write `quarantine.parquet`; raises `CorpusError` where it holds more than its budget of all rows."""
     store.write_table("quarantine.parquet", pa.Table.from_pylist(list(rejected), schema=QUARANTINE_ROW))
     if len(rejected) > error_budget * total:
         raise over_budget(store, rejected, total, error_budget, advice)
@@ -28,6 +28,5 @@ def over_budget(
     """The error of a job with more unusable rows than it may have; `advice` is what to do beside mending them."""
     share = f"over the error budget of {error_budget:.1%} of {total}"
     first = f"first: '{rejected[0]['id']}': {rejected[0]['reason']}; all: quarantine*.parquet there"
-    return CorpusError(
-        f"{store.url}: {len(rejected)} rows cannot be used, {share} ({first}); mend them and {advice}"
-    )
+    fault = f"{len(rejected)} rows cannot be used, {share} ({first})"
+    return CorpusError(f"{store.url}: {fault}; mend them and {advice}")

@@ -156,11 +156,11 @@ class Corpus:
             if own != split:
                 continue
             if volume is None:
-                fault = f"corpus '{self.info.name}': image '{name}' is of no volume, and corpus.patch asks for volumes"
+                where = f"corpus '{self.info.name}': image '{name}' is of no volume"
                 mend = (
                     "'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
                 )
-                raise CorpusError(f"{fault}; build the corpus with {mend}")
+                raise CorpusError(f"{where}, and corpus.patch asks for volumes; build the corpus with {mend}")
             numbered.setdefault(volume, []).append((number or 0, name))
         return {
             volume: [name for _, name in sorted(slices, key=lambda s: s[0])]

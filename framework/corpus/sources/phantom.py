@@ -1,10 +1,10 @@
-"""The built-in phantom: drawn fundus photographs with four kinds of diabetic lesion, for tests and first steps.
+"""The built-in phantom: drawn fundus photographs with four kinds of lesion, for tests and first steps.
 
-`draw(seed, index, size)` gives the same pixels on every machine, whatever else was drawn. Three rules keep it so:
+`draw(seed, index, size)` gives the same pixels on every machine, whatever else was drawn, by three rules:
 
-- Random numbers are raw Philox words keyed by (seed, patient or image): they are fixed for good, while numpy may
+- Random numbers are raw Philox words keyed by (seed, patient or image), fixed for good, while numpy may
   change how `normal` or `integers` spend them.
-- Pixels are made with + - * / sqrt and comparisons in float64 only, which IEEE 754 defines to the last bit; `sin`,
+- Pixels are made with + - * / sqrt and comparisons in float64, which IEEE 754 defines to the last bit; `sin`,
   `exp` and `power` differ between machines. Hence directions by the rational parametrisation of the circle,
   falloffs by polynomials and fractions, noise by sums of two uniform numbers.
 - No float is summed by a reduction, whose order depends on the vector width; shapes merge by maximum.
