@@ -1,4 +1,5 @@
-"""`python -m tests.architecture`: the rooms, the arrows between them that run upwards, and the circles of files."""
+"""`python -m tests.architecture`: the rooms, the arrows between them that run upwards, and the circles of
+files."""
 
 from tests.architecture.imports import circles, imports, lines, rooms_of, upward
 
