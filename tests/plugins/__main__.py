@@ -1,4 +1,4 @@
-"""`python -m tests.plugins`: what another package writes to add one of each kind, in lines and files; framework/ has no edit."""
+"""`python -m tests.plugins`: what another package writes to add one of each kind; framework/ has no edit."""
 
 import tomllib
 from pathlib import Path
