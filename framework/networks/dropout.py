@@ -12,22 +12,21 @@ from torch.nn.modules.dropout import _DropoutNd
 class ImageDropout(_DropoutNd):
     """Drops whole channels of features `[B, C, …]` in training, drawn from the pixels of each image.
 
-    Rotations, changes of size and of contrast make it another image in every epoch, and noise in every pass, so that it loses other
-    channels each time; without any of these it would lose the same ones. The rest of the batch, and so the number of workers, does
-    not matter.
+    Augmentation makes it another image in every epoch, and noise in every pass, so that it loses other
+    channels each time; without either it would lose the same ones. The rest of the batch, and so the number
+    of workers, does not matter.
     """
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Features of images `[B, C, H, W]`, those that are kept scaled up."""
         if not self.training or self.p == 0:
             return features
-        return drop_channels(
-            features, self.p, [torch.Generator().manual_seed(seed) for seed in fingerprints(image)]
-        )
+        draws = (torch.Generator().manual_seed(seed) for seed in fingerprints(image))
+        return drop_channels(features, self.p, draws)
 
 
 def drop_channels(features: Tensor, share: float, draws: Iterable[torch.Generator]) -> Tensor:
-    """Features `[B, C, …]` without a share of the channels of each image, by one generator an image."""
+    """Features `[B, C, …]` without a share of each image's channels, drawn by one generator an image."""
     kept = torch.stack([torch.rand(features.shape[1], generator=draw) >= share for draw in draws])
     return features * (kept / (1 - share)).to(features)[(...,) + (None,) * (features.ndim - 2)]
 

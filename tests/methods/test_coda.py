@@ -131,7 +131,7 @@ def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation
     logits = [torch.randn(6, K, 8, 8), torch.randn(6, K, 8, 8)]
     mask = torch.randint(0, K, (3, 8, 8))
     one, two = CoDA(config, convolutions(K)), CoDA(config, convolutions(K))
-    first, second = one.teach(logits, mask), two.teach(logits[::-1], mask)
+    first, second = one.pseudo_labels(logits, mask), two.pseudo_labels(logits[::-1], mask)
     assert torch.equal(first[0].labels, second[1].labels)
     assert first[0].keep is second[1].keep is None or torch.equal(first[0].keep, second[1].keep)  # type: ignore[arg-type]
 

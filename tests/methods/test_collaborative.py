@@ -14,10 +14,10 @@ from framework.core.labels import IGNORE
 from framework.corpus.bits import BITS, require_bits
 from framework.loading.training_set import CorpusConfig, TrainingSet
 from framework.methods.base import PretrainedModel
-from framework.methods.collaborative.discriminator import Adversary, Pair
+from framework.methods.collaborative.discriminator import Adversary, MaskPair
 from framework.methods.collaborative.lesions import Lesions, lesion_loss, rarity, targets
 from framework.methods.collaborative.method import Collaborative
-from framework.methods.collaborative.networks import Attention, Grader
+from framework.methods.collaborative.networks import Attention, GraderNetwork
 from framework.methods.collaborative.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
 from framework.training.run import train
 from framework.training.trainer import Trainer
@@ -129,7 +129,7 @@ def test_agreement_is_that_of_a_network_whose_lesions_weigh_one() -> None:
     assert torch.allclose(unweighted(logits.sigmoid(), weights), expected, atol=1e-6)
 
 
-def attend_everywhere(grader: Grader, height: float) -> None:
+def attend_everywhere(grader: GraderNetwork, height: float) -> None:
     """Let it attend to all lesions alike, at all places: `height` is the attention's logit."""
     for attention in grader.attend:
         assert isinstance(attention, Attention) and attention.height.bias is not None
@@ -140,7 +140,7 @@ def attend_everywhere(grader: Grader, height: float) -> None:
 def test_how_much_attention_there_is_reaches_the_grade(corpus: str, tmp_path: Path) -> None:
     """Pooled by a mean that attention weighs, even attention says nothing of its height, and would stay high without a lesion."""
     grader = build(tiny_run(corpus, "collaborative", tmp_path)).method.networks["grader"].eval()
-    assert isinstance(grader, Grader)
+    assert isinstance(grader, GraderNetwork)
     images, masks = torch.randn(2, 3, 32, 32), torch.zeros(2, 4, 32, 32)
     answers = []
     for height in (-4.0, 4.0):
@@ -158,7 +158,7 @@ def test_the_judge_sees_equal_masks_alike_whether_true_or_predicted(corpus: str,
     trainer.method.networks["discriminator"].register_forward_pre_hook(
         lambda discriminator, inputs: seen.append(inputs[0])
     )
-    trainer.method.adversary.discriminator_update([Pair(images, (truth == 1).float(), truth)], 0)
+    trainer.method.adversary.discriminator_update([MaskPair(images, (truth == 1).float(), truth)], 0)
     (shown,) = seen
     true, predicted = shown.chunk(2)
     assert torch.equal(true, predicted) and not torch.equal(true[:, 3:], (truth == 1).float())
@@ -227,7 +227,7 @@ def test_what_the_truth_leaves_open_is_hidden_from_the_judge(corpus: str, tmp_pa
     truth = targets(images.mask, 4)
     truth[:, :, :8] = IGNORE
     seen = [
-        Pair(images, masks, truth).shown(masks)
+        MaskPair(images, masks, truth).shown(masks)
         for masks in (torch.rand(truth.shape), torch.ones(truth.shape))
     ]
     assert all(not pairs[:, 3:, :8].any() for pairs in seen)
@@ -293,7 +293,7 @@ def test_a_contradiction_on_another_rank_stops_this_one_too(
 
 def test_a_grader_that_attends_to_nothing_still_answers(corpus: str, tmp_path: Path) -> None:
     grader = build(tiny_run(corpus, "grader", tmp_path)).method.networks["grader"].eval()
-    assert isinstance(grader, Grader)
+    assert isinstance(grader, GraderNetwork)
     attend_everywhere(grader, -200)
     assert torch.isfinite(grader(torch.randn(1, 3, 32, 32), torch.zeros(1, 4, 32, 32))[0]).all()
 

@@ -18,7 +18,7 @@ from framework.methods.coda import CoDA
 from framework.methods.common.losses import pixel_cross_entropy
 from framework.methods.common.noise import boxes, noisy, paste
 from framework.methods.common.teacher import Teacher
-from framework.methods.common.weak_to_strong import Mixed, Target, partner_target, target
+from framework.methods.common.weak_to_strong import Mixed, PseudoLabel, partner_label, pseudo_label
 from framework.methods.cps import CPS
 from framework.methods.fixmatch import FixMatch
 from framework.methods.mean_teacher import MeanTeacher
@@ -116,10 +116,10 @@ def test_boxes_of_no_probability_are_empty_and_pasting_follows_them() -> None:
 def test_a_mixed_view_takes_label_and_confidence_from_the_same_image_as_its_pixel() -> None:
     box = boxes(IDS, (8, 8), (0.1, 0.4), 1, 1.0, 0)
     own, partner = (
-        Target(torch.zeros_like(box).long(), torch.zeros(box.shape)),
-        Target(box * 0 + 2, torch.ones(box.shape)),
+        PseudoLabel(torch.zeros_like(box).long(), torch.zeros(box.shape)),
+        PseudoLabel(box * 0 + 2, torch.ones(box.shape)),
     )
-    found = Mixed(torch.zeros(3, 1, 8, 8), box).target(own, partner)
+    found = Mixed(torch.zeros(3, 1, 8, 8), box).label(own, partner)
     assert torch.equal(found.label, 2 * box) and torch.equal(found.confidence, box.float())
 
 
@@ -148,7 +148,7 @@ def test_a_partner_is_predicted_without_a_trace() -> None:
     network = nn.Sequential(build_network(UNetConfig(widths=[4, 8]), 1, K, 0, 0)).train()
     before = {name: held.clone() for name, held in network.state_dict().items()}
     wrapped = _Tuple(network)
-    found = partner_target(wrapped, torch.randn(2, 1, 16, 16))
+    found = partner_label(wrapped, torch.randn(2, 1, 16, 16))
     assert found.label.shape == (2, 16, 16)
     assert all(torch.equal(before[name], held) for name, held in network.state_dict().items())
     assert wrapped.training and network.training
@@ -160,7 +160,7 @@ def test_a_rare_class_teaches_unimatch_no_more_than_its_pixels() -> None:
     label = torch.zeros(1, 8, 8, dtype=torch.int64)
     label[0, 0, 0] = 1
     logits = torch.zeros(1, K, 8, 8, requires_grad=True)
-    method._loss(logits, Target(label, torch.ones(1, 8, 8))).backward()
+    method._loss(logits, PseudoLabel(label, torch.ones(1, 8, 8))).backward()
     assert logits.grad is not None
     pull = logits.grad.abs().sum(1)[0]
     assert pull[0, 0].item() == pytest.approx(pull[5, 5].item())
@@ -227,7 +227,7 @@ def test_normalisation_remembers_no_strong_view(name: str) -> None:
 
 
 def test_a_target_has_no_graph() -> None:
-    found = target(torch.randn(1, K, 4, 4, requires_grad=True))
+    found = pseudo_label(torch.randn(1, K, 4, 4, requires_grad=True))
     assert not found.confidence.requires_grad and (found.confidence >= 1 / K).all()
 
 

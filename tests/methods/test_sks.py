@@ -14,7 +14,7 @@ from framework.core.errors import ConfigError
 from framework.core.storage import Store
 from framework.methods.sks.method import SKS
 from framework.methods.sks.network import Prompted, Share
-from framework.networks.fpn import TopDown
+from framework.networks.fpn import TopDownPathway
 from framework.training.checkpoint import read_tensors
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run, trained
@@ -147,14 +147,14 @@ def test_the_classifier_stays_as_it_was_and_the_segmenter_may_start_from_it(
 @pytest.fixture(scope="module")
 def deep(corpus: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A classifier with a way down."""
-    run = tiny_run(corpus, "classifier", tmp_path_factory.mktemp("deep"), {"method": {"top_down": True}})
+    run = tiny_run(corpus, "classifier", tmp_path_factory.mktemp("deep"), {"method": {"fpn": True}})
     return train(run).url
 
 
 def test_with_a_way_down_the_lowest_level_prompts_at_every_resolution(
     corpus: str, deep: str, tmp_path: Path
 ) -> None:
-    run = tiny_run(corpus, "sks", tmp_path, {"method": {"top_down": True}, "models": {"classifier": deep}})
+    run = tiny_run(corpus, "sks", tmp_path, {"method": {"fpn": True}, "models": {"classifier": deep}})
     method = trained(run).method
     assert isinstance(method, SKS)
     held, known = method.frozen["encoder"], read_tensors(Store.at(deep), "model.safetensors")
@@ -167,7 +167,7 @@ def test_with_a_way_down_the_lowest_level_prompts_at_every_resolution(
     )
     image = IMAGE.to(next(held.parameters()).dtype)
     before = method._prompt(image)
-    assert isinstance(held, TopDown)
+    assert isinstance(held, TopDownPathway)
     torch.nn.init.ones_(held.down[-1].weight)  # type: ignore[arg-type]
     assert [torch.equal(a, b) for a, b in zip(before, method._prompt(image), strict=True)] == [
         False,
@@ -188,7 +188,7 @@ def test_a_classifier_with_a_way_down_may_be_started_from_and_prompts_none_witho
     assert isinstance(method, SKS)
     for name, value in network(method).encoder.state_dict().items():
         assert torch.equal(value, known[f"networks.network.encoder.encoder.{name}"])
-    with pytest.raises(ConfigError, match=r"has a way down; set method\.top_down=true"):
+    with pytest.raises(ConfigError, match=r"has a top-down pathway; set method\.fpn=true"):
         build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": deep}}))
-    with pytest.raises(ConfigError, match=r"has no way down; set method\.top_down=false"):
-        build(tiny_run(corpus, "sks", tmp_path, {"method": {"top_down": True}}))
+    with pytest.raises(ConfigError, match=r"has no top-down pathway; set method\.fpn=false"):
+        build(tiny_run(corpus, "sks", tmp_path, {"method": {"fpn": True}}))
