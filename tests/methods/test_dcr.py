@@ -61,15 +61,15 @@ def test_influences_are_inner_products_with_each_images_own_gradient(scope: str)
     network, image, mask = unet(), torch.randn(4, 1, 17, 19).double(), torch.randint(0, K, (4, 17, 19))
     mask[0, :5] = mask[1] = IGNORE
     direction = torch.randn(SCOPES[scope].size(network)).double()
-    found = SCOPES[scope].influence(network, image, mask, direction)
+    influences = SCOPES[scope].influence(network, image, mask, direction)
     parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
     for i in range(4):
         loss = image_cross_entropy(network(image[i : i + 1]), mask[i : i + 1]).sum()
         gradient = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-        assert found[i] == pytest.approx(
+        assert influences[i] == pytest.approx(
             float(torch.cat([g.flatten() for g in gradient]) @ direction), abs=1e-12
         )
-    assert found[1] == 0
+    assert influences[1] == 0
 
 
 @pytest.mark.parametrize("scope", list(SCOPES))
@@ -81,9 +81,9 @@ def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_s
     network, image, mask = unet(), torch.randn(5, 1, 16, 16).double(), torch.randint(0, K, (5, 16, 16))
     mask[3] = 0  # a batch of its own would have no other class
     mask[0, :9] = IGNORE
-    found = indicators(network, ["w"], scope=scope)
+    weights = indicators(network, ["w"], scope=scope)
     parts = [StreamBatch([], image[cut], (), mask[cut]) for cut in (slice(0, 3), slice(3, 5))]
-    gradient = found.strong_gradient(deepcopy(network).requires_grad_(False), lambda name: iter(parts))
+    gradient = weights.strong_gradient(deepcopy(network).requires_grad_(False), lambda name: iter(parts))
     parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
     whole = torch.autograd.grad(
         supervised_loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True
@@ -96,18 +96,18 @@ def _last(network: nn.Module) -> nn.Conv2d:
 
 
 def indicators(network: nn.Module, ids: list[str], **changes: Any) -> Indicators:
-    found = Indicators(
+    weights = Indicators(
         IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100, _last(network).out_channels
     )
-    found.prepare(ids, network)
-    return found.double()
+    weights.prepare(ids, network)
+    return weights.double()
 
 
 def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> None:
     torch.manual_seed(0)
     network, image = unet(classes=2), torch.randn(1, 1, 16, 16).double()
     mask = (image[:, 0] > 0).long()
-    found = indicators(network, ["right", "wrong", "silent"])
+    weights = indicators(network, ["right", "wrong", "silent"])
     masks = torch.cat([mask, 1 - mask, torch.full_like(mask, IGNORE)])
 
     def read(name: str) -> Iterator[StreamBatch]:
@@ -118,62 +118,62 @@ def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> N
 
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.random.get_rng_state()
-    found.update(0, network.train(), read)
-    right, wrong, silent = found.value
+    weights.update(0, network.train(), read)
+    right, wrong, silent = weights.value
     assert right > 0.5 > wrong and silent == (right + wrong) / 2
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training and torch.equal(torch.random.get_rng_state(), state)
     for step in range(1, 40):
-        found.update(step, network, read)
-    assert found.value.tolist() == [1, 0, 0.5] and not found.value.requires_grad
-    assert found.of(["silent", "wrong"]).tolist() == [1, 0]
+        weights.update(step, network, read)
+    assert weights.value.tolist() == [1, 0, 0.5] and not weights.value.requires_grad
+    assert weights.of(["silent", "wrong"]).tolist() == [1, 0]
 
 
 def test_weight_moves_between_the_weak_masks_and_none_is_taken_away() -> None:
     """With the indicators themselves as weights, DII took up to half of the weight of scribbles that were all right."""
-    found = indicators(unet(), ["a", "b", "c", "d"])
-    found.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
-    assert found.of(["d", "a", "b"]).tolist() == [0, 2, 1] and found.of(list("abcd")).mean() == 1
-    found.value = torch.zeros(4)
-    assert found.of(["a"]) == 0
-    found.value[0] = 1e-3
-    assert found.of(["a"]) == pytest.approx(0.01)  # and not 4: one mask would teach as much as all
+    weights = indicators(unet(), ["a", "b", "c", "d"])
+    weights.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
+    assert weights.of(["d", "a", "b"]).tolist() == [0, 2, 1] and weights.of(list("abcd")).mean() == 1
+    weights.value = torch.zeros(4)
+    assert weights.of(["a"]) == 0
+    weights.value[0] = 1e-3
+    assert weights.of(["a"]) == pytest.approx(0.01)  # and not 4: one mask would teach as much as all
 
 
 def test_a_mask_of_little_influence_moves_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a scale for each, an influence of -0.001 moved its indicator as far as one of -0.5."""
-    found = indicators(unet(), ["wrong", "noise", "right"], lr=0.1)
+    weights = indicators(unet(), ["wrong", "noise", "right"], lr=0.1)
     influence = torch.tensor([-0.5, -0.001, 0.5]).double()
     monkeypatch.setattr(Indicators, "_influences", lambda *given: influence)
-    found.update(0, unet(), lambda name: iter([_double(stream("s"))]))
-    moved = found.value - 0.5
+    weights.update(0, unet(), lambda name: iter([_double(stream("s"))]))
+    moved = weights.value - 0.5
     assert torch.allclose(moved / moved[2], influence / 0.5)
     assert moved.square().mean().sqrt() == pytest.approx(0.1)  # the rate is that of a typical influence
 
 
 def test_masks_without_any_claim_change_nothing_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """They made the typical influence smaller, so that the others moved too far, and kept the weight that the others lost."""
-    held = []
+    pairs = []
     for silent in (0, 6):
-        found = indicators(unet(), [str(i) for i in range(2 + silent)], lr=0.1)
+        weights = indicators(unet(), [str(i) for i in range(2 + silent)], lr=0.1)
         influence = torch.tensor([0.5, -0.1] + [0.0] * silent).double()
         monkeypatch.setattr(Indicators, "_influences", lambda *given, influence=influence: influence)
-        found.update(0, unet(), lambda name: iter([_double(stream("s"))]))
-        held.append(found.of(["0", "1"]))
-        assert torch.allclose(found.of([str(i) for i in range(2, 2 + silent)]), torch.ones(silent).double())
-    assert torch.allclose(held[0], held[1])
+        weights.update(0, unet(), lambda name: iter([_double(stream("s"))]))
+        pairs.append(weights.of(["0", "1"]))
+        assert torch.allclose(weights.of([str(i) for i in range(2, 2 + silent)]), torch.ones(silent).double())
+    assert torch.allclose(pairs[0], pairs[1])
 
 
 def test_updates_come_at_their_start_and_interval_only() -> None:
     """The paper's printed algorithm lost the "not" in front of its interval, and public code skips one worker (7.3)."""
     network = unet()
-    found = indicators(network, ["w"])
-    found.config = IndicatorConfig(start=4, interval=3)
+    weights = indicators(network, ["w"])
+    weights.config = IndicatorConfig(start=4, interval=3)
     seen = []
     for step in range(12):
-        before = float(found.updates)
-        found.update(step, network, lambda name: iter([_double(stream("w"))]))
-        if found.updates > before:
+        before = float(weights.updates)
+        weights.update(step, network, lambda name: iter([_double(stream("w"))]))
+        if weights.updates > before:
             seen.append(step + 1)
     assert seen == [4, 7, 10]
 
@@ -239,7 +239,7 @@ def test_the_weak_masks_of_dcr_have_a_weight_as_those_of_mixing() -> None:
 
 
 def test_distrust_halves_the_lessons_on_mixed_images() -> None:
-    """The weight of a mixed pixel is the mean of its images', (1 + trust) / 2; it was 1, cast to the type of the boxes."""
+    """The weight of a mixed pixel is the mean of its images', (1 + w) / 2; it was 1, cast to the type of the boxes."""
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
     dcr = DCR(DCR.Config(name="dcr", indicators=IndicatorConfig()), convolutions(K))
     dcr.prepare({"weak": ["c", "d"]}, lambda stream: iter(()))

@@ -39,7 +39,7 @@ def drawn(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def by_pairs(boundary: np.ndarray, labels: np.ndarray, moved: np.ndarray) -> tuple[float, float]:
     """The loss with and without displacement, every pair on its own."""
-    found: list[list[Any]] = [[] for _ in range(5)]
+    losses: list[list[Any]] = [[] for _ in range(5)]
     for b, y, x in np.ndindex(labels.shape):
         for dy, dx in offsets(RADIUS):
             if not (y + dy < labels.shape[1] and 0 <= x + dx < labels.shape[2]):
@@ -50,14 +50,14 @@ def by_pairs(boundary: np.ndarray, labels: np.ndarray, moved: np.ndarray) -> tup
             tied = 1 - max(boundary[b, y + py, x + px] for py, px in path((dy, dx)))
             apart = moved[b, :, y, x] - moved[b, :, y + dy, x + dx]
             if own != other:
-                found[2].append(-np.log(1 + TINY - tied))
+                losses[2].append(-np.log(1 + TINY - tied))
             elif own == 0:
-                found[0].append(-np.log(tied + TINY))
-                found[4].append(np.abs(apart).mean())
+                losses[0].append(-np.log(tied + TINY))
+                losses[4].append(np.abs(apart).mean())
             else:
-                found[1].append(-np.log(tied + TINY))
-                found[3].append(np.abs(apart - np.array([dy, dx])).mean())
-    background, objects, different, towards, still = (sum(values) / (len(values) + TINY) for values in found)
+                losses[1].append(-np.log(tied + TINY))
+                losses[3].append(np.abs(apart - np.array([dy, dx])).mean())
+    background, objects, different, towards, still = (sum(values) / (len(values) + TINY) for values in losses)
     affinity = 0.5 * (0.5 * background + 0.5 * objects) + 0.5 * different
     return affinity, affinity + 0.5 * towards + 0.5 * still
 

@@ -119,8 +119,8 @@ def test_a_mixed_view_takes_label_and_confidence_from_the_same_image_as_its_pixe
         PseudoLabel(torch.zeros_like(box).long(), torch.zeros(box.shape)),
         PseudoLabel(box * 0 + 2, torch.ones(box.shape)),
     )
-    found = Mixed(torch.zeros(3, 1, 8, 8), box).label(own, partner)
-    assert torch.equal(found.label, 2 * box) and torch.equal(found.confidence, box.float())
+    mixed = Mixed(torch.zeros(3, 1, 8, 8), box).label(own, partner)
+    assert torch.equal(mixed.ids, 2 * box) and torch.equal(mixed.confidence, box.float())
 
 
 def test_unsure_pixels_teach_nothing_and_not_the_background() -> None:
@@ -146,11 +146,11 @@ def test_of_partly_sure_images_the_sure_pixels_alone_teach() -> None:
 
 def test_a_partner_is_predicted_without_a_trace() -> None:
     network = nn.Sequential(build_network(UNetConfig(widths=[4, 8]), 1, K, 0, 0)).train()
-    before = {name: held.clone() for name, held in network.state_dict().items()}
+    before = {name: value.clone() for name, value in network.state_dict().items()}
     wrapped = _Tuple(network)
-    found = partner_label(wrapped, torch.randn(2, 1, 16, 16))
-    assert found.label.shape == (2, 16, 16)
-    assert all(torch.equal(before[name], held) for name, held in network.state_dict().items())
+    predicted = partner_label(wrapped, torch.randn(2, 1, 16, 16))
+    assert predicted.ids.shape == (2, 16, 16)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert wrapped.training and network.training
 
 
@@ -219,16 +219,16 @@ def test_normalisation_remembers_no_strong_view(name: str) -> None:
     for images in remembered(batch["labelled"].image, batch["unlabelled"].image):
         alone(images)
     next(method.train_step(batch, 0))
-    (found, *_) = method.networks.children()
-    network = found.first if name in ("cps", "coda") else found.network
-    held = network.state_dict()  # type: ignore[union-attr]
+    (group, *_) = method.networks.children()
+    network = group.first if name in ("cps", "coda") else group.network
+    state = network.state_dict()  # type: ignore[union-attr]
     expected = {key: value for key, value in alone.state_dict().items() if "running" in key}
-    assert expected and all(torch.allclose(held[key], value) for key, value in expected.items())
+    assert expected and all(torch.allclose(state[key], value) for key, value in expected.items())
 
 
 def test_a_target_has_no_graph() -> None:
-    found = pseudo_label(torch.randn(1, K, 4, 4, requires_grad=True))
-    assert not found.confidence.requires_grad and (found.confidence >= 1 / K).all()
+    label = pseudo_label(torch.randn(1, K, 4, 4, requires_grad=True))
+    assert not label.confidence.requires_grad and (label.confidence >= 1 / K).all()
 
 
 def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one() -> None:

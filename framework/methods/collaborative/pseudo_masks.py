@@ -1,4 +1,4 @@
-"""Pseudo masks from a grader's attention (Zhou et al., CVPR 2019; methods/README 1.5; reconstructed thresholds)."""
+"""Pseudo masks from attention (Zhou et al., CVPR 2019; methods/README 1.5; thresholds are reconstructed)."""
 
 from __future__ import annotations
 

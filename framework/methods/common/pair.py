@@ -75,6 +75,6 @@ def supervised_pair(logits: Sequence[Tensor], mask: Tensor) -> Tensor:
 def cross_loss(
     logits: Sequence[Tensor], labels: Sequence[Tensor], keep: Sequence[Tensor | None] = (None, None)
 ) -> Tensor:
-    """Loss of both networks' logits `[B, K, H, W]` against the other's labels, weighted by `keep` `[B, H, W]`."""
+    """Loss of both networks' logits `[B, K, H, W]` against the other's labels `[B, H, W]` times `keep`."""
     first = pixel_cross_entropy(logits[0], labels[1], keep[1])
     return first + pixel_cross_entropy(logits[1], labels[0], keep[0])
