@@ -29,17 +29,12 @@ class Place(NamedTuple):
 
 
 def patch_views(
-    samples: Sequence[TrainingSample],
-    draws: Sequence[SampleDraw],
-    maps: Tensor,
-    patch: Sequence[int],
-    seed: int,
+    samples: Sequence[TrainingSample], draws: Sequence[SampleDraw], maps: Tensor, patch: list[int], seed: int
 ) -> tuple[Tensor, Tensor]:
     """Patches `[B, C, D, H, W]` of standardised volumes, and masks `[B, D, H, W]`, int64.
 
     All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly
-    and masks by the nearest pixel. The border is repeated; beyond the ends of a volume comes its mirror
-    image.
+    and masks by the nearest pixel. The border is repeated; at its ends a volume is mirrored.
     """
     places = [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
     slices = [_slices(sample, place.slice, patch[0]) for sample, place in zip(samples, places, strict=True)]
@@ -53,8 +48,7 @@ def patch_views(
 
 
 def _place(sample: TrainingSample, draw: SampleDraw, patch: Sequence[int], seed: int) -> Place:
-    """Uniform over the volume, or for half of a labelled volume's draws around a voxel of one of its classes,
-    drawn evenly.
+    """Uniform over the volume; for half of a labelled volume's draws, around a voxel of a class drawn evenly.
 
     The patch stays within the slices; in depth within the volume or, when it is the deeper one, around it.
     """
@@ -82,8 +76,7 @@ def _slices(sample: TrainingSample, first: int, depth: int) -> tuple[Tensor, Ten
 def mirrored(first: int, depth: int, length: int) -> np.ndarray:
     """Slices `[depth]` of a volume of `length` slices that is mirrored at its ends.
 
-    So every slice of a patch has content and, where the volume has any, a mask: losses need not know the
-    ends.
+    So every slice of a patch has content and, where the volume has any, a mask: losses need not know ends.
     """
     turns = np.arange(first, first + depth) % (2 * length)
     return np.minimum(turns, 2 * length - 1 - turns)

@@ -74,9 +74,9 @@ class TrainingSet:
     """Training samples by id, with a bounded cache; safe to use from several threads."""
 
     def __init__(self, config: CorpusConfig, bits: bool = False, seed: int = 0) -> None:
-        """`bits`: masks are bits, for structures that may overlap; `seed`: the run's, for `shuffle_labels`.
+        """`bits`: masks are bits, of structures that may overlap; `seed`: the run's, for `shuffle_labels`.
 
-        Raises `CorpusError` when the corpus's masks have one class a pixel and bits are asked for.
+        Raises `CorpusError` for bits of a corpus whose masks have one class a pixel.
         """
         self.config, self.bits = config, bits
         self.corpus = Corpus.open(config.path)

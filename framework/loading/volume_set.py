@@ -16,9 +16,9 @@ from framework.loading.training_set import CorpusConfig, TrainingSample, Trainin
 class VolumeSet(TrainingSet):
     """Volumes by volume id; `train` and `kinds` still speak of their slices.
 
-    The kind of a volume is the best (in the order of `schema.MASK_KINDS`) among its slices; slices of any
-    other kind are ignored. So a volume is labelled when its patient is within the budget, also when only some
-    of its slices have masks. Layers apply slice by slice. Raises `CorpusError` when an image is of no volume.
+    The kind of a volume is the best (in the order of `schema.MASK_KINDS`) among its slices; slices of other
+    kinds are ignored. So one labelled slice labels a volume within the budget. Layers apply slice by slice.
+    Raises `CorpusError` when an image is of no volume.
     """
 
     def __init__(self, config: CorpusConfig) -> None:

@@ -99,13 +99,11 @@ TINY_ENCODER = {"name": "encoder", "widths": [4, 4, 8, 8]}
 
 
 class Method(nn.Module, ABC):
-    """Base of all methods. A subclass fills `networks`, and writes `train_step` and `predict`, `classify` or
-    both.
+    """Base of all methods: a subclass fills `networks` and writes `train_step`, and `predict` or `classify`.
 
     `networks` maps the name of an optimiser group to the module that it trains: state and checkpoints are
     theirs. `frozen` has what it uses but does not train: always in evaluation mode, outside optimisers and
-    strategies. `live` has the modules of `networks` as the strategy wrapped them (DDP, DeepSpeed), for
-    training steps.
+    strategies. `live` has the networks as the strategy wrapped them (DDP, DeepSpeed), for training steps.
     """
 
     Config: ClassVar[type[Settings]]
@@ -124,9 +122,8 @@ class Method(nn.Module, ABC):
     targets: tuple[Target, ...] = ()
     """What it classifies whole images by."""
     multilabel: ClassVar[bool] = False
-    """Whether its structures may overlap: masks are bits (bit i is class i + 1), its networks have no channel
-    for the background, channel k > 0 of `predict` is the probability of class k by itself, channel 0 that of
-    none."""
+    """Whether structures may overlap: masks are bits (bit i is class i + 1), networks have no channel for the
+    background, channel k > 0 of `predict` is the probability of class k alone, channel 0 that of none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,10 +176,8 @@ class Method(nn.Module, ABC):
         return []
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
-        """Take the weights of the finished model of a role, before training.
-
-        Raises `RuntimeError` when they do not fit, `ConfigError` for another kind of model.
-        """
+        """Take the weights of a role's finished model, before training; raises `RuntimeError` when they do
+        not fit, `ConfigError` for another kind of model."""
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         """Before training, make state that depends on the images: `ids` by stream, `read` gives them."""
@@ -205,10 +200,8 @@ class Method(nn.Module, ABC):
         return {}
 
     def explain(self, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Maps and masks to look at, by title, of images `[B, C, H, W]` with image-level labels `[B, L]`.
-
-        Maps are `[B, h, w]` in 0..1; masks are `[B, H, W]` int64 class ids, 255 where unlabelled.
-        """
+        """Maps `[B, h, w]` in 0..1 and masks `[B, H, W]` of class ids (255: unlabelled), by title, to look
+        at: of images `[B, C, H, W]` with image-level labels `[B, L]`."""
         return {}
 
     def after_step(self, step: int, read: Read) -> None:

@@ -45,8 +45,7 @@ class PseudoLabels(NamedTuple):
 class Distributions(nn.Module):
     """The moving averages of one network, in float32 (or double) and equal on all ranks.
 
-    `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as
-    class k.
+    `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as k.
     """
 
     labelled: Tensor
@@ -239,11 +238,10 @@ class CoDA(Method):
 
 
 def _batch_sums(logits: Tensor, mask: Tensor) -> Tensor:
-    """(a) Sums over this rank `[2 (K + 1) + 1, K]`: labelled rows, unlabelled rows, then labelled confidence
-    and its count.
+    """(a) This rank's sums `[2 (K + 1) + 1, K]`: labelled, then unlabelled rows, labelled confidence and
+    count.
 
-    In double, like all sums here that add pixels one by one: past 100,000 float32 rounds confidences near 1
-    up.
+    In double, as pixels are added one by one: past 100,000 of them float32 rounds confidences near 1 up.
     """
     n, valid = len(mask), mask != IGNORE
     probability = logits.softmax(1)

@@ -1,8 +1,7 @@
-"""UniMatch (Yang et al., CVPR 2023; methods/README 6): FixMatch with two strong views and one of perturbed
-features.
+"""UniMatch (Yang et al., CVPR 2023; methods/README 6): FixMatch with two strong views and perturbed features.
 
-Pseudo-labels are learnt by cross-entropy, as in the paper's equations and as FixMatch does here. The authors'
-code for ACDC has soft Dice instead: the few confident pixels of a rare class then weigh as much as the whole
+Pseudo-labels are learnt by cross-entropy, as in the paper's equations and in FixMatch here. The authors' code
+for ACDC has soft Dice instead: the few confident pixels of a rare class then weigh as much as the whole
 background, which in short runs kept the network from fitting its masks.
 """
 
@@ -93,8 +92,7 @@ class Perturbed(nn.Module):
     def forward(
         self, weak: Tensor, strong: Tensor | None = None, seeds: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Logits of the weak views; with strong views and a seed per unlabelled image, also of perturbed and
-        strong ones."""
+        """Logits of weak views; with strong views and seeds, of perturbed features and strong views too."""
         if strong is None or seeds is None:
             return (self.network(weak),)
         logits = self.network(weak)

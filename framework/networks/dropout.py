@@ -12,9 +12,8 @@ from torch.nn.modules.dropout import _DropoutNd
 class ImageDropout(_DropoutNd):
     """Drops whole channels of features `[B, C, …]` in training, drawn from the pixels of each image.
 
-    Augmentation makes it another image in every epoch, and noise in every pass, so that it loses other
-    channels each time; without either it would lose the same ones. The rest of the batch, and so the number
-    of workers, does not matter.
+    Augmentation, and noise in every pass, change the image and so its channels; else it would lose the same
+    ones again. The rest of the batch, and so the number of workers, does not matter.
     """
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
@@ -32,10 +31,7 @@ def drop_channels(features: Tensor, share: float, draws: Iterable[torch.Generato
 
 
 def fingerprints(image: Tensor) -> list[int]:
-    """A number for each image `[B, …]`, float32 or float64, from the bits of its pixels and their places.
-
-    Sums of integers are exact, whatever their order.
-    """
+    """A number for each image `[B, …]`, float32 or float64: an exact sum of its pixels' bits and places."""
     flat = image.detach().flatten(1).contiguous()
     bits = flat.view(torch.int32 if flat.element_size() == 4 else torch.int64).long()
     places = torch.arange(1, 2 * bits.shape[1], 2, device=bits.device)

@@ -34,8 +34,7 @@ class EncoderConfig(Settings):
 
 class Encoder(nn.Module):
     """Maps `[B, C, H, W]`, enlarged to multiples of the coarsest stride, to four levels
-    `[B, widths[i], H / s_i, W / s_i]`, the finest first.
-    """
+    `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
 
     def __init__(
         self,

@@ -1,5 +1,4 @@
-"""The top-down pathway of SKS's classifier, as in a feature pyramid network (Chen et al. 2024; methods/README
-3.3).
+"""The top-down pathway (FPN) of SKS's classifier (Chen et al. 2024; methods/README 3.3).
 
 That there is one is the paper's; how it is made is reconstructed: u_4 = c_4, u_i = c_i + up(W_i u_{i+1}),
 with W_i a 1 x 1 convolution.

@@ -1,7 +1,6 @@
-"""Batch normalisation over the global batch, so that a step does not depend on how many workers share the
-batch.
+"""Batch normalisation over the global batch: a step does not depend on how many workers share it.
 
-On CPUs too: torch's SyncBatchNorm wants GPUs.
+On CPUs too, unlike torch's SyncBatchNorm.
 """
 
 from __future__ import annotations

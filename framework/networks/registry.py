@@ -45,9 +45,8 @@ def architecture_of(config: Any) -> type[Architecture]:
 def build_network(config: Settings, channels: int, classes: int, seed: int, member: int) -> nn.Module:
     """Build member 0, 1, … of a run: the same on all ranks, each member with an initialisation of its own.
 
-    Maps `[B, C, H, W]` to logits `[B, K, H, W]`, volumes with an axis D before H; an `Encoder` gives a
-    pyramid of features instead. Raises `ConfigError` for names that a library does not know and weights that
-    cannot be had.
+    Maps `[B, C, H, W]` to logits `[B, K, H, W]`, volumes with an axis D before H; an `Encoder` gives features
+    instead. Raises `ConfigError` for names that a library does not know and weights that cannot be had.
     """
     kind = architecture_of(config)
     with seeded("network", seed, member):

@@ -14,9 +14,8 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 def keep_freed_memory() -> None:
     """Keep what a step frees for the next step, in one pool for all threads; only with glibc.
 
-    On CPUs every step allocates and frees the same hundreds of megabytes. By default glibc hands them back to
-    the system and fetches them again: over ten thousand page faults, 30 of 400 ms in a step of Co-DA on the
-    small U-Net.
+    On CPUs every step allocates and frees the same hundreds of megabytes. By default glibc hands them back
+    and fetches them again: over ten thousand page faults, 30 of 400 ms in a step of Co-DA on the small U-Net.
     """
     if platform.libc_ver()[0] != "glibc":
         return

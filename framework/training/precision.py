@@ -12,7 +12,7 @@ Precision = Literal["bf16", "fp32", "fp64"]
 
 
 def safe_precision(precision: Precision, device: torch.device, volumes: bool) -> Precision:
-    """fp32 instead of bf16 for volumes on processors.
+    """fp32 instead of bf16 for volumes on CPUs.
 
     With AMX (torch 2.15, oneDNN) the backward pass of a 3D convolution of few channels in bfloat16, such as 4
     to 4 on patches of 8 x 96 x 96, writes beyond its memory.

@@ -18,11 +18,9 @@ FAILURE = "failure.json"
 
 
 def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
-    """Train with `compute.workers` workers; raises the `ScantsegError` that stopped a worker, or
-    `TrainingError`.
+    """Train with `compute.workers` workers; raises the `ScantsegError` of a worker, or `TrainingError`.
 
-    A lost worker is replaced `compute.max_failures` times: the new group goes on from our own last
-    checkpoint.
+    A lost worker is replaced `compute.max_failures` times: the group goes on from our own last checkpoint.
     """
     from ray.train.v2.api.exceptions import TrainingFailedError
 

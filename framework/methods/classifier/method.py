@@ -1,8 +1,7 @@
 """A classifier of whole images by image-level labels alone, the first stage of weak supervision.
 
 DropBlock after its last two levels, and images from the classes in turn, as in Viniavskyi et al. 2020
-(methods/README 2.2). Every target is a softmax over its classes; for two classes that is the paper's sigmoid,
-of the difference of the logits.
+(methods/README 2.2). Every target is a softmax, of two classes the paper's sigmoid of the logits' difference.
 """
 
 from __future__ import annotations

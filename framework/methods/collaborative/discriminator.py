@@ -73,13 +73,6 @@ class Adversary:
             inputs = context.channels + context.lesions
             method.networks["discriminator"] = Discriminator(inputs, config.widths)
 
-    @classmethod
-    def beside(
-        cls, method: Method, config: AdversaryConfig | None, context: MethodContext
-    ) -> Adversary | None:
-        """The discriminator of a method, if it has one."""
-        return cls(method, config, context) if config is not None else None
-
     def discriminator_update(self, pairs: Sequence[MaskPair], step: int) -> Update:
         """The discriminator's own update (L_D): 1 for true masks, 0 for predicted ones."""
         true = [self._smoothed(pair, pair.truth == 1, step) for pair in pairs if pair.truth is not None]
@@ -97,8 +90,7 @@ class Adversary:
         return patch_cross_entropy(logits, True)
 
     def _smoothed(self, pair: MaskPair, masks: Tensor, step: int) -> Tensor:
-        """The discriminator's input, masks moved from 0 and 1 by noise that is the same for true and
-        predicted ones.
+        """The discriminator's input, masks moved from 0 and 1 by the same noise whether true or predicted.
 
         The noise goes by image, so that the number of ranks changes nothing.
         """

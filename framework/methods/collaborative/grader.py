@@ -1,5 +1,4 @@
-"""A grader of whole images that attends to each lesion of a finished segmenter (Zhou et al. 2019;
-methods/README 1.4).
+"""A grader that attends to each lesion of a finished segmenter (Zhou et al. 2019; methods/README 1.4).
 
 The second stage of the collaboration. Images are drawn from the grades in turn: archives are mostly healthy.
 """

@@ -1,8 +1,7 @@
-"""A segmenter of lesions that may overlap, a sigmoid for each, with or without a discriminator
-(methods/README 1.6).
+"""A segmenter of lesions that may overlap, a sigmoid for each (methods/README 1.6).
 
-The first stage of Zhou et al. 2019; without the discriminator the plain baseline. The generator is the run's
-network.
+The first stage of Zhou et al. 2019; without its discriminator the plain baseline. The run's network is the
+generator.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Lesions(Method):
         super().__init__()
         self.config, self.context = config, context
         self.networks["generator"] = Single(context.network(0))
-        self.adversary = Adversary.beside(self, config.adversary, context)
+        self.adversary = Adversary(self, config.adversary, context) if config.adversary else None
         self.register_buffer("weights", torch.ones(context.lesions))
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
@@ -105,8 +104,7 @@ def with_background(probability: Tensor) -> Tensor:
 
 
 def lesion_loss(logits: Tensor, target: Tensor, weights: Tensor, dice: float) -> Tensor:
-    """Binary cross-entropy of each lesion, its pixels weighted `[L]`, and soft Dice, of planes `[B, L, H,
-    W]`.
+    """Binary cross-entropy of each lesion, its pixels weighted `[L]`, and soft Dice; planes `[B, L, H, W]`.
 
     Means are over all labelled pixels of the global batch (methods/README 1.6), soft Dice over each lesion's.
     """

@@ -1,9 +1,7 @@
-"""Collaborative learning of lesions and grades (Zhou et al., CVPR 2019; methods/README 1.5 to 1.7), the third
-stage.
+"""Collaborative learning of lesions and grades (Zhou et al., CVPR 2019; methods/README 1.5 to 1.7): stage 3.
 
 A segmenter learns from few masks, and from pseudo masks that the grader's attention gives for graded images;
-the grader learns from the segmenter's masks. Reconstructed: the thresholds, the weights and the order of the
-updates.
+the grader learns from the segmenter's masks. Reconstructed: thresholds, weights and the order of the updates.
 """
 
 from __future__ import annotations
@@ -78,7 +76,7 @@ class Collaborative(Method):
         self.config, self.context = config, context
         self.networks["generator"] = Single(context.network(0))
         self.networks["grader"] = network_of(config, context)
-        self.adversary = Adversary.beside(self, config.adversary, context)
+        self.adversary = Adversary(self, config.adversary, context) if config.adversary else None
         self.targets = (grade_of(config, context),)
         self.healthy = healthy_class(config.healthy, self.targets[0])
         self.streams = (MASKED, graded(self.targets[0], frozenset({"mask", NO_MASK})))

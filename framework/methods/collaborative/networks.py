@@ -1,5 +1,4 @@
-"""The discriminator and the grader beside a segmenter of lesions (Zhou et al., CVPR 2019; methods/README 1.3,
-1.4).
+"""Discriminator and grader of lesions (Zhou et al., CVPR 2019; methods/README 1.3, 1.4).
 
 Their algebra is reconstructed: the paper's own layers are known from summaries alone.
 """
@@ -48,14 +47,12 @@ class GraderNetwork(nn.Module):
         self.decide = nn.Linear(lesions * (coarse + 1), grades)
 
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the grades `[B, G]` and the attention `[B, L, h, w]` (0..1, float32), from images and
-        masks `[B, L, H, W]`.
+        """Logits of the grades `[B, G]` and attention `[B, L, h, w]` (0..1, float32) by masks `[B, L, H, W]`.
 
         The attention is on the finest level's grid: on the coarsest, small lesions would vanish. It weights a
         mean of the coarsest level, not a product as in methods/README 1.4: with that it saturates (mean 0.99
         and deviation 0.02 after 200 steps on the phantom, against 0.53 and 0.28) and localises nothing. Its
-        own mean, which a weighted mean loses, is a feature too: without that nothing would lower the
-        attention to a lesion that is not there.
+        own mean, which a weighted mean loses, is a feature too: nothing else would lower it without lesions.
         """
         *_, coarse = levels = self.encoder(image)
         fine, stride = levels[0], self.encoder.stride
@@ -76,8 +73,7 @@ class GraderNetwork(nn.Module):
 
 
 class Attention(nn.Module):
-    """To one lesion, as logits `[B, 1, h, w]`: from fine detail `[B, F, h, w]`, its mask `[B, 1, h, w]` and
-    context `[B, width, h, w]`.
+    """To one lesion: logits `[B, 1, h, w]` from detail `[B, F, h, w]`, mask `[B, 1, h, w]` and context.
 
     Grouped convolutions would do all lesions at once, and take twice the time on CPUs.
     """

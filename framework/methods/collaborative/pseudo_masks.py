@@ -12,11 +12,9 @@ from framework.core.settings import Settings
 
 
 class PseudoMaskConfig(Settings):
-    """How attention becomes masks (methods/README 1.5, but stretched between its least and largest value in
-    an image).
+    """How attention becomes masks: stretched between its least and largest value in an image.
 
-    Divided by its peak alone, attention that has saturated, which it does early, would call the whole image a
-    lesion.
+    Divided by its peak alone (methods/README 1.5), saturated attention would call a whole image a lesion.
     """
 
     least: float = Field(default=0.2, ge=0, le=1)
@@ -28,10 +26,9 @@ class PseudoMaskConfig(Settings):
     high: float = Field(default=0.5, ge=0, le=1)
     """Stretched attention from which on there is a lesion."""
     agreement: float = Field(default=0.3, ge=0, le=1)
-    """Segmenter's probability (without the weights of rare lesions) that a pixel of a lesion must reach, and
-    one without must not; where both disagree pixels are unlabelled. 0 asks for no agreement. Nothing else
-    keeps attention from being low on a lesion: as a weight of the grade's evidence it serves as well the
-    other way round."""
+    """The segmenter's probability (rare lesions unweighted) that a pixel of a lesion must reach, and one
+    without must not; where both disagree pixels are unlabelled; 0 asks for none. Nothing else keeps attention
+    from being low on a lesion: as a weight of the grade's evidence it serves as well the other way round."""
 
     @model_validator(mode="after")
     def _ordered(self) -> PseudoMaskConfig:
@@ -42,10 +39,8 @@ class PseudoMaskConfig(Settings):
 
 @torch.no_grad()
 def unweighted(probability: Tensor, weights: Tensor) -> Tensor:
-    """Probabilities `[B, L, H, W]` without the effect of the `weights` `[L]` of lesion pixels in training.
-
-    A weight of 50 gives 0.3 to a pixel that is a lesion once in a hundred times.
-    """
+    """Probabilities `[B, L, H, W]` without the `weights` `[L]` of lesion pixels in training: weights of 50
+    give 0.3 to a pixel that is a lesion once in a hundred times."""
     weight = weights[:, None, None]
     return probability / (probability + weight * (1 - probability)).clamp_min(1e-12)
 

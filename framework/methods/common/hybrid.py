@@ -23,11 +23,9 @@ STREAMS = (MASKED, WEAK)
 
 
 def partial_cross_entropy(logits: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy over the labelled pixels of masks `[B, H, W]`; 255 is unlabelled, like most of a
-    scribble.
+    """Mean cross-entropy over the labelled pixels of masks `[B, H, W]`: those that are not 255.
 
-    Images may have a weight `[B]`, 0 or more; the denominator is unweighted, so that a lower weight lowers
-    the loss.
+    Images may have a weight `[B]`, 0 or more; the denominator does not: a lower weight lowers the loss.
     """
     entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none")
     weighted = entropy if weight is None else entropy * per_pixel(weight, entropy)

@@ -16,8 +16,7 @@ def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
     """Mean of cross-entropy and soft Dice (methods/README 6, as in SSL4MIS) of logits `[B, K, H, W]` against
     ids `[B, H, W]`, or of volumes `[B, K, D, H, W]` against `[B, D, H, W]`; so for all functions here.
 
-    Soft Dice is of each class over the whole batch, with squared probabilities in its denominator; pixels of
-    255 do not count.
+    Dice is of each class over the whole batch, over squared probabilities; pixels of 255 do not count.
     """
     return supervised_loss_of(all_reduce_sum(supervised_sums(logits, mask)))
 

@@ -33,8 +33,7 @@ def boxes(
 ) -> Tensor:
     """CutMix boxes `[B, H, W]`, True inside, on the CPU; `[B, D, H, W]` for volumes.
 
-    With a probability, an image gets `count` boxes inside it with random proportions, together a `share` of
-    its area.
+    With a probability an image gets `count` boxes of random proportions, together a `share` of its area.
     """
     masks = torch.zeros(len(ids), *shape, dtype=torch.bool)
     for mask, name in zip(masks, ids, strict=True):

@@ -1,10 +1,8 @@
-"""Two networks of one architecture and different initialisation that learn from each other: CPS's and
-Co-DA's.
+"""Two networks of one architecture that learn from each other: what CPS and Co-DA share.
 
 Each gives pseudo-labels for the weak views of the unlabelled images, which the other learns on the strong
 views, as in AdaMatch (Berthelot et al., ICLR 2022). With `augment: {strong: 0, blur: 0}` both are one view,
-as in CPS's paper; it is still normalised apart from the labelled images, which public code has in one batch
-with it.
+as in CPS's paper; it is still normalised apart from the labelled images, unlike in public code.
 """
 
 from __future__ import annotations
@@ -40,11 +38,9 @@ class Pair(nn.Module):
     def forward(
         self, image: Tensor, weak: Tensor | None = None, strong: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Logits of both networks; with views of other images also of these, those of weak views without a
-        graph.
+        """Logits of both networks; with views of other images also theirs, of weak views without a graph.
 
-        Strong views are kept out of the normalisation's statistics: predictions are made on images unlike
-        them.
+        Strong views are kept out of the normalisation's statistics: predictions are on images unlike them.
         """
         logits = (self.first(image), self.second(image))
         if weak is None or strong is None:

@@ -16,9 +16,8 @@ Dropout = nn.modules.dropout._DropoutNd
 class Teacher(nn.Module):
     """A copy of a network that is never trained, only averaged.
 
-    Public code averages the weights alone and leaves normalisation in training mode (methods/README 7.3);
-    here its statistics are averaged like the weights, and used. Dropout is active in training, as in both
-    papers with a teacher.
+    Public code averages weights alone and leaves normalisation in training mode (methods/README 7.3); here
+    its statistics are averaged too, and used. Dropout is active in training, as in both papers.
     """
 
     def __init__(self, student: nn.Module, decay: float) -> None:

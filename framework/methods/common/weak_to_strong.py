@@ -1,5 +1,4 @@
-"""Consistency from weak to strong views: the network for both; for FixMatch and UniMatch also pseudo-labels
-and CutMix.
+"""Consistency from weak to strong views; for FixMatch and UniMatch also pseudo-labels and CutMix.
 
 Strong views are kept out of the normalisation's statistics: predictions are made on images unlike them. In
 the authors' code of FixMatch and UniMatch the statistics are of both.

@@ -1,5 +1,4 @@
-"""DII, dynamic instance indicators (Pan et al., AAAI 2022; methods/README 5.2 and 5.3): a weight for each
-weak mask.
+"""DII, dynamic instance indicators (Pan et al., AAAI 2022; methods/README 5.2, 5.3): weights of weak masks.
 
 An image whose weak mask pulls the network the way the true masks do gains weight, one that pulls against them
 loses it: the influence s_k = <g_S, g_k> is the derivative of the strong loss by the indicator, up to sign,
@@ -7,10 +6,10 @@ for a Hessian of identity. That holds at an optimum of the training loss. So the
 trains, soft Dice included (the authors train by cross-entropy alone), and the gradients are those of the
 network's averaged weights, which is ours.
 
-Two more things are ours. All indicators share one scale of Adam, and its memory is short: a mask of little
-influence moves little. With a scale for each, as the authors have it, every mask moves as far as the worst
-one, and chance takes the weight of good ones. And a sample weight is an indicator over the mean of all: DII
-moves weight between the masks and takes none away.
+Two more things are ours. All indicators share one scale of Adam, of short memory: a mask of little influence
+moves little. With a scale for each, as the authors have it, every mask moves as far as the worst one, and
+chance takes the weight of good ones. And a sample weight is an indicator over the mean of all: DII moves
+weight between the masks and takes none away.
 """
 
 from __future__ import annotations
@@ -36,11 +35,8 @@ LEAST_MEAN = 0.1
 
 
 class IndicatorConfig(Settings):
-    """Defaults of the authors' code but for `decay` and `beta`; `lr` is theirs on a scale that all indicators
-    share.
-
-    For short runs an interval of about one epoch of the weak images is right.
-    """
+    """Defaults of the authors' code but for `decay` and `beta`, on a scale that all indicators share. In
+    short runs an interval of about one epoch of the weak images is right."""
 
     scope: Literal["last", "all"] = "last"
     """Gradients of the last layer's weight in closed form, or of all parameters by one forward-mode pass."""
@@ -110,8 +106,7 @@ class Indicators(nn.Module):
     def strong_gradient(self, network: nn.Module, read: Read) -> Tensor:
         """Flat gradient of the training loss over the strong images of all ranks as one batch.
 
-        The loss is a function of sums over images, so by the chain rule its gradient is theirs times its
-        slope.
+        The loss is a function of sums over images: by the chain rule its gradient is theirs times its slope.
         """
         slope = grad(supervised_loss_of)(self._strong_sums(network, read))
 

@@ -1,5 +1,4 @@
-"""DCR, dynamic co-regularisation, with or without DII, dynamic instance indicators (Pan et al., AAAI 2022;
-methods/README 5.4).
+"""DCR, dynamic co-regularisation, also with DII's indicators (Pan et al., AAAI 2022; methods/README 5.4).
 
 Two networks learn each other's pseudo-labels on mixed images, boxes of weakly masked ones pasted into strong
 ones; weak masks, and pseudo-labels on their images, are weighted by their indicators. The losses on true and
@@ -34,8 +33,7 @@ class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
 
     class Config(Settings):
-        """The paper gives all parts weight 1 and no ramp; its authors' later variant gives 0.5 to weak masks
-        and co-regularisation."""
+        """The paper has weights of 1 and no ramp, its authors' later variant 0.5 for `weak` and `weight`."""
 
         name: Literal["dcr"]
         weight: float = Field(default=1.0, ge=0)

@@ -37,8 +37,7 @@ def partners(values: Tensor, radius: int, fill: float = 0) -> Tensor:
 
 
 def affinities(boundary: Tensor, radius: int) -> Tensor:
-    """1 minus the largest boundary on a pair's path, `[B, P, h, w]` for boundaries `[B, h, w]` in 0..1 and P
-    offsets.
+    """1 minus the largest boundary on a pair's path, `[B, P, h, w]` for P offsets and boundaries `[B, h, w]`.
 
     Entry p of a pixel is its affinity to the partner at `offsets(radius)[p]`; 0 where that lies outside.
     """

@@ -1,5 +1,4 @@
-"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5) on an encoder's levels, on a grid of stride
-4.
+"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5), from levels to a grid of stride 4.
 
 The paper's ResNet gives five levels, two of them at its lowest resolution; our encoders give four.
 """
@@ -39,8 +38,7 @@ class Heads(nn.Module):
     def forward(self, image: Tensor, *levels: Tensor) -> tuple[Tensor, ...]:
         """Boundary logits `[B, h, w]`, and displacements `[B, 2, h, w]`: (rows, columns) on the grid.
 
-        The levels are of the image enlarged to a multiple of the encoder's stride; what lies outside it is
-        cut off.
+        The levels are of the image enlarged to a multiple of the encoder's stride; the rest is cut off.
         """
         rows, columns = grid_of(image)
         height, width = (-(-side // self.stride) * self.stride // STRIDE for side in image.shape[2:])
@@ -61,11 +59,9 @@ class BoundaryHead(nn.Module):
 
 
 class DisplacementHead(nn.Module):
-    """From each place to the centre of its instance; the coarse levels meet on half the grid, then join the
-    fine ones.
+    """From each place to the centre of its instance; the coarse levels join on half the grid, then the fine.
 
-    The authors subtract the training set's mean displacement afterwards; that matters for instances alone,
-    which nothing here reads.
+    The authors subtract the training set's mean displacement; that matters for instances alone, unused here.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:

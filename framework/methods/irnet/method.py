@@ -1,11 +1,10 @@
-"""IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: boundaries between classes, learnt from
-seeds.
+"""IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: boundaries between classes, from seeds.
 
 Methods/README 2.5. The backbone is frozen and not the classifier's, which the seeds come from: boundaries
 learnt from its own features repeat the outline of its maps, and the random walk then ends where it began. The
-authors' has ImageNet's weights (`network.pretrained`); filters at random already show edges. The authors use
-only pixels all of whose partners lie in the crop; here every pair within the image counts, as small images
-would have few others.
+authors' has ImageNet's weights (`network.pretrained`); random filters already show edges. The authors use
+only pixels all of whose partners lie in the crop; small images would have few others, so here all pairs
+count.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class IRNet(Method):
         radius: int = Field(default=10, ge=2)
         """Largest distance of a pair, exclusive, in cells of the grid of stride 4."""
         displacement: bool = False
-        """Learn displacements to instance centres too; they share no weight with the boundaries, which alone
-        guide the walk."""
+        """Learn displacements to instance centres too; they share no weight with the walk's boundaries."""
 
     learns_from = "seeds from a classifier's maps"
     source = "Ahn et al., CVPR 2019, as Viniavskyi et al. 2020 use it"
@@ -109,11 +107,9 @@ class IRNet(Method):
 def pair_loss(
     boundary: Tensor, labels: Tensor, radius: int, displacement: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss over the global batch's pairs: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]`, 255 for
-    none.
+    """The loss over the global batch's pairs: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]`, 255: none.
 
-    Every mean is a ratio of sums over all ranks: ranks with other numbers of pairs would make a mean of their
-    means another loss.
+    Means are ratios of sums over all ranks, which differ in their numbers of pairs.
     """
     affinity = affinities(boundary, radius)
     same_background, same_object, different = pair_kinds(labels, radius)

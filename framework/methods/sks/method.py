@@ -1,9 +1,7 @@
-"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a classifier of image-level labels prompts a
-segmenter.
+"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a frozen classifier prompts a segmenter.
 
-The classifier stays frozen: few masks must not overwrite what it learnt from many labels. Reconstructed: two
-of the three skips (see `network.py`) and the classifier's top-down pathway (`framework/networks/fpn.py`); the
-loss is the one that all methods here share.
+Few masks must not overwrite what it learnt from many labels. Reconstructed: two of the three skips (see
+`network.py`) and the top-down pathway (`framework/networks/fpn.py`); the loss is all methods' here.
 """
 
 from __future__ import annotations
@@ -47,8 +45,7 @@ class SKS(Method):
         fss: bool = True
         """Feature-share skip, as the paper gives it: the classifier's levels are mixed into the encoder's."""
         rcs: bool = True
-        """Resolution-compensation skip, reconstructed: the encoder's levels and a stem of the image reach the
-        decoder."""
+        """Resolution-compensation skip, reconstructed: levels and the image's stem reach the decoder."""
         cross: bool = True
         """Cross-branch skip, reconstructed: the classifier's levels reach the decoder."""
         fpn: bool = False

@@ -1,11 +1,10 @@
-"""The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3.3): a U-net that a classifier's
-features prompt.
+"""The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3.3): a U-Net with a prompt.
 
-We know one of the paper's three skips as a formula, feature-share, and one by its name,
-resolution-compensation. How the latter enters the decoder, with a stem of the image, is reconstructed; so is
-the whole of the third, here a cross-branch skip. The initialisation is our choice: at first the prompt
-changes nothing. With any switches the logits of step 0 are those of the network of the same seed and `rcs`
-that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
+The prompt is a classifier's features. We know one of the paper's three skips as a formula, feature-share, and
+one by its name, resolution-compensation. How the latter enters the decoder, with a stem of the image, is
+reconstructed; so is the whole of the third, here a cross-branch skip. The initialisation is our choice: at
+first the prompt changes nothing. With any switches the logits of step 0 are those of the network of the same
+seed and `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
 """
 
 from __future__ import annotations
@@ -79,9 +78,8 @@ class Stem(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the coarsest level up to the image. With `rcs` levels and the image's stem join at their
-    resolution; with `cross` the prompt's levels but the coarsest too, each in a quarter of its channels,
-    zeros at first.
+    """From the coarsest level up to the image. With `rcs` levels and the image's stem join at their size;
+    with `cross` the prompt's levels but the coarsest too, each in a quarter of its channels, zeros at first.
 
     What `cross` adds is drawn last, so that all else starts as it does without.
     """

@@ -18,8 +18,7 @@ OptimiserState = dict[str, Tensor]
 
 
 class Strategy(Protocol):
-    """`wrap` once, then `backward` and `step` for each update; state comes and goes whole, however it is
-    sharded.
+    """`wrap` once, then `backward` and `step` for each update; state is whole, whatever is sharded.
 
     One file each, listed in `registry.py`, or another package's by the entry point `scantseg.strategies`.
     """
