@@ -29,7 +29,7 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 
 def shape_of(method: str, size: tuple[int, int]) -> tuple[int, ...]:
-    """Of an image, or of a volume of an odd number of slices."""
+    """Sides of an image, or of a volume of an odd number of slices."""
     return (5, *size) if method.endswith(VOLUMES) else size
 
 

@@ -49,7 +49,7 @@ def trainings(*folders: str) -> list[TrainConfig]:
 
 
 def test_boundaries_are_learnt_without_momentum() -> None:
-    """Methods/README 7.3, 1: the authors' optimiser hands on its weight decay in the place of momentum, so that theirs has none."""
+    """Methods/README 7.3, 1: the authors' optimiser passes its weight decay as momentum: theirs has none."""
     optimisers = [
         run.optimiser for run in trainings(*FOLDERS, "idrid", "paper") if run.method.name == "irnet"
     ]

@@ -1,4 +1,4 @@
-"""Lesions, grades and their collaboration: the invariants of methods/README 1.13, and the losses against slow references."""
+"""Lesions, grades and their collaboration: methods/README 1.13, and losses against slow references."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_attention_without_contrast_says_nothing_and_a_low_peak_says_there_is_no
 
 
 def test_attention_that_is_low_on_a_lesion_does_not_take_it_away() -> None:
-    """The grader may attend to what surrounds a lesion; where attention and segmenter differ, nothing is said."""
+    """The grader may attend to what surrounds a lesion; pixels where the segmenter differs are unlabelled."""
     attention, predicted = torch.full((1, 1, 8, 8), 0.9), torch.zeros(1, 1, 8, 8)
     attention[..., 2:4, 2:4], predicted[..., 2:4, 2:4] = 0.1, 0.99
     planes = pseudo_masks(attention, predicted, torch.tensor([False]), PseudoMaskConfig())
@@ -138,7 +138,7 @@ def attend_everywhere(grader: GraderNetwork, height: float) -> None:
 
 
 def test_how_much_attention_there_is_reaches_the_grade(corpus: str, tmp_path: Path) -> None:
-    """Pooled by a mean that attention weighs, even attention says nothing of its height, and would stay high without a lesion."""
+    """A mean weighted by even attention does not depend on its height: it would stay high without lesions."""
     grader = build(tiny_run(corpus, "collaborative", tmp_path)).method.networks["grader"].eval()
     assert isinstance(grader, GraderNetwork)
     images, masks = torch.randn(2, 3, 32, 32), torch.zeros(2, 4, 32, 32)

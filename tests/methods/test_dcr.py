@@ -1,4 +1,4 @@
-"""The invariants of methods/README 5.10, the reductions to CPS and naive mixing, and wrong masks that must sink."""
+"""Invariants of methods/README 5.10, reductions to CPS and naive mixing, and wrong masks that must sink."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_influences_are_inner_products_with_each_images_own_gradient(scope: str)
 def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_strong_images(
     scope: str,
 ) -> None:
-    """It was that of cross-entropy alone, without the soft Dice, and could not tell wrong masks from true ones on ACDC."""
+    """That of cross-entropy alone, without soft Dice, could not tell wrong masks from true ones on ACDC."""
     torch.manual_seed(0)
     network, image, mask = unet(), torch.randn(5, 1, 16, 16).double(), torch.randint(0, K, (5, 16, 16))
     mask[3] = 0  # a batch of its own would have no other class
@@ -130,7 +130,7 @@ def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> N
 
 
 def test_weight_moves_between_the_weak_masks_and_none_is_taken_away() -> None:
-    """With the indicators themselves as weights, DII took up to half of the weight of scribbles that were all right."""
+    """With the indicators themselves as weights, DII took up to half of the weight of correct scribbles."""
     weights = indicators(unet(), ["a", "b", "c", "d"])
     weights.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
     assert weights.of(["d", "a", "b"]).tolist() == [0, 2, 1] and weights.of(list("abcd")).mean() == 1
@@ -152,7 +152,7 @@ def test_a_mask_of_little_influence_moves_little(monkeypatch: pytest.MonkeyPatch
 
 
 def test_masks_without_any_claim_change_nothing_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They made the typical influence smaller, so that the others moved too far, and kept the weight that the others lost."""
+    """They lowered the typical influence: others moved too far, and these kept the weight that those lost."""
     pairs = []
     for silent in (0, 6):
         weights = indicators(unet(), [str(i) for i in range(2 + silent)], lr=0.1)
@@ -165,7 +165,7 @@ def test_masks_without_any_claim_change_nothing_for_the_others(monkeypatch: pyte
 
 
 def test_updates_come_at_their_start_and_interval_only() -> None:
-    """The paper's printed algorithm lost the "not" in front of its interval, and public code skips one worker (7.3)."""
+    """The paper's algorithm lost the "not" in front of its interval, and public code skips a worker (7.3)."""
     network = unet()
     weights = indicators(network, ["w"])
     weights.config = IndicatorConfig(start=4, interval=3)
@@ -184,7 +184,7 @@ def _double(part: StreamBatch) -> StreamBatch:
 
 @pytest.mark.parametrize("decay", [0.0, 0.75])
 def test_the_average_of_network_1_judges(decay: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between steps the network itself wanders too far from an optimum for implicit differentiation to hold."""
+    """Between steps the network wanders too far from an optimum for implicit differentiation to hold."""
     dcr = DCR(DCR.Config(name="dcr", indicators=IndicatorConfig(decay=decay)), convolutions(K))
     judges: list[float] = []
     monkeypatch.setattr(
@@ -239,7 +239,7 @@ def test_the_weak_masks_of_dcr_have_a_weight_as_those_of_mixing() -> None:
 
 
 def test_distrust_halves_the_lessons_on_mixed_images() -> None:
-    """The weight of a mixed pixel is the mean of its images', (1 + w) / 2; it was 1, cast to the type of the boxes."""
+    """The weight of a mixed pixel is the mean of its images', (1 + w) / 2; it was 1, cast to bool."""
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
     dcr = DCR(DCR.Config(name="dcr", indicators=IndicatorConfig()), convolutions(K))
     dcr.prepare({"weak": ["c", "d"]}, lambda stream: iter(()))

@@ -71,7 +71,7 @@ def test_loss_equals_the_sums_pair_by_pair(seed: int) -> None:
 
 
 def test_one_mean_over_the_batch_not_a_mean_of_the_images() -> None:
-    """What several ranks must not turn into: public code averages ratios of images with other numbers of pairs."""
+    """Public code averages ratios of images with other numbers of pairs, which ranks would too."""
     boundary, labels, _ = drawn(0)
     labels[1, 2:] = IGNORE
     whole = pair_loss(boundary, labels, RADIUS)[0]
@@ -119,7 +119,7 @@ def test_the_backbone_is_drawn_from_the_seed_and_stays_as_it_was(corpus: str, tm
 def test_seeds_are_read_from_the_middle_of_a_cell(
     corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They were read from its first pixel, a pixel and a half up and to the left of what the boundaries are of."""
+    """They were read from its first pixel, a pixel and a half up and to the left of the boundaries' place."""
     method = build(tiny_run(corpus, "irnet", tmp_path)).method
     read: list[torch.Tensor] = []
 
@@ -137,7 +137,7 @@ def test_seeds_are_read_from_the_middle_of_a_cell(
 
 
 def test_boundaries_of_a_mirror_image_are_mirrored_whatever_its_width(corpus: str, tmp_path: Path) -> None:
-    """Widths that are no multiple of a cell were continued on the other side, so that the two halves of the mean lay apart."""
+    """Widths that are no multiple of a cell were continued on the other side: the halves lay apart."""
     method = build(tiny_run(corpus, "irnet", tmp_path)).method
     assert isinstance(method, IRNet)
     seen: list[torch.Size] = []

@@ -1,4 +1,4 @@
-"""Mean Teacher, UA-MT, FixMatch and UniMatch: what they share, and the traps of public code (methods/README 7.3)."""
+"""Mean Teacher, UA-MT, FixMatch and UniMatch, and the traps of public code (methods/README 7.3)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def stream(ids: list[str], views: int = 0, label: int | None = None) -> StreamBa
 
 
 def test_a_teacher_normalises_by_its_averages_from_the_first_step_on() -> None:
-    """It did so only after the first validation: a run that was resumed in between went on with another teacher."""
+    """It did so only after the first validation: a run resumed before that went on with another teacher."""
     method = MeanTeacher(MeanTeacher.Config(name="mean_teacher"), setting())
     assert not any(module.training for module in method.teacher.modules() if isinstance(module, _BatchNorm))
 
@@ -232,7 +232,7 @@ def test_a_target_has_no_graph() -> None:
 
 
 def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one() -> None:
-    """On one and the same view a student learnt its own mistakes: no better than without unlabelled images."""
+    """On one and the same view a student learnt its own mistakes: no better than labelled images alone."""
     method = MeanTeacher(MeanTeacher.Config(name="mean_teacher", noise=0.0), setting())
     student, teacher = [], []
     method.networks["network"].register_forward_pre_hook(lambda _, images: student.extend(images))
