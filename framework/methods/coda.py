@@ -238,8 +238,7 @@ class CoDA(Method):
 
 
 def _batch_sums(logits: Tensor, mask: Tensor) -> Tensor:
-    """(a) This rank's sums `[2 (K + 1) + 1, K]`: labelled, then unlabelled rows, labelled confidence and
-    count.
+    """(a) Sums of this rank `[2 K + 3, K]`: labelled rows, unlabelled rows, labelled confidence and count.
 
     In double, as pixels are added one by one: past 100,000 of them float32 rounds confidences near 1 up.
     """

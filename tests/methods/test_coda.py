@@ -175,7 +175,7 @@ def test_the_state_is_the_networks_and_the_averages_in_float32() -> None:
 
 
 def test_sums_over_millions_of_pixels_are_exact() -> None:
-    """Sums of float32 one by one round values near 1 up past 100,000 pixels: the mean confidence was 0.999."""
+    """Past 100,000 pixels sums of float32 round values near 1 up: the mean confidence was 0.999."""
     torch.manual_seed(0)
     confidence = 1 - 0.1 * torch.rand(1, 1000, 1500) ** 3
     (value, count) = _sums_and_counts(confidence, torch.zeros(1, 1000, 1500, dtype=torch.long), 2)[:, 0]

@@ -81,9 +81,9 @@ def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_s
     network, image, mask = unet(), torch.randn(5, 1, 16, 16).double(), torch.randint(0, K, (5, 16, 16))
     mask[3] = 0  # a batch of its own would have no other class
     mask[0, :9] = IGNORE
-    weights = indicators(network, ["w"], scope=scope)
+    dii = indicators(network, ["w"], scope=scope)
     parts = [StreamBatch([], image[cut], (), mask[cut]) for cut in (slice(0, 3), slice(3, 5))]
-    gradient = weights.strong_gradient(deepcopy(network).requires_grad_(False), lambda name: iter(parts))
+    gradient = dii.strong_gradient(deepcopy(network).requires_grad_(False), lambda name: iter(parts))
     parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
     whole = torch.autograd.grad(
         supervised_loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True
@@ -96,18 +96,18 @@ def _last(network: nn.Module) -> nn.Conv2d:
 
 
 def indicators(network: nn.Module, ids: list[str], **changes: Any) -> Indicators:
-    weights = Indicators(
+    dii = Indicators(
         IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100, _last(network).out_channels
     )
-    weights.prepare(ids, network)
-    return weights.double()
+    dii.prepare(ids, network)
+    return dii.double()
 
 
 def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> None:
     torch.manual_seed(0)
     network, image = unet(classes=2), torch.randn(1, 1, 16, 16).double()
     mask = (image[:, 0] > 0).long()
-    weights = indicators(network, ["right", "wrong", "silent"])
+    dii = indicators(network, ["right", "wrong", "silent"])
     masks = torch.cat([mask, 1 - mask, torch.full_like(mask, IGNORE)])
 
     def read(name: str) -> Iterator[StreamBatch]:
@@ -118,35 +118,38 @@ def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> N
 
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.random.get_rng_state()
-    weights.update(0, network.train(), read)
-    right, wrong, silent = weights.value
+    dii.update(0, network.train(), read)
+    right, wrong, silent = dii.value
     assert right > 0.5 > wrong and silent == (right + wrong) / 2
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training and torch.equal(torch.random.get_rng_state(), state)
     for step in range(1, 40):
-        weights.update(step, network, read)
-    assert weights.value.tolist() == [1, 0, 0.5] and not weights.value.requires_grad
-    assert weights.of(["silent", "wrong"]).tolist() == [1, 0]
+        dii.update(step, network, read)
+    assert dii.value.tolist() == [1, 0, 0.5] and not dii.value.requires_grad
+    assert dii.sample_weights(["silent", "wrong"]).tolist() == [1, 0]
 
 
 def test_weight_moves_between_the_weak_masks_and_none_is_taken_away() -> None:
     """With the indicators themselves as weights, DII took up to half of the weight of correct scribbles."""
-    weights = indicators(unet(), ["a", "b", "c", "d"])
-    weights.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
-    assert weights.of(["d", "a", "b"]).tolist() == [0, 2, 1] and weights.of(list("abcd")).mean() == 1
-    weights.value = torch.zeros(4)
-    assert weights.of(["a"]) == 0
-    weights.value[0] = 1e-3
-    assert weights.of(["a"]) == pytest.approx(0.01)  # and not 4: one mask would teach as much as all
+    dii = indicators(unet(), ["a", "b", "c", "d"])
+    dii.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
+    assert (
+        dii.sample_weights(["d", "a", "b"]).tolist() == [0, 2, 1]
+        and dii.sample_weights(list("abcd")).mean() == 1
+    )
+    dii.value = torch.zeros(4)
+    assert dii.sample_weights(["a"]) == 0
+    dii.value[0] = 1e-3
+    assert dii.sample_weights(["a"]) == pytest.approx(0.01)  # and not 4: one mask would teach as much as all
 
 
 def test_a_mask_of_little_influence_moves_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a scale for each, an influence of -0.001 moved its indicator as far as one of -0.5."""
-    weights = indicators(unet(), ["wrong", "noise", "right"], lr=0.1)
+    dii = indicators(unet(), ["wrong", "noise", "right"], lr=0.1)
     influence = torch.tensor([-0.5, -0.001, 0.5]).double()
     monkeypatch.setattr(Indicators, "_influences", lambda *given: influence)
-    weights.update(0, unet(), lambda name: iter([_double(stream("s"))]))
-    moved = weights.value - 0.5
+    dii.update(0, unet(), lambda name: iter([_double(stream("s"))]))
+    moved = dii.value - 0.5
     assert torch.allclose(moved / moved[2], influence / 0.5)
     assert moved.square().mean().sqrt() == pytest.approx(0.1)  # the rate is that of a typical influence
 
@@ -155,25 +158,27 @@ def test_masks_without_any_claim_change_nothing_for_the_others(monkeypatch: pyte
     """They lowered the typical influence: others moved too far, and these kept the weight that those lost."""
     pairs = []
     for silent in (0, 6):
-        weights = indicators(unet(), [str(i) for i in range(2 + silent)], lr=0.1)
+        dii = indicators(unet(), [str(i) for i in range(2 + silent)], lr=0.1)
         influence = torch.tensor([0.5, -0.1] + [0.0] * silent).double()
         monkeypatch.setattr(Indicators, "_influences", lambda *given, influence=influence: influence)
-        weights.update(0, unet(), lambda name: iter([_double(stream("s"))]))
-        pairs.append(weights.of(["0", "1"]))
-        assert torch.allclose(weights.of([str(i) for i in range(2, 2 + silent)]), torch.ones(silent).double())
+        dii.update(0, unet(), lambda name: iter([_double(stream("s"))]))
+        pairs.append(dii.sample_weights(["0", "1"]))
+        assert torch.allclose(
+            dii.sample_weights([str(i) for i in range(2, 2 + silent)]), torch.ones(silent).double()
+        )
     assert torch.allclose(pairs[0], pairs[1])
 
 
 def test_updates_come_at_their_start_and_interval_only() -> None:
     """The paper's algorithm lost the "not" in front of its interval, and public code skips a worker (7.3)."""
     network = unet()
-    weights = indicators(network, ["w"])
-    weights.config = IndicatorConfig(start=4, interval=3)
+    dii = indicators(network, ["w"])
+    dii.config = IndicatorConfig(start=4, interval=3)
     seen = []
     for step in range(12):
-        before = float(weights.updates)
-        weights.update(step, network, lambda name: iter([_double(stream("w"))]))
-        if weights.updates > before:
+        before = float(dii.updates)
+        dii.update(step, network, lambda name: iter([_double(stream("w"))]))
+        if dii.updates > before:
             seen.append(step + 1)
     assert seen == [4, 7, 10]
 

@@ -87,7 +87,7 @@ class Indicators(nn.Module):
         self.first = torch.zeros(len(ids))
         self.gradient = torch.zeros(self.scope.size(network))
 
-    def of(self, ids: Sequence[str]) -> Tensor:
+    def sample_weights(self, ids: Sequence[str]) -> Tensor:
         """Sample weights `[B]`, at most 10; their mean over all weak images is 1, less if most are near 0."""
         return self.value[[self.places[name] for name in ids]] / self.value.mean().clamp_min(LEAST_MEAN)
 

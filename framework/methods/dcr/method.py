@@ -109,7 +109,7 @@ class DCR(Method):
         """Weights `[B]` of weak images, 0 or more, over all of them 1 on average."""
         if self.indicators is None:
             return image.new_ones(len(ids))
-        return self.indicators.of(ids).to(image.dtype)
+        return self.indicators.sample_weights(ids).to(image.dtype)
 
     def after_step(self, step: int, read: Read) -> None:
         if self.indicators is not None:

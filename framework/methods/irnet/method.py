@@ -3,8 +3,7 @@
 Methods/README 2.5. The backbone is frozen and not the classifier's, which the seeds come from: boundaries
 learnt from its own features repeat the outline of its maps, and the random walk then ends where it began. The
 authors' has ImageNet's weights (`network.pretrained`); random filters already show edges. The authors use
-only pixels all of whose partners lie in the crop; small images would have few others, so here all pairs
-count.
+only pixels all of whose partners lie in the crop; here all pairs count, as small images have few such pixels.
 """
 
 from __future__ import annotations
