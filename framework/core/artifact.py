@@ -23,11 +23,13 @@ class Input:
 
 @dataclass(frozen=True)
 class ArtifactSpec:
-    """What an artifact is to be made from. Equal recipes make equal artifacts, so their hash is the artifact's hash."""
+    """What an artifact is to be made from. Equal specs make equal artifacts, so their hash is the artifact's hash."""
 
     kind: Kind
     inputs: dict[str, Input]
     settings: dict[str, Any]
+    job: str = ""
+    """What makes it, of a layer."""
 
     @property
     def config_hash(self) -> str:
@@ -35,17 +37,23 @@ class ArtifactSpec:
 
     @property
     def hash(self) -> str:
-        return digest([self.kind, {role: found.hash for role, found in self.inputs.items()}, self.settings])
+        return digest(
+            [
+                self.job or self.kind,
+                {role: source.hash for role, source in self.inputs.items()},
+                self.settings,
+            ]
+        )
 
 
 def is_finished(store: Store, spec: ArtifactSpec) -> bool:
     """Whether the artifact is there already; raises `CheckpointError` when the folder holds one of another spec."""
     if not store.exists("artifact.json"):
         return False
-    found = store.read_json("artifact.json")
-    if found["hash"] != spec.hash:
+    record = store.read_json("artifact.json")
+    if record["hash"] != spec.hash:
         raise CheckpointError(
-            f"{store.url}: holds a finished {found['kind']} of another configuration or input, or of an earlier version of its "
+            f"{store.url}: holds a finished {record['kind']} of another configuration or input, or of an earlier version of its "
             "method; choose another name, or delete it"
         )
     return True
@@ -55,11 +63,12 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
     """Record that the artifact is whole: written last."""
     record = {
         "kind": spec.kind,
+        **({"job": spec.job} if spec.job else {}),
         "name": store.name,
         "hash": spec.hash,
         "config_hash": spec.config_hash,
         "inputs": {
-            role: {"path": shown(found.path), "hash": found.hash} for role, found in spec.inputs.items()
+            role: {"path": shown(source.path), "hash": source.hash} for role, source in spec.inputs.items()
         },
         "counts": counts,
         "seconds": round(seconds, 2),
@@ -76,27 +85,17 @@ def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
     """
     if not store.exists("artifact.json"):
         raise CorpusError(f"{store.url}: no finished {kind} here; {how}, or check the path")
-    found = store.read_json("artifact.json")
-    if found["kind"] != kind:
-        raise CorpusError(f"{store.url}: holds a {found['kind']}, but a {kind} is needed here")
-    return Input(store.url, found["hash"])
+    record = store.read_json("artifact.json")
+    if record["kind"] != kind:
+        raise CorpusError(f"{store.url}: holds a {record['kind']}, but a {kind} is needed here")
+    return Input(store.url, record["hash"])
 
 
 def summary(layer: Store) -> str:
-    """What a finished layer holds, in a few words."""
+    """What a finished layer holds, in the words of its counts: "10 images, 3 without any seed, 0 quarantined"."""
     counts = layer.read_json("artifact.json")["counts"]
-    held = "".join(f", {count} with {name}" for name, count in counts.get("images_with", {}).items())
-    seeds = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
-    empty = f", {counts['without_class']} of them background alone" if "without_class" in counts else ""
-    uncut = (
-        f", {counts['without_mask']} without a mask that is clear enough" if "without_mask" in counts else ""
-    )
-    unknown = (
-        f", {counts['without_answer']} left out whose label is not known"
-        if counts.get("without_answer")
-        else ""
-    )
-    return f"{counts['rows']} images{held}{seeds}{empty}{uncut}{unknown}, {counts['quarantined']} quarantined"
+    words = {"images" if what == "rows" else what: n for what, n in counts.items() if isinstance(n, int)}
+    return ", ".join(f"{n} {what}" for what, n in words.items())
 
 
 def shown(path: str) -> str:

@@ -20,6 +20,7 @@ from framework.core.errors import CorpusError, RowError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.label_layers import LAYER_ROW
+from framework.corpus.reader import ShardReader
 from framework.corpus.schema import NO_MASK, ROWS_PER_GROUP
 from framework.imaging.decode import encode_mask
 
@@ -28,23 +29,18 @@ PART = 512
 """Rows of a part: what a restart may have to do again."""
 
 
-def claim(out: Store, recipe: ArtifactSpec) -> None:
-    """A half-made layer is continued only by the recipe that began it."""
-    if out.exists("spec.json") and out.read_json("spec.json")["hash"] != recipe.hash:
+def claim(out: Store, spec: ArtifactSpec) -> None:
+    """Begin a layer, or continue a half-made one of the same spec; raises `CorpusError` for one of another."""
+    if out.exists("spec.json") and out.read_json("spec.json")["hash"] != spec.hash:
         raise CorpusError(
             f"{out.url}: a layer of another input or setting was begun here; choose another name, or delete it"
         )
-    out.write_json("spec.json", {"hash": recipe.hash})
+    out.write_json("spec.json", {"hash": spec.hash})
 
 
 def finished_ids(out: Store) -> set[str]:
     """Ids that an earlier run wrote or quarantined."""
-    return {
-        name
-        for part in out.names()
-        if part.endswith(".parquet")
-        for name in out.read_table(part)["id"].to_pylist()
-    }
+    return {*_column(out, "rows-", "id"), *_column(out, "quarantined-", "id")}
 
 
 def write_masks(
@@ -85,12 +81,12 @@ def _write_masks(out: Store, kind: str, names: Sequence[str], mask: Callable[[st
 def _described(mask: np.ndarray, kind: str) -> dict[str, Any]:
     """The columns of a mask; an image of which it claims nothing counts as one without a label."""
     claimed = mask[mask != IGNORE]
-    held = {
+    return {
         "kind": kind if claimed.size else NO_MASK,
         "mask": encode_mask(mask),
         "kept": claimed.size / mask.size,
+        "kept_pixels": np.bincount(claimed).tolist(),
     }
-    return held | {"kept_pixels": np.bincount(claimed).tolist()}
 
 
 def write_part(out: Store, kind: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
@@ -103,22 +99,22 @@ def write_part(out: Store, kind: str, rows: list[dict[str, Any]], schema: pa.Sch
 
 def rows_by_kind(out: Store) -> Counter[str]:
     """How many rows there are of each kind of label."""
-    return Counter(
-        kind
-        for part in out.names()
-        if part.startswith("rows-")
-        for kind in out.read_table(part)["kind"].to_pylist()
-    )
+    return Counter(_column(out, "rows-", "kind"))
 
 
 def pixels_by_class(out: Store, column: str, classes: int) -> np.ndarray:
     """Pixels of each class `[K]` over all rows, from the column that counts them."""
-    found = np.zeros(classes, np.int64)
-    for part in out.names():
-        if part.startswith("rows-"):
-            for held in out.read_table(part)[column].to_pylist():
-                found[: len(held)] += np.array(held, np.int64)
-    return found
+    total = np.zeros(classes, np.int64)
+    for counts in _column(out, "rows-", column):
+        total[: len(counts)] += np.array(counts, np.int64)
+    return total
+
+
+def _column(out: Store, parts: str, column: str) -> list[Any]:
+    """One column of all parts whose names begin so; it alone is read, not the masks."""
+    files = [name for name in out.names() if name.startswith(parts)]
+    index = ShardReader(out, files, ["id", *({column} - {"id"})], []).index
+    return [] if index is None else index[column].to_pylist()
 
 
 def quarantined(out: Store) -> list[dict[str, str]]:
@@ -132,7 +128,7 @@ def quarantined(out: Store) -> list[dict[str, str]]:
 
 
 def close_quarantine(out: Store, total: int, error_budget: float) -> int:
-    """Gather the quarantine in one file and give its rows; raises `CorpusError` when they are over the error budget of all."""
+    """Gather the quarantine in one file; gives its rows, raises `CorpusError` when they are over the error budget."""
     bad = quarantined(out)
     out.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE_ROW))
     if len(bad) > error_budget * total:

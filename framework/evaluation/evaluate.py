@@ -91,7 +91,7 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
 def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: ArtifactSpec) -> dict[str, Any]:
     started = time.perf_counter()
     predictor = Predictor(model)
-    predictor.require_fits(corpus.info)
+    predictor.card.require_fits(corpus.info)
     images = len(corpus.ids(split))
     summary: dict[str, Any] = {"split": split, "cases": images}
     if predictor.method.segments:

@@ -1,4 +1,4 @@
-"""How well maps outline what the corpus's masks show, threshold by threshold: nothing is trained anew for another threshold.
+"""How well maps outline what the corpus's masks show, threshold by threshold, without training anything.
 
 This reads masks. A threshold that is chosen by it was chosen with masks, and must be on the validation split.
 """
@@ -26,10 +26,11 @@ def measure_maps(
 ) -> dict[str, list[Interval]]:
     """For each class of the maps, the mean IoU at each threshold over the images of the split whose mask shows the class.
 
-    An image without a map of the class counts as 0. Raises `CorpusError` when the layer knows no image of the split with a mask.
+    An image without a map of the class counts as 0. Raises `CorpusError` when the layer knows no image of the split
+    with a mask.
     """
     known = layer.classes
-    mapped = {k for held in known.values() for k in held}
+    mapped = {k for class_ids in known.values() for k in class_ids}
     names = [
         name for name in corpus.ids(split) if name in known and corpus.value(name, "mask_kind") == "mask"
     ]
@@ -49,12 +50,12 @@ def measure_maps(
 
 
 def overlaps(
-    found: np.ndarray | None, mask: np.ndarray, class_id: int, thresholds: Sequence[float]
+    evidence: np.ndarray | None, mask: np.ndarray, class_id: int, thresholds: Sequence[float]
 ) -> list[float]:
     """The IoU of class and map at each threshold, without the pixels that have no label."""
-    if found is None:
+    if evidence is None:
         return [0.0] * len(thresholds)
-    whole = at_own_size(torch.from_numpy(found)[None], mask.shape)[0].numpy()
+    whole = at_own_size(torch.from_numpy(evidence)[None], mask.shape)[0].numpy()
     counted = mask != IGNORE
     truth, values = (mask == class_id)[counted], whole[counted]
     return [

@@ -235,7 +235,7 @@ class FindsBoundaries(Protocol):
 
 @runtime_checkable
 class Explainable(Protocol):
-    """A method whose answers class activation maps can explain."""
+    """A method whose answers class activation maps can explain; its class tells its `targets_of` settings and labels."""
 
     @property
     def stride(self) -> int:

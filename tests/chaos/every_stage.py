@@ -26,7 +26,7 @@ SIGNS = {
     "pseudolabel": "rows-*.parquet",
     "cam": "rows-*.parquet",
     "seeds": "rows-*.parquet",
-    "walk": "rows-*.parquet",
+    "random-walk": "rows-*.parquet",
     "masks": "spec.json",
 }
 """By kind of stage, the file that says that it is half-way; masks are written all at once."""
@@ -58,17 +58,17 @@ def yes(fact: bool) -> str:
 def outcomes(run: PipelineConfig, whole: Store, stages: Sequence[str]) -> list[Outcome]:
     """Run `run`, killed once in each of `stages`, to its end; `whole` is the folder of the run that was left alone."""
     root = Path(run.out, run.name)
-    held: dict[str, dict[str, int]] = {}
+    seen: dict[str, dict[str, int]] = {}
     for stage in run.stages:
         if stage.name in stages:
             kill_when(run, root / stage.name, SIGNS[stage.stage])
-            held[stage.name] = finished(root)
+            seen[stage.name] = finished(root)
     run_to_end(run)
     last = finished(root)
-    equal = {name: content(Store.at(root / name)) == content(whole / name) for name in held}
+    equal = {name: content(Store.at(root / name)) == content(whole / name) for name in seen}
     return [
-        Outcome(name, name not in seen, len(seen), seen.items() <= last.items(), equal[name])
-        for name, seen in held.items()
+        Outcome(name, name not in earlier, len(earlier), earlier.items() <= last.items(), equal[name])
+        for name, earlier in seen.items()
     ]
 
 

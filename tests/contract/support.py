@@ -19,8 +19,8 @@ from framework.corpus.reader import Corpus
 from framework.corpus.writer import pack
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
-from framework.labelling.weak.layers import simulate
-from framework.labelling.weak.simulators import Box
+from framework.labelling.job import make
+from framework.labelling.weak.simulate import Box, SimulateWeak
 from framework.methods.base import Example
 from framework.methods.registry import METHODS
 from framework.training.config import TrainConfig
@@ -63,7 +63,7 @@ def long(method: str) -> dict[str, Any]:
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
     """A packed phantom with layers of boxes and of seeds, and models that others start from beside it; gives its path."""
     pack(phantom_source(PhantomConfig(images=images, size=size), "tiny"), Store.at(folder))
-    simulate(str(folder), "box", Box())
+    make(SimulateWeak, Box(), str(folder), "box")
     _write_seeds(Corpus.open(str(folder)))
     for method in ("classifier", "lesions", "grader"):
         train(

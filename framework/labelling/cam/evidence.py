@@ -72,15 +72,15 @@ def summed_evidence(
 
     Zero everywhere where nothing speaks for the class.
     """
-    found = image.new_zeros(len(image), side, side, dtype=torch.float32)
+    total = image.new_zeros(len(image), side, side, dtype=torch.float32)
     for scale in scales:
         size = _whole_cells(image, scale, method.stride)
         view = F.interpolate(image, size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):
             part = evidence(method, view.flip(3) if mirrored else view, target, number, kind)
             whole = F.interpolate(part[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
-            found += whole.flip(2) if mirrored else whole
-    return found / found.amax((1, 2), keepdim=True).clamp_min(1e-12)
+            total += whole.flip(2) if mirrored else whole
+    return total / total.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
 def _whole_cells(image: Tensor, scale: float, stride: int) -> list[int]:

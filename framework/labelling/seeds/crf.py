@@ -7,30 +7,12 @@ which suffices for seeds that are read on a coarser grid. The authors' code appr
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from framework.core.settings import Settings
+from framework.labelling.seeds.config import SIDE, CrfConfig
 
-SIDE = 512
-"""Pixels a side of the picture that widths are stated for: the authors' pictures are of about 500."""
 FARTHEST = 80.0
-"""Squared distances beyond this count as this: e^-40 adds nothing, and what float32 cannot hold normally is sixty times slower."""
-
-
-class CrfConfig(Settings):
-    """IRNet's settings (methods/README 2.4). Widths are in 512ths of the picture's side, whatever its size; levels are of 0..255."""
-
-    steps: int = Field(default=10, ge=1)
-    certainty: float = Field(default=0.7, gt=0, lt=1)
-    """Probability of a pixel's given label; the others share the rest."""
-    near_width: float = Field(default=3.0, gt=0)
-    near_weight: float = Field(default=3.0, ge=0)
-    """Of the tie between near pixels, whatever they look like."""
-    alike_width: float = Field(default=50.0, gt=0)
-    alike_levels: float = Field(default=5.0, gt=0)
-    alike_weight: float = Field(default=10.0, ge=0)
-    """Of the tie between pixels that look alike."""
+"""Squared distances beyond this count as this: e^-40 adds nothing, and subnormal numbers are sixty times slower."""
 
 
 @torch.no_grad()

@@ -1,22 +1,16 @@
-"""Weak labels from true masks: what a hurried annotator might have drawn (Pan et al., AAAI 2022; all of it [reconstructed]).
+"""What a hurried annotator might have drawn (Pan et al., AAAI 2022; all of it [reconstructed]).
 
-A simulator takes the pixels of one class, `[H, W]` bool, and gives those that the weak label claims for it. `weaken` puts the
-classes together: later classes are drawn over earlier ones, and pixels that carry no label in the truth carry none here.
+A simulator takes the pixels of one class, `[H, W]` bool, and gives those that the weak label claims for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
-from pydantic import AfterValidator, Field
 from scipy import ndimage
-
-from framework.core.labels import IGNORE
-from framework.core.settings import Settings
 
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours of a pixel (row, column), clockwise from the one above."""
@@ -25,81 +19,6 @@ SIDES = (0, 4, 2, 6)
 """Places in `RING` of the neighbours above, below, right and left."""
 
 ALL_EIGHT = np.ones((3, 3), bool)
-
-
-def _ordered(limits: tuple[int, int]) -> tuple[int, int]:
-    if limits[0] > limits[1]:
-        raise ValueError("the smaller number comes first")
-    return limits
-
-
-Points = Annotated[tuple[Annotated[int, Field(ge=3)], int], AfterValidator(_ordered)]
-Radius = Annotated[tuple[Annotated[int, Field(ge=0)], int], AfterValidator(_ordered)]
-"""Two whole numbers between which each draw lies, both included."""
-
-
-class Box(Settings):
-    """A filled bounding box of each connected component."""
-
-    kind: Literal["box"] = "box"
-    jitter: float = Field(default=0.1, ge=0, le=0.5)
-    """Each edge moves by up to this share of the box's side."""
-
-
-class Polygon(Settings):
-    """A filled polygon through a few contour points of each connected component."""
-
-    kind: Literal["polygon"] = "polygon"
-    points: Points = (6, 10)
-
-
-class Scribble(Settings):
-    """Strokes along each class, near its middle, background included; nothing is claimed elsewhere."""
-
-    kind: Literal["scribble"] = "scribble"
-    width: int = Field(default=3, ge=1)
-    """Pixels of the picture's own resolution."""
-
-
-class Erode(Settings):
-    """Each class too small by a radius in pixels of the picture's own resolution."""
-
-    kind: Literal["erode"] = "erode"
-    radius: Radius = (2, 6)
-
-
-class Dilate(Settings):
-    """Each class too large by a radius in pixels of the picture's own resolution."""
-
-    kind: Literal["dilate"] = "dilate"
-    radius: Radius = (2, 6)
-
-
-Simulator = Annotated[Box | Polygon | Scribble | Erode | Dilate, Field(discriminator="kind")]
-
-
-def weaken(mask: np.ndarray, simulator: Simulator, rng: np.random.Generator) -> np.ndarray:
-    """The weak label of a true mask, both uint8 `[H, W]` of class ids with 255 where nothing is claimed (methods/README 5.1)."""
-    drawn = np.full_like(mask, IGNORE if isinstance(simulator, Scribble) else 0)
-    for class_id in np.unique(mask[mask != IGNORE]):
-        if class_id or isinstance(simulator, Scribble):
-            drawn[_claimed(mask == class_id, simulator, rng)] = class_id
-    drawn[mask == IGNORE] = IGNORE
-    return drawn
-
-
-def _claimed(inside: np.ndarray, simulator: Simulator, rng: np.random.Generator) -> np.ndarray:
-    match simulator:
-        case Box():
-            return boxes(inside, simulator.jitter, rng)
-        case Polygon():
-            return polygons(inside, simulator.points, rng)
-        case Scribble():
-            return strokes(inside, simulator.width, rng)
-        case Erode():
-            return erode(inside, _draw(simulator.radius, rng))
-        case Dilate():
-            return dilate(inside, _draw(simulator.radius, rng))
 
 
 def boxes(inside: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
@@ -126,7 +45,7 @@ def polygons(inside: np.ndarray, points: tuple[int, int], rng: np.random.Generat
     pen = ImageDraw.Draw(picture)
     for place, component in _components(inside):
         border = contour(component) + np.array([edge.start for edge in place])
-        count = _draw(points, rng)
+        count = between(points, rng)
         corners = border[((np.arange(count) + rng.random()) / count * len(border)).astype(int)]
         pen.polygon([(int(x), int(y)) for y, x in corners], fill=1, outline=1)
     return np.asarray(picture)
@@ -163,7 +82,7 @@ def lopsided(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Peeled from one random side by up to half of the largest depth; connected parts stay connected and none vanishes."""
     padded = np.pad(inside, 1).astype(np.uint8)
     removable = _removable(int(rng.choice(SIDES)))
-    for _ in range(_draw((0, int(_depth(inside).max()) // 2), rng)):
+    for _ in range(between((0, int(_depth(inside).max()) // 2), rng)):
         code = sum(np.roll(padded, (-row, -column), (0, 1)) << bit for bit, (row, column) in enumerate(RING))
         padded &= ~removable[code]
     return padded[1:-1, 1:-1].astype(bool)
@@ -251,5 +170,6 @@ def _numbered(inside: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.label(inside, ALL_EIGHT)[0])  # type: ignore[index]
 
 
-def _draw(limits: tuple[int, int], rng: np.random.Generator) -> int:
+def between(limits: tuple[int, int], rng: np.random.Generator) -> int:
+    """A whole number between two, both included."""
     return int(rng.integers(limits[0], limits[1] + 1))

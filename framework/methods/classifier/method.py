@@ -6,7 +6,7 @@ Every target is a softmax over its classes; for two classes that is the paper's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from framework.core.distributed import all_reduce_sum
 from framework.core.errors import ConfigError
 from framework.core.settings import ORDERED, Settings
-from framework.corpus.schema import MASK_KINDS, NO_MASK
-from framework.corpus.targets import UNKNOWN, TargetConfig, resolve
+from framework.corpus.schema import MASK_KINDS, NO_MASK, LabelInfo
+from framework.corpus.targets import UNKNOWN, Target, TargetConfig, resolve
 from framework.loading.loader import Batch, Stream
 from framework.methods.base import TINY_ENCODER, Example, Method, MethodContext, Needs, Update
 from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
@@ -50,15 +50,7 @@ class Classifier(Method):
     def __init__(self, config: Classifier.Config, context: MethodContext) -> None:
         super().__init__()
         self.context = context
-        described = config.targets or {label.name: TargetConfig(label=label.name) for label in context.labels}
-        if not described:
-            raise ConfigError(
-                "method 'classifier' needs image-level labels and the corpus has none; add a column to labels.csv"
-            )
-        self.targets = tuple(
-            resolve(name, target, context.labels, f"method.targets.{name}")
-            for name, target in described.items()
-        )
+        self.targets = self.targets_of(config, context.labels)
         encoder = context.network(0)
         assert isinstance(encoder, Encoder)
         with seeded("heads", context.seed):
@@ -69,6 +61,18 @@ class Classifier(Method):
             f"every training image lacks label '{context.labels[self.targets[0].column].name}' in labels.csv"
         )
         self.streams = (Stream("labelled", ANY, target=self.targets[0], hint=hint),)
+
+    @classmethod
+    def targets_of(cls, config: Classifier.Config, labels: Sequence[LabelInfo]) -> tuple[Target, ...]:
+        """The questions that its models answer, for a corpus with such labels."""
+        described = config.targets or {label.name: TargetConfig(label=label.name) for label in labels}
+        if not described:
+            raise ConfigError(
+                "method 'classifier' needs image-level labels and the corpus has none; add a column to labels.csv"
+            )
+        return tuple(
+            resolve(name, target, labels, f"method.targets.{name}") for name, target in described.items()
+        )
 
     @classmethod
     def example(cls) -> dict[str, Example]:

@@ -1,0 +1,51 @@
+"""The actor of the random walk: pictures and their maps to maps after the walk, on the grid of the boundaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from framework.core.storage import Store
+from framework.corpus.map_layers import MapLayer
+from framework.corpus.reader import Corpus
+from framework.inference.predictor import Predictor, at_own_size, use_threads
+from framework.labelling.walk.walk import walk
+from framework.methods.base import FindsBoundaries
+
+
+class Carry:
+    """Holds IRNet's model and the maps."""
+
+    def __init__(
+        self,
+        model_url: str,
+        corpus_url: str,
+        maps_url: str,
+        class_ids: list[int],
+        radius: int,
+        beta: float,
+        doublings: int,
+    ) -> None:
+        use_threads(1)
+        self.predictor = Predictor(Store(model_url))
+        self.maps = MapLayer(Store(maps_url), Corpus.open(corpus_url))
+        self.class_ids, self.settings = class_ids, (radius, beta, doublings)
+
+    def __call__(self, batch: Any) -> Any:
+        pixels, maps = batch.pop("pixels"), [self.maps.maps(name) for name in batch["id"]]
+        there = np.array([[k in image for k in self.class_ids] for image in maps], bool)
+        there = there.reshape(-1, len(self.class_ids))
+        method = self.predictor.method
+        assert isinstance(method, FindsBoundaries)
+        with torch.no_grad():
+            boundary = method.boundaries(self.predictor.standardised(pixels))
+        before = boundary.new_zeros(len(maps), len(self.class_ids), *boundary.shape[1:])
+        for row, column in zip(*np.nonzero(there), strict=True):
+            given = torch.from_numpy(maps[row][self.class_ids[column]]).to(boundary.device)
+            before[row, column] = at_own_size(given[None], boundary.shape[1:])[0]
+        after = walk(before, boundary, *self.settings)
+        # divided by the largest of all classes: which is stronger stays as it is
+        after /= after.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
+        return batch | {"there": there, "maps": after.cpu().numpy()}
