@@ -23,7 +23,7 @@ from framework.corpus.reader import Corpus
 from framework.corpus.sources import phantom
 from framework.corpus.writer import pack
 
-ENTRY = [sys.executable, "-c", "from framework.cli import main; main()"]
+ENTRY = [sys.executable, "-c", "from framework.cli.main import main; main()"]
 
 
 class Outcome(NamedTuple):
@@ -247,7 +247,7 @@ BAD_RUNS = {
     ),
     "no such layer": (
         ["corpus.layers=[round-1]"],
-        "layers/round-1: no finished layer here; make one with `scantseg pseudolabel`, `scantseg corpus weaken`",
+        "layers/round-1: no finished layer here; make one with `scantseg pseudolabel`, `scantseg simulate-weak`",
     ),
 }
 
@@ -363,7 +363,7 @@ def test_an_interrupt_is_one_line_and_the_same_command_continues(tmp_path: Path)
     assert Corpus.open(str(tmp_path / "c")).info.version == whole.version
 
 
-@pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"], ["corpus", "weaken", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"], ["simulate-weak", "--help"]])
 def test_help_needs_neither_torch_nor_ray(words: list[str]) -> None:
     heavy = "import atexit, sys; atexit.register(lambda: print({'ray', 'torch', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys())); "
     ended = subprocess.run(
@@ -386,57 +386,44 @@ def test_inspect_prints_and_draws(phantom_url: str, tmp_path: Path, scantseg: Sc
 def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     corpus, sheet = tmp_path / "c", tmp_path / "sheet.png"
     assert scantseg("corpus", "build", folder, corpus).code == 0
-    weaken = [
-        "corpus",
-        "weaken",
-        corpus,
-        "--layer",
-        "weak",
-        "--kind",
-        "polygon",
-        "--points",
-        6,
-        8,
-        "--seed",
-        3,
-    ]
+    weaken = ["simulate-weak", corpus, "--layer", "weak", *"--kind polygon --points 6 8 --seed 3".split()]
     for _ in range(2):
         assert f"layer: {corpus}/layers/weak (8 images, 0 quarantined)" in scantseg(*weaken).out
     assert (
         "layers/weak: holds a finished layer of another configuration" in scantseg(*weaken[:-1], 4).complaint
     )
     (folder / "masks/case-00.png").unlink()
-    outcome = scantseg("corpus", "layer", folder / "masks", corpus, "--layer", "drawn", "--kind", "noisy")
-    assert f"layer: {corpus}/layers/drawn (11 images; 1 images have no file there)" in outcome.out
+    outcome = scantseg("import-masks", folder / "masks", corpus, "--layer", "drawn", "--kind", "noisy")
+    assert f"layer: {corpus}/layers/drawn (11 images, 1 without a file, 0 quarantined)" in outcome.out
     assert outcome.err == ""
     assert scantseg("corpus", "inspect", corpus, "--layer", "drawn", "--out", sheet).code == 0
     assert Image.open(sheet).format == "PNG"
 
 
 BAD_WEAK = {
-    "unknown kind": (["weaken", "{c}", "--kind", "bxo"], "key 'kind' is 'bxo'; did you mean 'box'?"),
+    "unknown kind": (["simulate-weak", "{c}", "--kind", "bxo"], "key 'kind' is 'bxo'; did you mean 'box'?"),
     "option of another kind": (
-        ["weaken", "{c}", "--kind", "box", "--width", 4],
-        "unknown key 'width'; known: jitter, kind",
+        ["simulate-weak", "{c}", "--kind", "box", "--width", 4],
+        "unknown key 'width'; known: error_budget, jitter, kind, mismatch_rate, seed, split",
     ),
     "range the wrong way": (
-        ["weaken", "{c}", "--kind", "erode", "--radius", 4, 2],
+        ["simulate-weak", "{c}", "--kind", "erode", "--radius", 4, 2],
         "key 'radius' is (4, 2): the smaller number",
     ),
     "too wild a jitter": (
-        ["weaken", "{c}", "--kind", "box", "--jitter", 2],
+        ["simulate-weak", "{c}", "--kind", "box", "--jitter", 2],
         "key 'jitter' is 2.0: input should be less than",
     ),
     "no such corpus": (
-        ["weaken", "{c}/none", "--kind", "box"],
+        ["simulate-weak", "{c}/none", "--kind", "box"],
         "no corpus here; make one with `scantseg corpus build`",
     ),
     "unknown kind to import": (
-        ["layer", "{f}", "{c}", "--kind", "pseudo"],
-        "kind of weak mask is 'pseudo'; known: box, noisy",
+        ["import-masks", "{f}", "{c}", "--kind", "pseudo"],
+        "key 'kind' is 'pseudo': input should be 'box', 'polygon', 'scribble' or 'noisy'",
     ),
     "no file that fits": (
-        ["layer", "{f}", "{c}", "--kind", "noisy"],
+        ["import-masks", "{f}", "{c}", "--kind", "noisy"],
         "no picture of an image of corpus 'phantom'; expected ID.png",
     ),
 }
@@ -448,5 +435,5 @@ def test_a_weak_layer_that_cannot_be_made_is_one_line(
 ) -> None:
     words, message = BAD_WEAK[fault]
     placed = [str(word).format(c=phantom_url, f=folder) for word in words]
-    assert message in scantseg("corpus", *placed, "--layer", "bad").complaint
+    assert message in scantseg(*placed, "--layer", "bad").complaint
     assert not Path(phantom_url, "layers", "bad").exists()

@@ -1,4 +1,4 @@
-"""Typed settings as options of the command line: from the fields of a model to parameters, and from their values back."""
+"""Typed settings as options of the command line: from a model's fields to parameters, and from their values back."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty
 
 
 def options(config: Any) -> Iterator[inspect.Parameter]:
-    """An option for each setting of a model or a union of models; what determines nothing comes last.
+    """An option for each setting of a model or of a union of them, what must be given first.
 
-    Lists and mappings are repeated in the singular; what has settings of its own is changed by `--set KEY.SUB=VALUE`. No option has
-    a default or a limit of its own: both are the settings' business.
+    Lists and mappings are repeated in the singular; what has settings of its own is changed by `--set KEY.SUB=VALUE`.
+    No option has a default or a limit of its own: both are the settings' business.
     """
     fields = _fields(config)
     nested = [name for name, infos in fields.items() if models_of(infos[0].annotation)]
@@ -64,7 +64,11 @@ def _fields(config: Any) -> Fields:
     for model in models_of(config):
         for name, info in model.model_fields.items():
             fields.setdefault(name, []).append(info)
-    return dict(sorted(fields.items(), key=lambda field: PLACEMENT in field[1][0].metadata))
+
+    def place(name: str) -> tuple[bool, bool]:
+        return PLACEMENT in fields[name][0].metadata, not _is_required(fields[name])
+
+    return {name: fields[name] for name in sorted(fields, key=place)}
 
 
 def _plain(annotation: Any) -> Any:
@@ -96,10 +100,12 @@ def _flag(name: str, info: FieldInfo) -> str:
 
 
 def _metavar(infos: list[FieldInfo]) -> str | None:
-    """The form of a mapping's entry, or the words that are allowed."""
-    if get_origin(_plain(infos[0].annotation)) is dict:
+    """The form of a mapping's entry, the words that are allowed, or the type of a list's items; None: the type's name."""
+    kind = _plain(infos[0].annotation)
+    if get_origin(kind) is dict:
         return _form(infos[0])
-    return "|".join(word for info in infos for word in _words(info.annotation)) or None
+    words = "|".join(word for info in infos for word in _words(info.annotation))
+    return words or (f"<{get_args(kind)[0].__name__}>" if get_origin(kind) is list else None)
 
 
 def _words(annotation: Any) -> tuple[str, ...]:
@@ -109,16 +115,24 @@ def _words(annotation: Any) -> tuple[str, ...]:
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
+def _is_required(infos: list[FieldInfo]) -> bool:
+    """Without a default, or what tells the models of a union apart."""
+    return infos[0].is_required() or len({str(info.default) for info in infos}) > 1
+
+
 def _help(infos: list[FieldInfo]) -> str:
     """The first sentence of a setting's docstring, its limits and its default."""
-    info, sentence = infos[0], (infos[0].description or "").split(". ")[0].rstrip(".")
+    info = infos[0]
+    text = (info.description or "").removeprefix(f"{_form(info)}: " if _is_repeated(info) else "")
     limits = [(sign, getattr(part, key, None)) for part in info.metadata for key, sign in LIMITS.items()]
     notes = [f"{sign} {limit:g}" for sign, limit in limits if limit is not None]
-    if info.default and not info.is_required() and len({str(other.default) for other in infos}) == 1:
+    if _is_required(infos):
+        notes.append("required")
+    elif info.default:
         value = info.default
-        shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
-        notes.append(f"default: {shown}")
-    return sentence + "." + "".join(f" [{note}]" for note in notes + ["repeatable"] * _is_repeated(info))
+        notes.append(f"default: {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+    notes += ["repeatable"] * _is_repeated(info)
+    return f"{text.split('. ')[0].rstrip('.')}." + (f" [{', '.join(notes)}]" if notes else "")
 
 
 def _form(info: FieldInfo) -> str:

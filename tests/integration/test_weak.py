@@ -127,7 +127,7 @@ def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store
     assert any("background alone" in line for line in said)
     page = Path(root.url, "report.html").read_text()
     assert all(name in page for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
-    way = page.split('id="way"')[1].split("</section>")[0]
+    way = page.split('id="gallery"')[1].split("</section>")[0]
     assert way.count("data:image/png") == 4 and way.count('class="columns"') == 4
     heads = ("image", "CAM", "seeds", "boundary map", "walk", "mask", "prediction", "truth")
     assert [way.count(f"<b>{name}</b>") for name in heads] == [4] * len(heads)

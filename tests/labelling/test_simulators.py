@@ -31,8 +31,8 @@ from framework.labelling.weak.simulate import (
     Erode,
     Polygon,
     Scribble,
-    Simulator,
     SimulateWeak,
+    Simulator,
     weaken,
 )
 from framework.labelling.weak.simulators import ALL_EIGHT, boxes, contour, polygons, strokes

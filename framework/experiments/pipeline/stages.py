@@ -53,13 +53,16 @@ def job_stage(job: type[Job]) -> type[Settings]:
     return create_model(f"{job.__name__}Stage", __base__=Settings, __doc__=job.__doc__, **fields)
 
 
+def any_stage() -> Any:
+    """The union of all stages, those of the registry's jobs among them."""
+    kinds = (TrainStage, *map(job_stage, JOBS.values()), EvaluateStage, ReportStage)
+    return Annotated[Union[kinds], Field(discriminator="stage")]
+
+
 if TYPE_CHECKING:
     Stage = Any
 else:
-    Stage = Annotated[
-        Union[(TrainStage, *map(job_stage, JOBS.values()), EvaluateStage, ReportStage)],
-        Field(discriminator="stage"),
-    ]
+    Stage = any_stage()
 
 
 def default_stages() -> list[Any]:

@@ -40,7 +40,7 @@ class Cam(Job):
         """How maps of evidence are made from a classifier."""
 
         shows: dict[str, tuple[str, str]] = Field(min_length=1)
-        """CLASS=TARGET.ANSWER: the mask's class that an answer of the classifier means is there."""
+        """CLASS=TARGET.ANSWER: The mask's class that an answer of the classifier means is there."""
         kind: Literal["grad-cam++", "grad-cam", "cam"] = "grad-cam++"
         """What weighs the features."""
         scales: list[float] = Field(default=[1.0, 0.5, 0.75, 2.0], min_length=1)

@@ -43,6 +43,7 @@ class Box(WeakConfig):
     """A filled bounding box of each connected component."""
 
     kind: Literal["box"] = "box"
+    """Who draws how: boxes, polygons, strokes, or outlines that are too small or too large."""
     jitter: float = Field(default=0.1, ge=0, le=0.5)
     """Boxes: each edge moves by up to this share of the box's side."""
 
