@@ -386,7 +386,13 @@ def test_inspect_prints_and_draws(phantom_url: str, tmp_path: Path, scantseg: Sc
 def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     corpus, sheet = tmp_path / "c", tmp_path / "sheet.png"
     assert scantseg("corpus", "build", folder, corpus).code == 0
-    weaken = ["simulate-weak", corpus, "--layer", "weak", *"--kind polygon --points 6 8 --seed 3".split()]
+    weaken = [
+        "simulate-weak",
+        corpus,
+        "--layer",
+        "weak",
+        *["--kind", "polygon", "--points", "6", "8", "--seed", "3"],
+    ]
     for _ in range(2):
         assert f"layer: {corpus}/layers/weak (8 images, 0 quarantined)" in scantseg(*weaken).out
     assert (

@@ -49,7 +49,7 @@ class Case:
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in found.items()})
         if predictor.method.multilabel:
-            self.counted += lesion_rows(sample, next(iter(found.values())), predictor.known.classes[1:])
+            self.counted += lesion_rows(sample, next(iter(found.values())), predictor.card.info.classes[1:])
 
     def rows(self, predictor: str, classes: Sequence[str]) -> Rows:
         """The case's rows of the per-case table: of its whole volume, or of its only image."""

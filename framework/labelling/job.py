@@ -23,7 +23,7 @@ Split = Literal["train", "val", "test"]
 
 
 class JobConfig(Settings):
-    """Base of a job's settings; a field's docstring begins with the help of its option."""
+    """Base of a job's settings; the first sentence of a field's docstring is the help of its option."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
     error_budget: Annotated[float, PLACEMENT] = Field(default=0.01, ge=0, le=1)
@@ -31,7 +31,7 @@ class JobConfig(Settings):
 
 
 class StreamConfig(JobConfig):
-    """Base of the settings of a job that Ray Data streams; what these are changes nothing that it writes."""
+    """Base of the settings of a job that Ray Data streams."""
 
     actors: Annotated[int, PLACEMENT] = Field(default=1, ge=1)
     """Processes that do the work."""
@@ -46,25 +46,27 @@ class Source(NamedTuple):
 
     help: str
     stage: str | None
-    """In a run of stages, the name of the earlier one that makes it, unless another is named; None: no stage does."""
+    """In a run of stages, the earlier one that makes it unless another is named; None: no stage makes it."""
 
 
 class Job(ABC):
     """One file each, with a line in `registry.py`, or from another package by the entry point `scantseg.jobs`.
 
-    Its command, its stage and its terminal summary follow from what stands here. The command line reads this class for its help,
-    so that a job's module imports what is heavy (torch, Ray, pyarrow) in the methods that work.
+    Its command, its stage and its summary follow from what stands here. The command line reads the class for its help,
+    so that its module imports what is heavy (torch, Ray, pyarrow) in the methods that work.
     """
 
     name: ClassVar[str]
     """What its command and its stage are called."""
     Config: ClassVar[Any]
-    """Its settings, a `JobConfig`, or a union of several that a field of theirs tells apart."""
+    """Its settings: a `JobConfig`, or a union of several that one of their fields tells apart."""
     artifact: ClassVar[str]
     """What its stage's artifact is called unless the stage has another name."""
     kind: ClassVar[Kind] = "layer"
+    measured: ClassVar[bool] = False
+    """Whether its masks are compared with the corpus's own; its counts then hold `classes`, as `measure_layer` reads them."""
     reads: ClassVar[dict[str, Source]] = {}
-    """By attribute, what it reads beside the corpus: `model`, `maps` or `folder`."""
+    """What it reads beside the corpus, by the attribute that has it: `model`, `maps` or `folder`."""
 
     model: ModelCard
     maps: MapLayer
@@ -73,11 +75,13 @@ class Job(ABC):
     def __init__(self, config: Any, corpus: Corpus, sources: dict[str, str]) -> None:
         """Open what it reads; raises `CorpusError` for what is not there or not finished."""
         self.config, self.corpus = config, corpus
+        self.inputs = {"corpus": Input(corpus.store.url, corpus.info.version)}
         for role, where in sources.items():
-            setattr(self, role, _opened(role, where, corpus))
+            opened, self.inputs[role] = _opened(role, where, corpus)
+            setattr(self, role, opened)
 
     def check(self) -> None:
-        """Raise `ConfigError` or `CorpusError` where what it reads does not fit, before anything is written."""
+        """Raise `ConfigError` where what it reads does not fit, before anything is written."""
 
     @abstractmethod
     def rows(self) -> list[str]:
@@ -88,11 +92,8 @@ class Job(ABC):
         """Write the rows that are not there yet, by `stream` or `write_masks`; gives how many of all are in quarantine."""
 
     def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
-        """What else to record. Numbers are said in the summary as "NUMBER KEY"; `rows` replaces how many rows were written."""
+        """What else to record: numbers are said in the summary as "NUMBER KEY", `rows` is how many have a label."""
         return {}
-
-    def follow(self, out: Store) -> None:
-        """What comes after a finished layer; called for one that is recognised too, as the run that made it may have died."""
 
 
 def make(
@@ -105,19 +106,22 @@ def make(
 ) -> Store:
     """Make a layer, or finish it, or recognise it; gives its folder.
 
-    `layer` is its name beside the corpus, or a path; `sources` are the folders of `model` and `folder`, the name or path of `maps`.
-    `on_progress` hears how many rows of how many are done. Raises `CheckpointError` where the folder holds another layer, and
-    `CorpusError` when more rows are unusable than the error budget allows: what is done stays, the same call again continues.
+    `layer` is its name beside the corpus, or a path; `sources` are the folder of `model` or `folder`, the name or path
+    of `maps`. `on_progress` hears how many rows of how many are done. Raises `CheckpointError` where another layer
+    is, `CorpusError` over the error budget of unusable rows: what is done stays, the same call again continues.
     """
     from framework.corpus.label_layers import layer_store
     from framework.corpus.reader import Corpus
 
     begun = job(config, Corpus.open(corpus), sources)
     out = layer_store(begun.corpus.store, layer)
-    spec = ArtifactSpec(job.kind, _inputs(begun), identity(config), job.name)
+    spec = ArtifactSpec(job.kind, begun.inputs, identity(config), job.name)
     if not is_finished(out, spec):
         _work(begun, out, spec, on_progress)
-    begun.follow(out)
+    if job.measured:  # of a finished layer too: the run that made it may have died between the two
+        from framework.labelling.quality import measure_layer
+
+        measure_layer(begun.corpus, out)
     return out
 
 
@@ -125,6 +129,8 @@ def _work(job: Job, out: Store, spec: ArtifactSpec, on_progress: OnProgress) -> 
     from framework.corpus.layer_writer import claim
 
     job.check()
+    if "model" in job.reads:
+        job.model.require_fits(job.corpus.info)
     names = job.rows()
     claim(out, spec)
     started = time.perf_counter()
@@ -133,26 +139,16 @@ def _work(job: Job, out: Store, spec: ArtifactSpec, on_progress: OnProgress) -> 
     finish(out, spec, counts, time.perf_counter() - started)
 
 
-def _opened(role: str, where: str, corpus: Corpus) -> Any:
+def _opened(role: str, where: str, corpus: Corpus) -> tuple[Any, Input]:
+    """Something that a job reads, and its hash: of a folder the names and sizes of its files count."""
     if role == "maps":
         from framework.corpus.map_layers import MapLayer
 
-        return MapLayer.open(corpus, where)
+        maps = MapLayer.open(corpus, where)
+        return maps, Input(maps.store.url, maps.artifact["hash"])
     if role == "model":
         from framework.inference.predictor import ModelCard
 
-        return ModelCard.open(Store.at(where))
-    return Store.at(where)
-
-
-def _inputs(job: Job) -> dict[str, Input]:
-    """What the layer is made from, by hash; of a folder the names and sizes of its files count."""
-    inputs = {}
-    for role in job.reads:
-        if role == "maps":
-            inputs[role] = Input(job.maps.store.url, job.maps.artifact["hash"])
-        elif role == "model":
-            inputs[role] = input_of(job.model.store, "model")
-        else:
-            inputs[role] = Input(job.folder.url, digest(job.folder.sizes()))
-    return inputs | {"corpus": Input(job.corpus.store.url, job.corpus.info.version)}
+        return ModelCard.open(Store.at(where)), input_of(Store.at(where), "model")
+    folder = Store.at(where)
+    return folder, Input(folder.url, digest(folder.sizes()))

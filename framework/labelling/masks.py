@@ -38,6 +38,7 @@ class Masks(Job):
 
     name = "masks"
     artifact = "pseudo"
+    measured = True
     reads = {"maps": Source("Name of the layer of maps to read.", "walk")}
 
     def rows(self) -> list[str]:
@@ -75,8 +76,3 @@ class Masks(Job):
             "without a mask that is clear enough": kinds[NO_MASK],
             "classes": {name: {"predicted": n, "kept": n} for name, n in zip(classes, pixels, strict=True)},
         }
-
-    def follow(self, out: Store) -> None:
-        from framework.labelling.quality import measure_layer
-
-        measure_layer(self.corpus, out)

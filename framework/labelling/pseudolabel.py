@@ -28,6 +28,7 @@ class PseudoLabel(Job):
 
     name = "pseudolabel"
     artifact = "pseudo"
+    measured = True
     reads = {"model": Source("Folder of a finished model.", "model")}
 
     def check(self) -> None:
@@ -41,7 +42,6 @@ class PseudoLabel(Job):
                 f"{url}: a model of volumes; pseudo-labelling works image by image: use a model trained without "
                 "corpus.patch"
             )
-        self.model.require_fits(self.corpus.info)
 
     def rows(self) -> list[str]:
         labelled = set(self.model.store.read_json("labelled.json"))
@@ -70,11 +70,6 @@ class PseudoLabel(Job):
         )
         rows = zip(classes, predicted, kept, strict=True)
         return {"classes": {name: {"predicted": int(p), "kept": int(k)} for name, p, k in rows}}
-
-    def follow(self, out: Store) -> None:
-        from framework.labelling.quality import measure_layer
-
-        measure_layer(self.corpus, out)
 
 
 class Infer:

@@ -1,4 +1,4 @@
-"""Whether a mask that a walk gives in one piece is right more often than one that falls into several, as `pieces` takes it.
+"""Whether a mask that a walk gives in one piece is right more often than one that falls into several, as `max_components` takes it.
 
     python -m tests.bench.pieces CORPUS RUN [RUN …] [--threshold 0.65]
 
@@ -16,18 +16,20 @@ import torch
 from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
+from framework.labelling.cutting import cut, most_components
 from framework.labelling.map_quality import overlaps
-from framework.labelling.masks import cut, most_components
-from framework.labelling.settings import ThresholdConfig
 from tests.bench.weak import CLASS, showing
 
 
-def main(corpus: Corpus, runs: list[Store], config: ThresholdConfig) -> None:
+def main(corpus: Corpus, runs: list[Store], threshold: float) -> None:
     means = []
     for run in runs:
         walk = MapLayer(run / "walk", corpus)
         found = np.array(
-            [piece_count_and_overlap(walk.maps(s.id), mask, config) for s, mask in showing(corpus, "train")]
+            [
+                piece_count_and_overlap(walk.maps(s.id), mask, threshold)
+                for s, mask in showing(corpus, "train")
+            ]
         )
         one = found[:, 0] == 1
         means.append((found[one, 1].mean(), found[~one, 1].mean()))
@@ -40,11 +42,11 @@ def main(corpus: Corpus, runs: list[Store], config: ThresholdConfig) -> None:
 
 
 def piece_count_and_overlap(
-    maps: dict[int, np.ndarray], mask: np.ndarray, config: ThresholdConfig
+    maps: dict[int, np.ndarray], mask: np.ndarray, threshold: float
 ) -> tuple[int, float]:
     """In how many pieces the class is cut out of its map, and their IoU with the true mask."""
-    pieces = most_components(torch.from_numpy(cut(maps, mask.shape, config)))
-    return pieces, overlaps(maps[CLASS], mask, CLASS, [config.threshold])[0]
+    pieces = most_components(torch.from_numpy(cut(maps, mask.shape, threshold)))
+    return pieces, overlaps(maps[CLASS], mask, CLASS, [threshold])[0]
 
 
 if __name__ == "__main__":
@@ -56,5 +58,5 @@ if __name__ == "__main__":
     main(
         Corpus.open(given.corpus),
         [Store.at(run) for run in given.runs],
-        ThresholdConfig(threshold=given.threshold),
+        given.threshold,
     )

@@ -20,7 +20,8 @@ from framework.corpus.writer import pack
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
 from framework.labelling.job import make
-from framework.labelling.weak.simulate import Box, SimulateWeak
+from framework.labelling.weak.config import Box
+from framework.labelling.weak.simulate import SimulateWeak
 from framework.methods.base import Example
 from framework.methods.registry import METHODS
 from framework.training.config import TrainConfig

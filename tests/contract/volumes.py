@@ -14,7 +14,8 @@ from framework.core.rng import generator
 from framework.core.storage import Store
 from framework.corpus.writer import Source, pack
 from framework.labelling.job import make
-from framework.labelling.weak.simulate import Box, SimulateWeak
+from framework.labelling.weak.config import Box
+from framework.labelling.weak.simulate import SimulateWeak
 
 CLASSES = ["background", "shell", "core"]
 SIZE = 32

@@ -24,23 +24,15 @@ from framework.corpus.schema import MASK_KINDS
 from framework.corpus.sources.folder import folder_source
 from framework.corpus.writer import pack
 from framework.labelling.job import make
+from framework.labelling.weak.config import Box, Outline, Polygon, Scribble, Simulator
 from framework.labelling.weak.import_masks import ImportMasks
-from framework.labelling.weak.simulate import (
-    Box,
-    Dilate,
-    Erode,
-    Polygon,
-    Scribble,
-    SimulateWeak,
-    Simulator,
-    weaken,
-)
-from framework.labelling.weak.simulators import ALL_EIGHT, boxes, contour, polygons, strokes
+from framework.labelling.weak.simulate import SimulateWeak
+from framework.labelling.weak.simulators import ALL_EIGHT, boxes, contour, polygons, strokes, weaken
 from framework.loading.label_budget import BudgetConfig
 from framework.loading.training_set import CorpusConfig, TrainingSet
 from tests.corpus.test_real_sets import published
 
-SIMULATORS: list[Simulator] = [Box(), Polygon(), Scribble(), Erode(), Dilate()]
+SIMULATORS: list[Simulator] = [Box(), Polygon(), Scribble(), Outline(kind="erode"), Outline(kind="dilate")]
 SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 MASKS = arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 0, 0, 1, 2, IGNORE]))
 REGIONS = arrays(np.bool_, SHAPES)
@@ -162,7 +154,9 @@ def test_scribbles_agree_with_the_truth_and_know_each_of_its_classes(mask: np.nd
 @given(mask=MASKS, seed=st.integers(0, 9))
 @CHECKED
 def test_eroded_is_a_part_and_dilated_holds_all(mask: np.ndarray, seed: int) -> None:
-    smaller, larger = (weaken(mask, kind(radius=(1, 3)), generator(seed)) for kind in (Erode, Dilate))
+    smaller, larger = (
+        weaken(mask, Outline(kind=kind, radius=(1, 3)), generator(seed)) for kind in ("erode", "dilate")
+    )
     known = mask != IGNORE
     assert ((smaller == mask) | (smaller == 0))[known].all()
     assert (larger >= mask)[known].all()
@@ -171,8 +165,8 @@ def test_eroded_is_a_part_and_dilated_holds_all(mask: np.ndarray, seed: int) -> 
 @pytest.mark.parametrize("radius", [2, 5])
 def test_the_radius_is_counted_in_pixels(radius: int) -> None:
     mask = disc(60, 20.2).astype(np.uint8)
-    for kind, sign in ((Dilate, 1), (Erode, -1)):
-        drawn = weaken(mask, kind(radius=(radius, radius)), generator(0))
+    for kind, sign in (("dilate", 1), ("erode", -1)):
+        drawn = weaken(mask, Outline(kind=kind, radius=(radius, radius)), generator(0))
         assert drawn.sum() == pytest.approx(disc(60, 20.2 + sign * radius).sum(), rel=0.05)
 
 
@@ -235,7 +229,7 @@ def test_the_same_layer_is_recognised_and_another_under_its_name_refused(corpus:
     before = {name: Path(out.url, name).stat().st_mtime_ns for name in out.names()}
     assert simulate(corpus.store.url, "weak", Box()) == out
     assert {name: Path(out.url, name).stat().st_mtime_ns for name in out.names()} == before
-    for described in (Box(jitter=0.2), Box(seed=1), Erode()):
+    for described in (Box(jitter=0.2), Box(seed=1), Outline(kind="erode")):
         with pytest.raises(CheckpointError, match="holds a finished layer of another configuration or input"):
             simulate(corpus.store.url, "weak", described)
 
@@ -263,7 +257,7 @@ def test_an_interrupted_layer_is_continued_by_its_own_command_only(
 
 def test_overlapping_lesions_are_flattened_first(phantom_url: str, tmp_path: Path) -> None:
     corpus, layer = Corpus.open(phantom_url), str(tmp_path / "weak")
-    simulate(phantom_url, layer, Dilate(radius=(0, 0)))
+    simulate(phantom_url, layer, Outline(kind="dilate", radius=(0, 0)))
     opened = Layer.open(corpus, layer)
     for sample in corpus.rows(corpus.ids("train")):
         assert np.array_equal(opened.mask(sample.id, (48, 48)), sample.mask)  # type: ignore[arg-type]
@@ -278,7 +272,7 @@ def test_some_images_get_the_label_of_another(folder: Path, tmp_path: Path) -> N
         Image.fromarray(mask).save(folder / "images" / file.name)
     corpus = small(folder, tmp_path / "c")
     for layer, share, seed in (("half", 0.5, 0), ("again", 0.5, 0), ("other", 0.5, 1), ("all", 1.0, 0)):
-        unchanged = Dilate(radius=(0, 0), seed=seed, mismatch_rate=share)
+        unchanged = Outline(kind="dilate", radius=(0, 0), seed=seed, mismatch_rate=share)
         simulate(corpus.store.url, layer, unchanged)
     rows = {sample.id: sample.mask for sample in corpus.rows(corpus.ids("train")) if sample.mask is not None}
     widths = {

@@ -19,7 +19,8 @@ from framework.corpus.writer import pack
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
 from framework.labelling.job import make
-from framework.labelling.weak.simulate import Box, SimulateWeak
+from framework.labelling.weak.config import Box
+from framework.labelling.weak.simulate import SimulateWeak
 from framework.loading.loader import StreamBatch
 from framework.methods.common.hybrid import image_cross_entropy, partial_cross_entropy
 from framework.methods.common.losses import supervised_loss

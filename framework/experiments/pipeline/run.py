@@ -12,7 +12,7 @@ from framework.core.storage import Store
 from framework.corpus.sources.folder import folder_source
 from framework.corpus.writer import Source, pack
 from framework.experiments.pipeline.config import PipelineConfig
-from framework.experiments.pipeline.source import FolderConfig, PhantomConfig, SourceConfig
+from framework.experiments.pipeline.source import PhantomConfig, SourceConfig
 from framework.experiments.pipeline.stages import EvaluateStage, ReportStage, TrainStage
 from framework.labelling.job import make
 from framework.labelling.registry import JOBS
@@ -51,8 +51,9 @@ def describe_source(source: SourceConfig, name: str) -> Source:
     """The rows that a description of a source stands for."""
     if source.phantom is not None:
         return phantom_source(source.phantom, name)
-    assert source.folder is not None
-    return _folder(source.folder, name)
+    folder = source.folder
+    assert folder is not None
+    return folder_source(Store.at(folder.path), name, folder.classes, folder.encoding, folder.labels)
 
 
 def phantom_source(config: PhantomConfig, name: str) -> Source:
@@ -72,10 +73,6 @@ def stage_run(run: PipelineConfig, stage: TrainStage, root: Store) -> TrainConfi
     return described.model_copy(update={"name": stage.name, "out": root.url, "corpus": corpus})
 
 
-def _folder(config: FolderConfig, name: str) -> Source:
-    return folder_source(Store.at(config.path), name, config.classes, config.encoding, config.labels)
-
-
 def _train(run: PipelineConfig, stage: TrainStage, root: Store, log: Log) -> None:
     from framework.training.metric_log import best_score
     from framework.training.run import train
@@ -89,7 +86,7 @@ def _train(run: PipelineConfig, stage: TrainStage, root: Store, log: Log) -> Non
 
 def _run_job(run: PipelineConfig, stage: Any, root: Store) -> Store:
     job, earlier = JOBS[stage.stage], _earlier(stage)
-    places = {role: getattr(stage, role) for role in job.reads}
+    places: dict[str, Any] = {role: getattr(stage, role) for role in job.reads}
     sources = places | {role: (root / name).url for role, name in earlier.items()}
     return make(job, stage.settings, run.corpus.path, (root / stage.name).url, **sources)
 

@@ -81,10 +81,6 @@ class Cam(Job):
             )
         return shown
 
-    def check(self) -> None:
-        assert self.shown
-        self.model.require_fits(self.corpus.info)
-
     def rows(self) -> list[str]:
         from framework.corpus.targets import UNKNOWN
 

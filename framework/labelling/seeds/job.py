@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -51,11 +52,12 @@ class Seeds(Job):
 
     def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
         from framework.corpus.label_layers import LAYER_ROW
-        from framework.labelling.seeds.seed import Seed, seed_row
+        from framework.labelling.seeds.seed import Seed, seed_row, seeds
         from framework.labelling.stream import Pass, stream
 
-        config, places = self.config, (self.corpus.store.url, self.maps.store.url)
-        arguments = (*places, config.foreground, config.background, config.crf, config.gpu)
+        config = self.config
+        find = partial(seeds, foreground=config.foreground, background=config.background, crf=config.crf)
+        arguments = (self.corpus.store.url, self.maps.store.url, find, config.gpu)
         work = Pass(config.size, Seed, arguments, seed_row, LAYER_ROW)
         return stream(work, self.corpus, names, out, config, on_progress)
 

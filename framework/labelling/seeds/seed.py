@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,21 +38,13 @@ def seeds(
 
 
 class Seed:
-    """The actor: pictures and their maps to seeds."""
+    """The actor: pictures and their maps to seeds, which `find` finds."""
 
-    def __init__(
-        self,
-        corpus_url: str,
-        maps_url: str,
-        foreground: float,
-        background: float,
-        crf: CrfConfig | None,
-        gpu: bool,
-    ) -> None:
+    def __init__(self, corpus_url: str, maps_url: str, find: Callable[..., Tensor], gpu: bool) -> None:
         use_threads(1)
         keep_freed_memory()
-        self.maps = MapLayer(Store(maps_url), Corpus.open(corpus_url))
-        self.settings, self.device = (foreground, background, crf), torch.device("cuda" if gpu else "cpu")
+        self.maps, self.find = MapLayer(Store(maps_url), Corpus.open(corpus_url)), find
+        self.device = torch.device("cuda" if gpu else "cpu")
 
     def __call__(self, batch: Any) -> Any:
         pictures = torch.from_numpy(batch.pop("pixels")).to(self.device)
@@ -63,7 +56,7 @@ class Seed:
         maps = self.maps.maps(name)
         evidence = torch.from_numpy(np.stack(list(maps.values()))).to(self.device)
         whole = at_own_size(evidence, picture.shape[1:])
-        return as_ids(seeds(whole, eight_bit(picture), *self.settings).cpu(), list(maps))
+        return as_ids(self.find(whole, eight_bit(picture)).cpu(), list(maps))
 
 
 def eight_bit(picture: Tensor) -> Tensor:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.inference.predictor import Predictor, at_own_size, use_threads
-from framework.labelling.walk.walk import walk
 from framework.methods.base import FindsBoundaries
 
 
 class Carry:
-    """Holds IRNet's model and the maps."""
+    """Holds IRNet's model, the maps, and the walk with its settings."""
 
     def __init__(
         self,
@@ -24,14 +25,12 @@ class Carry:
         corpus_url: str,
         maps_url: str,
         class_ids: list[int],
-        radius: int,
-        beta: float,
-        doublings: int,
+        carry: Callable[..., Tensor],
     ) -> None:
         use_threads(1)
         self.predictor = Predictor(Store(model_url))
         self.maps = MapLayer(Store(maps_url), Corpus.open(corpus_url))
-        self.class_ids, self.settings = class_ids, (radius, beta, doublings)
+        self.class_ids, self.carry = class_ids, carry
 
     def __call__(self, batch: Any) -> Any:
         pixels, maps = batch.pop("pixels"), [self.maps.maps(name) for name in batch["id"]]
@@ -45,7 +44,7 @@ class Carry:
         for row, column in zip(*np.nonzero(there), strict=True):
             given = torch.from_numpy(maps[row][self.class_ids[column]]).to(boundary.device)
             before[row, column] = at_own_size(given[None], boundary.shape[1:])[0]
-        after = walk(before, boundary, *self.settings)
+        after = self.carry(before, boundary)
         # divided by the largest of all classes: which is stronger stays as it is
         after /= after.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
         return batch | {"there": there, "maps": after.cpu().numpy()}

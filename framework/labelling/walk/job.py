@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from pydantic import Field
@@ -49,7 +49,6 @@ class RandomWalk(Job):
             raise ConfigError(
                 f"{self.model.store.url}: a model of method '{run.method.name}' finds no boundaries; train method 'irnet'"
             )
-        self.model.require_fits(self.corpus.info)
         side = cells(run.corpus.size)
         if radius >= side:
             raise ConfigError(
@@ -64,10 +63,12 @@ class RandomWalk(Job):
         from framework.corpus.map_layers import MAP_ROW, MapsRow
         from framework.labelling.stream import Pass, stream
         from framework.labelling.walk.carry import Carry
+        from framework.labelling.walk.walk import walk
 
         config, places = self.config, (self.model.store.url, self.corpus.store.url, self.maps.store.url)
-        arguments = (*places, self.class_ids, config.radius, config.beta, config.doublings)
-        work = Pass(self.model.run.corpus.size, Carry, arguments, MapsRow(self.class_ids), MAP_ROW)
+        carry = partial(walk, radius=config.radius, beta=config.beta, doublings=config.doublings)
+        arguments, row = (*places, self.class_ids, carry), MapsRow(self.class_ids)
+        work = Pass(self.model.run.corpus.size, Carry, arguments, row, MAP_ROW)
         return stream(work, self.corpus, names, out, config, on_progress)
 
     def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:

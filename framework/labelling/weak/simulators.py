@@ -1,16 +1,20 @@
-"""What a hurried annotator might have drawn (Pan et al., AAAI 2022; all of it [reconstructed]).
+"""What a hurried annotator might have drawn (Pan et al., AAAI 2022; all of it [reconstructed], methods/README 5.1).
 
 A simulator takes the pixels of one class, `[H, W]` bool, and gives those that the weak label claims for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
+
+from framework.core.labels import IGNORE
+from framework.core.rng import generator
+from framework.labelling.weak.config import Box, Outline, Polygon, Scribble, Simulator
 
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours of a pixel (row, column), clockwise from the one above."""
@@ -19,6 +23,38 @@ SIDES = (0, 4, 2, 6)
 """Places in `RING` of the neighbours above, below, right and left."""
 
 ALL_EIGHT = np.ones((3, 3), bool)
+
+
+def mismatched(names: Sequence[str], share: float, seed: int) -> dict[str, str]:
+    """Whose mask an image gets instead of its own: about `share` of all, in a random circle, each that of the next."""
+    place = {name: generator("swap", seed, name).random() for name in names}
+    circle = sorted((name for name in names if place[name] < share), key=place.__getitem__)
+    return dict(zip(circle, circle[1:] + circle[:1], strict=True))
+
+
+def weaken(mask: np.ndarray, simulator: Simulator, rng: np.random.Generator) -> np.ndarray:
+    """The weak label of a true mask, both uint8 `[H, W]` of class ids with 255 where nothing is claimed.
+
+    Later classes are drawn over earlier ones; pixels that carry no label in the truth carry none here.
+    """
+    drawn = np.full_like(mask, IGNORE if isinstance(simulator, Scribble) else 0)
+    for class_id in np.unique(mask[mask != IGNORE]):
+        if class_id or isinstance(simulator, Scribble):
+            drawn[_claimed(mask == class_id, simulator, rng)] = class_id
+    drawn[mask == IGNORE] = IGNORE
+    return drawn
+
+
+def _claimed(inside: np.ndarray, simulator: Simulator, rng: np.random.Generator) -> np.ndarray:
+    match simulator:
+        case Box():
+            return boxes(inside, simulator.jitter, rng)
+        case Polygon():
+            return polygons(inside, simulator.points, rng)
+        case Scribble():
+            return strokes(inside, simulator.width, rng)
+        case Outline():
+            return (erode if simulator.kind == "erode" else dilate)(inside, _draw(simulator.radius, rng))
 
 
 def boxes(inside: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
@@ -45,7 +81,7 @@ def polygons(inside: np.ndarray, points: tuple[int, int], rng: np.random.Generat
     pen = ImageDraw.Draw(picture)
     for place, component in _components(inside):
         border = contour(component) + np.array([edge.start for edge in place])
-        count = between(points, rng)
+        count = _draw(points, rng)
         corners = border[((np.arange(count) + rng.random()) / count * len(border)).astype(int)]
         pen.polygon([(int(x), int(y)) for y, x in corners], fill=1, outline=1)
     return np.asarray(picture)
@@ -82,7 +118,7 @@ def lopsided(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Peeled from one random side by up to half of the largest depth; connected parts stay connected and none vanishes."""
     padded = np.pad(inside, 1).astype(np.uint8)
     removable = _removable(int(rng.choice(SIDES)))
-    for _ in range(between((0, int(_depth(inside).max()) // 2), rng)):
+    for _ in range(_draw((0, int(_depth(inside).max()) // 2), rng)):
         code = sum(np.roll(padded, (-row, -column), (0, 1)) << bit for bit, (row, column) in enumerate(RING))
         padded &= ~removable[code]
     return padded[1:-1, 1:-1].astype(bool)
@@ -170,6 +206,5 @@ def _numbered(inside: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.label(inside, ALL_EIGHT)[0])  # type: ignore[index]
 
 
-def between(limits: tuple[int, int], rng: np.random.Generator) -> int:
-    """A whole number between two, both included."""
+def _draw(limits: tuple[int, int], rng: np.random.Generator) -> int:
     return int(rng.integers(limits[0], limits[1] + 1))
