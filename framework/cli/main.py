@@ -13,7 +13,7 @@ from framework.core.errors import ScantsegError
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, by the convention of shells: 128 + the signal."""
 
-# Plain help and no pretty stack traces: rendering them would cost a third of the time in which help has to answer.
+# Plain help, no pretty stack traces: rendering them would cost a third of the time in which help has to answer.
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -25,22 +25,15 @@ app.add_typer(corpus.app, name="corpus")
 for verb in (training.train, training.run):
     app.command()(verb)
 jobs.add_jobs(app)
-for verb in (
-    jobs.evaluate_maps,
-    results.evaluate,
-    results.report,
-    training.tune,
-    training.compare,
-    training.methods,
-):
+for verb in (results.evaluate_maps, results.evaluate, results.report):
+    app.command()(verb)
+for verb in (training.tune, training.compare, training.methods):
     app.command()(verb)
 
 
 def main(*words: str) -> None:
-    """Run the command line, `words` before its arguments; a fault that the user can mend is one line and exit code 1."""
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(TERMINATED)
-    )  # what is begun is cleaned up, as after Ctrl-C
+    """Run the command line, `words` before its arguments; a fault that the user can mend is one line, exit code 1."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # cleans up, as after Ctrl-C
     try:
         app(args=[*words, *sys.argv[1:]])
     except ScantsegError as error:

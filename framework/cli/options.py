@@ -14,9 +14,6 @@ from framework.core.config_files import override
 from framework.core.errors import ConfigError
 from framework.core.settings import PLACEMENT
 
-Fields = dict[str, list[FieldInfo]]
-"""A setting's field in each of the models that have it, by its name."""
-
 NESTED = "settings_of_settings"
 LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -28,7 +25,7 @@ def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty
 
 
 def options(config: Any) -> Iterator[inspect.Parameter]:
-    """An option for each setting of a model or of a union of them, what must be given first.
+    """An option for each setting of a model or of a union of them.
 
     Lists and mappings are repeated in the singular; what has settings of its own is changed by `--set KEY.SUB=VALUE`.
     No option has a default or a limit of its own: both are the settings' business.
@@ -47,28 +44,21 @@ def options(config: Any) -> Iterator[inspect.Parameter]:
 
 def values(config: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that a user gave, as `parse` takes them."""
-    assignments = given.pop(NESTED, None) or []
-    fields, chosen = (
-        _fields(config),
-        {name: value for name, value in given.items() if value not in (None, [])},
-    )
+    assignments, fields = given.pop(NESTED, None) or [], _fields(config)
+    chosen = {name: value for name, value in given.items() if value not in (None, [])}
     for name, value in chosen.items():
-        info = fields[name][0]
-        if get_origin(info.annotation) is dict:
-            chosen[name] = dict(_entry(text, name, info) for text in value)
+        if get_origin(fields[name][0].annotation) is dict:
+            chosen[name] = dict(_entry(text, name, fields[name][0]) for text in value)
     return override(chosen, assignments)
 
 
-def _fields(config: Any) -> Fields:
-    fields: Fields = {}
+def _fields(config: Any) -> dict[str, list[FieldInfo]]:
+    """A setting's field in each of the models that have it; what determines nothing comes last."""
+    fields: dict[str, list[FieldInfo]] = {}
     for model in models_of(config):
         for name, info in model.model_fields.items():
             fields.setdefault(name, []).append(info)
-
-    def place(name: str) -> tuple[bool, bool]:
-        return PLACEMENT in fields[name][0].metadata, not _is_required(fields[name])
-
-    return {name: fields[name] for name in sorted(fields, key=place)}
+    return dict(sorted(fields.items(), key=lambda field: PLACEMENT in field[1][0].metadata))
 
 
 def _plain(annotation: Any) -> Any:
@@ -100,24 +90,13 @@ def _flag(name: str, info: FieldInfo) -> str:
 
 
 def _metavar(infos: list[FieldInfo]) -> str | None:
-    """The form of a mapping's entry, the words that are allowed, or the type of a list's items; None: the type's name."""
-    kind = _plain(infos[0].annotation)
-    if get_origin(kind) is dict:
+    """The form of a mapping's entry, the words that are allowed, or the type of a list's items."""
+    if get_origin(infos[0].annotation) is dict:
         return _form(infos[0])
-    words = "|".join(word for info in infos for word in _words(info.annotation))
-    return words or (f"<{get_args(kind)[0].__name__}>" if get_origin(kind) is list else None)
-
-
-def _words(annotation: Any) -> tuple[str, ...]:
-    kind = _plain(annotation)
-    if get_origin(kind) is list:
-        kind = get_args(kind)[0]
-    return get_args(kind) if get_origin(kind) is Literal else ()
-
-
-def _is_required(infos: list[FieldInfo]) -> bool:
-    """Without a default, or what tells the models of a union apart."""
-    return infos[0].is_required() or len({str(info.default) for info in infos}) > 1
+    kinds = [_plain(info.annotation) for info in infos]
+    items = [get_args(kind)[0] if get_origin(kind) is list else kind for kind in kinds]
+    words = [word for item in items if get_origin(item) is Literal for word in get_args(item)]
+    return "|".join(words) or (f"<{items[0].__name__}>" if _is_repeated(infos[0]) else None)
 
 
 def _help(infos: list[FieldInfo]) -> str:
@@ -126,11 +105,13 @@ def _help(infos: list[FieldInfo]) -> str:
     text = (info.description or "").removeprefix(f"{_form(info)}: " if _is_repeated(info) else "")
     limits = [(sign, getattr(part, key, None)) for part in info.metadata for key, sign in LIMITS.items()]
     notes = [f"{sign} {limit:g}" for sign, limit in limits if limit is not None]
-    if _is_required(infos):
+    if (
+        info.is_required() or len({str(each.default) for each in infos}) > 1
+    ):  # the latter tells a union's models apart
         notes.append("required")
     elif info.default:
-        value = info.default
-        notes.append(f"default: {' '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+        shown = " ".join(map(str, info.default)) if isinstance(info.default, list | tuple) else info.default
+        notes.append(f"default: {shown}")
     notes += ["repeatable"] * _is_repeated(info)
     return f"{text.split('. ')[0].rstrip('.')}." + (f" [{', '.join(notes)}]" if notes else "")
 

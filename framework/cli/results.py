@@ -27,6 +27,30 @@ def evaluate(
     typer.echo(f"evaluation: {target.url}")
 
 
+def evaluate_maps(
+    corpus: Annotated[str, typer.Argument(help="Folder of the corpus.")],
+    maps: Annotated[str, typer.Option(help="Name of the layer of maps to read.")],
+    split: Annotated[
+        str, typer.Option(help="train, val or test; thresholds are to be chosen on val.")
+    ] = "val",
+) -> None:
+    """Print the IoU of maps at many thresholds, where the corpus holds masks; nothing is trained."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from framework.corpus.map_layers import MapLayer
+    from framework.corpus.reader import Corpus
+    from framework.labelling.map_quality import THRESHOLDS, measure_maps
+
+    opened = Corpus.open(corpus)
+    scores = measure_maps(opened, MapLayer.open(opened, maps), split)
+    title = f"IoU of '{maps}' on {split} images that show the class [95 % interval]"
+    table = Table("threshold", *scores, title=title)
+    for threshold, row in zip(THRESHOLDS, zip(*scores.values(), strict=True), strict=True):
+        table.add_row(f"{threshold:.2f}", *(f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in row))
+    Console().print(table)
+
+
 def report(
     sources: Annotated[list[str], typer.Argument(help="Folders of runs, models, layers or evaluations.")],
     out: Annotated[str, typer.Option(help="The HTML file to write.")] = "report.html",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
@@ -15,6 +14,7 @@ from framework.core.settings import PLACEMENT, Settings, digest, identity
 from framework.core.storage import Store
 
 if TYPE_CHECKING:
+    from framework.corpus.layer_writer import LayerWriter
     from framework.corpus.map_layers import MapLayer
     from framework.corpus.reader import Corpus
     from framework.inference.predictor import ModelCard
@@ -80,18 +80,18 @@ class Job(ABC):
             opened, self.inputs[role] = _opened(role, where, corpus)
             setattr(self, role, opened)
 
-    def check(self) -> None:
-        """Raise `ConfigError` where what it reads does not fit, before anything is written."""
-
     @abstractmethod
     def rows(self) -> list[str]:
-        """Ids of the images that it makes rows for; raises `CorpusError` when there is none."""
+        """Ids of the images that it makes rows for.
+
+        Raises `CorpusError` when there is none, `ConfigError` where what it reads does not fit.
+        """
 
     @abstractmethod
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
-        """Write the rows that are not there yet, by `stream` or `write_masks`; gives how many of all are in quarantine."""
+    def write(self, layer: LayerWriter) -> int:
+        """Write the rows that are not there yet, by `stream` or `layer.write_masks`; gives how many of all are bad."""
 
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
         """What else to record: numbers are said in the summary as "NUMBER KEY", `rows` is how many have a label."""
         return {}
 
@@ -126,16 +126,15 @@ def make(
 
 
 def _work(job: Job, out: Store, spec: ArtifactSpec, on_progress: OnProgress) -> None:
-    from framework.corpus.layer_writer import claim
+    from framework.corpus.layer_writer import LayerWriter
 
-    job.check()
+    layer = LayerWriter(out, job.rows(), job.config.error_budget, on_progress)
     if "model" in job.reads:
         job.model.require_fits(job.corpus.info)
-    names = job.rows()
-    claim(out, spec)
+    layer.claim(spec)
     started = time.perf_counter()
-    bad = job.write(names, out, on_progress)
-    counts = {"rows": len(names) - bad} | job.counts(names, out) | {"quarantined": bad}
+    bad = job.write(layer)
+    counts = {"rows": len(layer.names) - bad} | job.counts(layer) | {"quarantined": bad}
     finish(out, spec, counts, time.perf_counter() - started)
 
 

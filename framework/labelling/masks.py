@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import CorpusError
-from framework.core.storage import Store
 from framework.labelling.job import Job, JobConfig, Source, Split
+
+if TYPE_CHECKING:
+    from framework.corpus.layer_writer import LayerWriter
 
 
 class Masks(Job):
@@ -49,8 +49,7 @@ class Masks(Job):
             raise CorpusError(f"{layer} knows no image of {', '.join(splits)}; make it with those splits")
         return names
 
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
-        from framework.corpus.layer_writer import write_masks
+    def write(self, layer: LayerWriter) -> int:
         from framework.labelling.cutting import cut
 
         config = self.config
@@ -61,18 +60,15 @@ class Masks(Job):
                 self.maps.maps(name), shape, config.threshold, config.background, config.max_components
             )
 
-        return write_masks(out, "pseudo", names, mask, config.error_budget, on_progress)
+        return layer.write_masks("pseudo", mask)
 
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
-        """An image whose maps stay below the threshold, or in too many parts, has no label and is no row."""
-        from framework.corpus.layer_writer import pixels_by_class, rows_by_kind
-        from framework.corpus.schema import NO_MASK
-
-        kinds, classes, known = rows_by_kind(out), self.corpus.info.classes, self.maps.classes
-        pixels = pixels_by_class(out, "kept_pixels", len(classes)).tolist()
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        """An image whose maps stay below the threshold, or in too many parts, has no label."""
+        classes, known, (labelled, unlabelled) = self.corpus.info.classes, self.maps.classes, layer.labelled()
+        pixels = zip(classes, layer.pixels("kept_pixels", len(classes)), strict=True)
         return {
-            "rows": kinds["pseudo"],
-            "of them background alone": sum(not known[name] for name in names),
-            "without a mask that is clear enough": kinds[NO_MASK],
-            "classes": {name: {"predicted": n, "kept": n} for name, n in zip(classes, pixels, strict=True)},
+            "rows": labelled,
+            "of them background alone": sum(not known[name] for name in layer.names),
+            "without a mask that is clear enough": unlabelled,
+            "classes": {name: {"predicted": count, "kept": count} for name, count in pixels},
         }

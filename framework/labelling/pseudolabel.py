@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import ConfigError, CorpusError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
@@ -15,6 +14,8 @@ from framework.labelling.job import Job, Source, StreamConfig
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from framework.corpus.layer_writer import LayerWriter
 
 
 class PseudoLabel(Job):
@@ -31,7 +32,32 @@ class PseudoLabel(Job):
     measured = True
     reads = {"model": Source("Folder of a finished model.", "model")}
 
-    def check(self) -> None:
+    def rows(self) -> list[str]:
+        self._require_masks()
+        labelled = set(self.model.store.read_json("labelled.json"))
+        names = [name for name in self.corpus.ids("train") if name not in labelled]
+        if not names:
+            raise CorpusError(
+                f"corpus '{self.corpus.info.name}': every training image had its mask in training; nothing to "
+                "pseudo-label"
+            )
+        return names
+
+    def write(self, layer: LayerWriter) -> int:
+        from framework.corpus.label_layers import LAYER_ROW
+        from framework.labelling.stream import Pass, stream
+
+        row = PseudoRow(self.config.confidence)
+        work = Pass(self.model.run.corpus.size, Infer, (self.model.store.url,), row, LAYER_ROW)
+        return stream(work, self.corpus, layer, self.config)
+
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        classes = self.corpus.info.classes
+        columns = [layer.pixels(column, len(classes)) for column in ("predicted_pixels", "kept_pixels")]
+        rows = zip(classes, *columns, strict=True)
+        return {"classes": {name: {"predicted": predicted, "kept": kept} for name, predicted, kept in rows}}
+
+    def _require_masks(self) -> None:
         url, run = self.model.store.url, self.model.run
         if not self.model.method.segments:
             raise ConfigError(
@@ -42,34 +68,6 @@ class PseudoLabel(Job):
                 f"{url}: a model of volumes; pseudo-labelling works image by image: use a model trained without "
                 "corpus.patch"
             )
-
-    def rows(self) -> list[str]:
-        labelled = set(self.model.store.read_json("labelled.json"))
-        names = [name for name in self.corpus.ids("train") if name not in labelled]
-        if not names:
-            raise CorpusError(
-                f"corpus '{self.corpus.info.name}': every training image had its mask in training; nothing to "
-                "pseudo-label"
-            )
-        return names
-
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
-        from framework.corpus.label_layers import LAYER_ROW
-        from framework.labelling.stream import Pass, stream
-
-        row = PseudoRow(self.config.confidence)
-        work = Pass(self.model.run.corpus.size, Infer, (self.model.store.url,), row, LAYER_ROW)
-        return stream(work, self.corpus, names, out, self.config, on_progress)
-
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
-        from framework.corpus.layer_writer import pixels_by_class
-
-        classes = self.corpus.info.classes
-        predicted, kept = (
-            pixels_by_class(out, column, len(classes)) for column in ("predicted_pixels", "kept_pixels")
-        )
-        rows = zip(classes, predicted, kept, strict=True)
-        return {"classes": {name: {"predicted": int(p), "kept": int(k)} for name, p, k in rows}}
 
 
 class Infer:

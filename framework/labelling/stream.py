@@ -7,24 +7,17 @@ reads which ids are there and leaves them out; a row that cannot be read becomes
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import RowError
 from framework.core.ray_runtime import Processes, start_ray
 from framework.core.storage import Store
-from framework.corpus.layer_writer import (
-    QUARANTINE_ROW,
-    close_quarantine,
-    finished_ids,
-    over_budget,
-    write_part,
-)
+from framework.corpus.layer_writer import QUARANTINE_ROW, LayerWriter, finished_ids, write_part
 from framework.corpus.reader import Corpus
 from framework.imaging.decode import decode_image
 from framework.imaging.resize import resize_image
@@ -54,30 +47,23 @@ class Pass:
     schema: pa.Schema
 
 
-def stream(
-    work: Pass,
-    corpus: Corpus,
-    names: Sequence[str],
-    out: Store,
-    config: StreamConfig,
-    on_progress: OnProgress,
-) -> int:
-    """Write the rows of `names` that are not there yet; gives how many of all are in quarantine.
+def stream(work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig) -> int:
+    """Write the rows of a layer that are not there yet; gives how many of all are in quarantine.
 
-    Raises `CorpusError` when more rows are unreadable than the error budget allows: what is done stays, and the same call again
-    continues.
+    Raises `CorpusError` when more rows are unreadable than the error budget allows: what is done stays, and the same
+    call again continues.
     """
-    with out.lock():
-        done = finished_ids(out)
-        missing = frozenset(names) - done
-        on_progress(len(done), len(names))
+    with layer.out.lock():
+        done = finished_ids(layer.out)
+        missing, total = frozenset(layer.names) - done, len(layer.names)
+        layer.on_progress(len(done), total)
         written = bad = 0
-        for batch in _batches(work, corpus, missing, out, config) if missing else ():
+        for batch in _batches(work, corpus, missing, layer.out, config) if missing else ():
             written, bad = written + int(batch["rows"].sum()), bad + int(batch["bad"].sum())
-            on_progress(len(done) + written, len(names))
+            layer.on_progress(len(done) + written, total)
             if bad > config.error_budget * len(missing) + 1:
-                raise over_budget(out, len(missing), config.error_budget)
-        return close_quarantine(out, len(names), config.error_budget)
+                raise layer.over_budget()
+        return layer.close()
 
 
 def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, config: StreamConfig) -> Any:

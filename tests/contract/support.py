@@ -14,7 +14,7 @@ from framework.core.config_files import merge, parse
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.label_layers import layer_store
-from framework.corpus.layer_writer import write_masks
+from framework.corpus.layer_writer import LayerWriter
 from framework.corpus.reader import Corpus
 from framework.corpus.writer import pack
 from framework.experiments.pipeline.run import phantom_source
@@ -84,7 +84,7 @@ def _write_seeds(corpus: Corpus) -> None:
         return mask
 
     out, names = layer_store(corpus.store, "seed"), corpus.ids("train")
-    write_masks(out, "seed", names, seeds, 0.0, lambda done, total: None)
+    LayerWriter(out, names).write_masks("seed", seeds)
     finish(
         out,
         ArtifactSpec("layer", {"corpus": Input(corpus.store.url, corpus.info.version)}, {}),

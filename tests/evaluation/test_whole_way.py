@@ -15,7 +15,7 @@ from PIL import Image
 from framework.core.artifact import ArtifactSpec, Input, finish, input_of
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
-from framework.corpus.layer_writer import write_masks, write_part
+from framework.corpus.layer_writer import LayerWriter, write_part
 from framework.corpus.map_layers import MAP_ROW, MapLayer, encode_maps
 from framework.corpus.reader import Corpus
 from framework.imaging.overlay import GAP, SMALLEST, colour_of, rgb
@@ -70,7 +70,7 @@ def write_seeds(out: Store, corpus: Corpus, maps: Store) -> Store:
 
     held = MapLayer(maps, corpus).classes
     names = [name for name in corpus.ids("train") if held[name]]
-    write_masks(out, "seed", names, seeds, 0.0, lambda done, total: None)
+    LayerWriter(out, names).write_masks("seed", seeds)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": input_of(maps, "map layer")}
     finish(out, ArtifactSpec("layer", inputs, {}, "seeds"), {"rows": len(names), "quarantined": 0}, 1.0)
     return out

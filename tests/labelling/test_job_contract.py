@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ from typer.testing import CliRunner
 
 from framework.cli.jobs import add_jobs
 from framework.core.artifact import summary
-from framework.core.callbacks import OnProgress
 from framework.core.config_faults import models_of
 from framework.core.config_files import parse
 from framework.core.errors import CheckpointError, ConfigError
-from framework.core.storage import Store
 from framework.corpus.label_layers import Layer
+from framework.corpus.layer_writer import LayerWriter
 from framework.corpus.reader import Corpus
 from framework.experiments.pipeline.config import PipelineConfig
 from framework.experiments.pipeline.run import run_stages
@@ -48,15 +46,13 @@ class Bright(Job):
     def rows(self) -> list[str]:
         return [name for name in self.corpus.ids("train") if name not in self.config.skip]
 
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
-        from framework.corpus.layer_writer import write_masks
+    def write(self, layer: LayerWriter) -> int:
+        return layer.write_masks("pseudo", self._mask)
 
-        def mask(name: str) -> np.ndarray:
-            return (self.corpus.image(name).max(-1) > self.config.level).astype(np.uint8)
+    def _mask(self, name: str) -> np.ndarray:
+        return (self.corpus.image(name).max(-1) > self.config.level).astype(np.uint8)
 
-        return write_masks(out, "pseudo", names, mask, self.config.error_budget, on_progress)
-
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
         return {"left out": len(self.config.skip)}
 
 
@@ -95,7 +91,8 @@ def test_it_is_a_command(registered: None, corpus: Corpus, tmp_path: Path) -> No
 
 def described(corpus: str, out: Path, settings: dict[str, int]) -> Any:
     """A run of the new stage and a report; the union of stages is read from the registry as it is now."""
-    config: Any = create_model("Config", __base__=PipelineConfig, stages=(list[any_stage()], ...))
+    stages: Any = (list[any_stage()], ...)  # type: ignore[valid-type]
+    config: Any = create_model("Config", __base__=PipelineConfig, stages=stages)
     stages = [{"stage": "bright", "settings": settings}, {"stage": "report"}]
     return parse({"name": "run", "out": str(out), "corpus": {"path": corpus}, "stages": stages}, config)
 
@@ -126,7 +123,7 @@ def test_what_it_made_is_recognised_by_what_determines_it(phantom_url: str, tmp_
 
 def test_another_package_adds_one_by_an_entry_point(tmp_path: Path) -> None:
     lines = ["from framework.labelling.job import Job, JobConfig", *inspect.getsource(Bright).splitlines()]
-    header = "from __future__ import annotations\nfrom pydantic import Field\n"
+    header = "from __future__ import annotations\nimport numpy as np\nfrom pydantic import Field\n"
     (tmp_path / "bright.py").write_text(header + "\n".join(lines))
     (tmp_path / "bright-1.dist-info").mkdir()
     (tmp_path / "bright-1.dist-info/METADATA").write_text("Name: bright\nVersion: 1\n")

@@ -166,7 +166,7 @@ def test_eroded_is_a_part_and_dilated_holds_all(mask: np.ndarray, seed: int) -> 
 def test_the_radius_is_counted_in_pixels(radius: int) -> None:
     mask = disc(60, 20.2).astype(np.uint8)
     for kind, sign in (("dilate", 1), ("erode", -1)):
-        drawn = weaken(mask, Outline(kind=kind, radius=(radius, radius)), generator(0))
+        drawn = weaken(mask, Outline(kind=kind, radius=(radius, radius)), generator(0))  # type: ignore[arg-type]
         assert drawn.sum() == pytest.approx(disc(60, 20.2 + sign * radius).sum(), rel=0.05)
 
 

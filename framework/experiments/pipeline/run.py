@@ -86,8 +86,8 @@ def _train(run: PipelineConfig, stage: TrainStage, root: Store, log: Log) -> Non
 
 def _run_job(run: PipelineConfig, stage: Any, root: Store) -> Store:
     job, earlier = JOBS[stage.stage], _earlier(stage)
-    places: dict[str, Any] = {role: getattr(stage, role) for role in job.reads}
-    sources = places | {role: (root / name).url for role, name in earlier.items()}
+    places = {role: getattr(stage, role) for role in job.reads}
+    sources: Any = places | {role: (root / name).url for role, name in earlier.items()}
     return make(job, stage.settings, run.corpus.path, (root / stage.name).url, **sources)
 
 

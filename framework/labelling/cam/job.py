@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import ConfigError, CorpusError, nearest
 from framework.core.storage import Store
 from framework.labelling.job import Job, Source, Split, StreamConfig
@@ -16,6 +15,7 @@ from framework.labelling.job import Job, Source, Split, StreamConfig
 if TYPE_CHECKING:
     import numpy as np
 
+    from framework.corpus.layer_writer import LayerWriter
     from framework.corpus.targets import Target
 
 STRIDE = 4
@@ -84,38 +84,39 @@ class Cam(Job):
     def rows(self) -> list[str]:
         from framework.corpus.targets import UNKNOWN
 
-        asked = [self.targets[shown.target] for shown in self.shown]
-        names = [
-            name
-            for name in self._listed()
-            if all(target.of_one(self.corpus.value(name, "labels")) != UNKNOWN for target in asked)
-        ]
+        names = [name for name in self._listed() if UNKNOWN not in self._answers(name)]
         if not names:
-            splits = ", ".join(self.config.splits)
+            corpus, splits = self.corpus.info.name, ", ".join(self.config.splits)
             raise CorpusError(
-                f"corpus '{self.corpus.info.name}': no image of {splits} has the labels that the maps are made by"
+                f"corpus '{corpus}': no image of {splits} has the labels that the maps are made by"
             )
         return names
 
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
+    def write(self, layer: LayerWriter) -> int:
         from framework.corpus.map_layers import MAP_ROW, MapsRow
         from framework.labelling.stream import Pass, stream
 
         arguments = (self.model.store.url, self.corpus.store.url, self.shown, self.config)
         row = MapsRow([shown.class_id for shown in self.shown])
         work = Pass(self.model.run.corpus.size, Explain, arguments, row, MAP_ROW)
-        return stream(work, self.corpus, names, out, self.config, on_progress)
+        return stream(work, self.corpus, layer, self.config)
 
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
-        counts = {}
-        for class_id, target, number in self.shown:
-            answers = [self.targets[target].of_one(self.corpus.value(name, "labels")) for name in names]
-            counts[f"with {self.corpus.info.classes[class_id]}"] = answers.count(number)
-        unknown = len(self._listed()) - len(names)
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        answers = zip(*map(self._answers, layer.names), strict=True)
+        counts = {
+            f"with {self.corpus.info.classes[shown.class_id]}": own.count(shown.number)
+            for shown, own in zip(self.shown, answers, strict=True)
+        }
+        unknown = len(self._listed()) - len(layer.names)
         return counts | ({"left out whose label is not known": unknown} if unknown else {})
 
     def _listed(self) -> list[str]:
         return [name for split in self.config.splits for name in self.corpus.ids(split)]
+
+    def _answers(self, name: str) -> list[int]:
+        """What an image's labels say, for each class that is shown."""
+        labels = self.corpus.value(name, "labels")
+        return [self.targets[shown.target].of_one(labels) for shown in self.shown]
 
 
 def _place(name: str, known: Sequence[str], fault: str) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import CorpusError
-from framework.core.storage import Store
 from framework.labelling.job import Job, Source, StreamConfig
 from framework.labelling.seeds.config import CrfConfig
+
+if TYPE_CHECKING:
+    from framework.corpus.layer_writer import LayerWriter
 
 
 class Seeds(Job):
@@ -50,7 +50,7 @@ class Seeds(Job):
             raise CorpusError(f"{layer}: no training image has a map; make it with --split train")
         return names
 
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
+    def write(self, layer: LayerWriter) -> int:
         from framework.corpus.label_layers import LAYER_ROW
         from framework.labelling.seeds.seed import Seed, seed_row, seeds
         from framework.labelling.stream import Pass, stream
@@ -59,16 +59,14 @@ class Seeds(Job):
         find = partial(seeds, foreground=config.foreground, background=config.background, crf=config.crf)
         arguments = (self.corpus.store.url, self.maps.store.url, find, config.gpu)
         work = Pass(config.size, Seed, arguments, seed_row, LAYER_ROW)
-        return stream(work, self.corpus, names, out, config, on_progress)
+        return stream(work, self.corpus, layer, config)
 
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
-        """An image that no class is sure in counts as one without a label; raises `CorpusError` where none has a seed."""
-        from framework.corpus.layer_writer import rows_by_kind
-        from framework.corpus.schema import NO_MASK
-
-        kinds, foreground = rows_by_kind(out), self.config.foreground
-        if not kinds["seed"]:
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        """An image that no class is sure in has no label; raises `CorpusError` where none has a seed."""
+        labelled, unlabelled = layer.labelled()
+        if not labelled:
             raise CorpusError(
-                f"{out.url}: no image has a seed of any class; lower the foreground threshold, {foreground}"
+                f"{layer.out.url}: no image has a seed of any class; lower the foreground threshold, "
+                f"{self.config.foreground}"
             )
-        return {"rows": kinds["seed"], "without any seed": kinds[NO_MASK]}
+        return {"rows": labelled, "without any seed": unlabelled}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import ConfigError
-from framework.core.storage import Store
 from framework.labelling.job import Job, Source, StreamConfig
+
+if TYPE_CHECKING:
+    from framework.corpus.layer_writer import LayerWriter
 
 
 class RandomWalk(Job):
@@ -40,7 +40,7 @@ class RandomWalk(Job):
         """The classes that any image has a map of."""
         return sorted({class_id for class_ids in self.maps.classes.values() for class_id in class_ids})
 
-    def check(self) -> None:
+    def rows(self) -> list[str]:
         from framework.methods.base import FindsBoundaries
         from framework.methods.irnet.heads import cells
 
@@ -55,11 +55,9 @@ class RandomWalk(Job):
                 f"radius: neighbours within {radius} reach across the whole map, {side} a side for a model of "
                 f"{run.corpus.size} pixels; give a smaller radius, or boundaries that were trained on larger pictures"
             )
-
-    def rows(self) -> list[str]:
         return list(self.maps.classes)
 
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
+    def write(self, layer: LayerWriter) -> int:
         from framework.corpus.map_layers import MAP_ROW, MapsRow
         from framework.labelling.stream import Pass, stream
         from framework.labelling.walk.carry import Carry
@@ -69,8 +67,8 @@ class RandomWalk(Job):
         carry = partial(walk, radius=config.radius, beta=config.beta, doublings=config.doublings)
         arguments, row = (*places, self.class_ids, carry), MapsRow(self.class_ids)
         work = Pass(self.model.run.corpus.size, Carry, arguments, row, MAP_ROW)
-        return stream(work, self.corpus, names, out, config, on_progress)
+        return stream(work, self.corpus, layer, config)
 
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
         """What was counted of the maps is true of those after the walk."""
         return {what: count for what, count in self.maps.artifact["counts"].items() if what != "rows"}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import CorpusError, RowError
 from framework.core.labels import IGNORE
 from framework.core.settings import PLACEMENT
-from framework.core.storage import Store
 from framework.labelling.job import Job, JobConfig, Source
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from framework.corpus.layer_writer import LayerWriter
     from framework.corpus.sources.folder import Picture
 
 
@@ -57,14 +55,12 @@ class ImportMasks(Job):
             )
         return names
 
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
-        from framework.corpus.layer_writer import write_masks
+    def write(self, layer: LayerWriter) -> int:
+        return layer.write_masks(self.config.kind, self._mask)
 
-        return write_masks(out, self.config.kind, names, self._mask, self.config.error_budget, on_progress)
-
-    def counts(self, names: Sequence[str], out: Store) -> dict[str, Any]:
-        strays = len(self.pictures) - len(names)
-        counts = {"without a file": len(self.corpus.index_columns["id"]) - len(names)}
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        strays = len(self.pictures) - len(layer.names)
+        counts = {"without a file": len(self.corpus.index_columns["id"]) - len(layer.names)}
         return counts | ({"files of no image": strays} if strays else {})
 
     def _mask(self, name: str) -> np.ndarray:

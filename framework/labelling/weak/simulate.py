@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from framework.core.callbacks import OnProgress
 from framework.core.errors import CorpusError
-from framework.core.storage import Store
 from framework.labelling.job import Job
 from framework.labelling.weak.config import Simulator
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from framework.corpus.layer_writer import LayerWriter
 
 
 class SimulateWeak(Job):
@@ -34,14 +33,13 @@ class SimulateWeak(Job):
             raise CorpusError(f"{corpus}: no image of split '{split}' has a pixel mask; nothing to weaken")
         return names
 
-    def write(self, names: Sequence[str], out: Store, on_progress: OnProgress) -> int:
+    def write(self, layer: LayerWriter) -> int:
         from framework.core.rng import generator
-        from framework.corpus.layer_writer import write_masks
         from framework.imaging.resize import resize_mask
         from framework.labelling.weak.simulators import mismatched, weaken
 
         config, value = self.config, self.corpus.value
-        others = mismatched(names, config.mismatch_rate, config.seed)
+        others = mismatched(layer.names, config.mismatch_rate, config.seed)
 
         def drawn(name: str) -> np.ndarray:
             mask = self.corpus.mask(others.get(name, name))
@@ -50,4 +48,4 @@ class SimulateWeak(Job):
             return weaken(fitting, config, generator("weaken", config.seed, name))
 
         kind = "noisy" if config.kind in ("erode", "dilate") else config.kind
-        return write_masks(out, kind, names, drawn, config.error_budget, on_progress)
+        return layer.write_masks(kind, drawn)
