@@ -1,4 +1,4 @@
-"""`ray job submit --working-dir . -- python jobs/scantseg.py VERB …`: the same as `scantseg VERB …` on the cluster's head."""
+"""Any verb on a cluster: `ray job submit --working-dir . -- python jobs/scantseg.py VERB …`."""
 
 from framework.cli.main import main
 

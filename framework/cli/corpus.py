@@ -93,10 +93,8 @@ def _pack(source: Source, target: Store, shard_mb: float, error_budget: float) -
             on_progress(done, source.total)
 
         info = pack(source, target, shard_mb, error_budget, more)
-    bad = info.counts["quarantined"]
-    typer.echo(
-        f"corpus: {target.url} ({info.counts['rows']} images in {len(info.shards)} shards, version {info.version})"
-    )
+    rows, bad = info.counts["rows"], info.counts["quarantined"]
+    typer.echo(f"corpus: {target.url} ({rows} images in {len(info.shards)} shards, version {info.version})")
     if bad:
         typer.secho(f"{bad} rows are in quarantine: see quarantine.parquet", fg="yellow", err=True)
 

@@ -1,4 +1,4 @@
-"""Every job of the registry as a command: its places, its settings as options, and the line that says what it made."""
+"""Every job of the registry as a command: its places, its settings as options, what it says at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from framework.labelling.registry import JOBS
 
 
 def add_jobs(app: typer.Typer) -> None:
-    """Give the command line a command for every job; its help is the first paragraph of the job's docstring."""
+    """Give the command line a command for every job, with the first paragraph of its docstring as help."""
     for job in JOBS.values():
         app.command(job.name, help=(job.__doc__ or "").split("\n\n")[0])(command(job))
 

@@ -13,7 +13,7 @@ from framework.core.errors import ScantsegError
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, by the convention of shells: 128 + the signal."""
 
-# Plain help, no pretty stack traces: rendering them would cost a third of the time in which help has to answer.
+# Plain help, no pretty stack traces: to render them would cost a third of the time that help may take.
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -32,7 +32,7 @@ for verb in (training.tune, training.compare, training.methods):
 
 
 def main(*words: str) -> None:
-    """Run the command line, `words` before its arguments; a fault that the user can mend is one line, exit code 1."""
+    """Run the command line, `words` before its arguments; what can be mended is one line and exit code 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # cleans up, as after Ctrl-C
     try:
         app(args=[*words, *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""Typed settings as options of the command line: from a model's fields to parameters, and from their values back."""
+"""Typed settings as options of the command line: from fields to parameters, and from values to settings."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty
 def options(config: Any) -> Iterator[inspect.Parameter]:
     """An option for each setting of a model or of a union of them.
 
-    Lists and mappings are repeated in the singular; what has settings of its own is changed by `--set KEY.SUB=VALUE`.
-    No option has a default or a limit of its own: both are the settings' business.
+    Lists and mappings are repeated in the singular; `--set KEY.SUB=VALUE` changes what has settings of its
+    own. No option has a default or a limit of its own: both are the settings' business.
     """
     fields = _fields(config)
     nested = [name for name, infos in fields.items() if models_of(infos[0].annotation)]

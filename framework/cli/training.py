@@ -1,4 +1,4 @@
-"""The commands that train: one model, the stages of a run, a search, a comparison; and the methods that there are."""
+"""The commands that train: a model, the stages of a run, a search, a comparison; and the list of methods."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tune(config: Config, overrides: Overrides = None) -> None:
 
 
 def compare(config: Config, overrides: Overrides = None) -> None:
-    """Train recipes over seeds, score them, and write a table and a page; the same command again continues."""
+    """Train recipes over seeds, score them, write a table and a page; the same command again continues."""
     from framework.experiments.compare.config import load_comparison
     from framework.experiments.compare.run import compare as compare_recipes
 

@@ -1,4 +1,4 @@
-"""`artifact.json`: what a folder holds, from which inputs and which configuration it was made, and that it is finished."""
+"""`artifact.json`: what a folder holds, what it was made from and how, and that it is whole."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Input:
 
 @dataclass(frozen=True)
 class ArtifactSpec:
-    """What an artifact is to be made from. Equal specs make equal artifacts, so their hash is the artifact's hash."""
+    """What an artifact is to be made from; equal specs make equal artifacts, which bear their hash."""
 
     kind: Kind
     inputs: dict[str, Input]
@@ -47,14 +47,14 @@ class ArtifactSpec:
 
 
 def is_finished(store: Store, spec: ArtifactSpec) -> bool:
-    """Whether the artifact is there already; raises `CheckpointError` when the folder holds one of another spec."""
+    """Whether the artifact is there already; raises `CheckpointError` when one of another spec is."""
     if not store.exists("artifact.json"):
         return False
     record = store.read_json("artifact.json")
     if record["hash"] != spec.hash:
         raise CheckpointError(
-            f"{store.url}: holds a finished {record['kind']} of another configuration or input, or of an earlier version of its "
-            "method; choose another name, or delete it"
+            f"{store.url}: holds a finished {record['kind']} of another configuration or input, or of an "
+            "earlier version of its method; choose another name, or delete it"
         )
     return True
 
@@ -79,7 +79,7 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
 
 
 def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
-    """A finished artifact as an input of another; raises `CorpusError` when it is not there or of another kind.
+    """A finished artifact as an input of another; raises `CorpusError` when none of this kind is there.
 
     `how` tells the reader what makes one.
     """
@@ -92,7 +92,7 @@ def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
 
 
 def summary(layer: Store) -> str:
-    """What a finished layer holds, in the words of its counts: "10 images, 3 without any seed, 0 quarantined"."""
+    """What a layer holds, in the words of its counts: "10 images, 3 without any seed, 0 quarantined"."""
     counts = layer.read_json("artifact.json")["counts"]
     words = {"images" if what == "rows" else what: n for what, n in counts.items() if isinstance(n, int)}
     return ", ".join(f"{n} {what}" for what, n in words.items())

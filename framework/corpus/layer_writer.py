@@ -1,6 +1,6 @@
-"""How a job writes a layer: it claims the folder, writes whole parts of rows, and after a restart only what is missing.
+"""How a job writes a layer: it claims the folder, writes whole parts, and after a restart what is missing.
 
-A part is a Parquet file under a name made of its ids. A row that cannot be used becomes one of a part of the quarantine.
+A part is a Parquet file under a name made of its ids. A row that cannot be used goes to the quarantine.
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ class LayerWriter:
         """Begin, or continue what is half-made from the same spec; raises `CorpusError` for another's."""
         if self.out.exists("spec.json") and self.out.read_json("spec.json")["hash"] != spec.hash:
             raise CorpusError(
-                f"{self.out.url}: a layer of another input or setting was begun here; choose another name, or delete it"
+                f"{self.out.url}: a layer of another input or setting was begun here; choose another name, "
+                "or delete it"
             )
         self.out.write_json("spec.json", {"hash": spec.hash})
 
     def write_masks(self, kind: str, mask: Callable[[str], np.ndarray]) -> int:
         """Write the rows that are not there yet, part by part; gives how many of all are in quarantine.
 
-        `mask` gives the uint8 class ids `[H, W]` of an image, or raises `RowError`. Raises `CorpusError` over the error
-        budget.
+        `mask` gives the uint8 class ids `[H, W]` of an image, or raises `RowError`. Raises `CorpusError` as
+        `close`.
         """
         with self.out.lock():
             done = finished_ids(self.out)
@@ -77,8 +78,9 @@ class LayerWriter:
         bad = quarantined(self.out)
         return CorpusError(
             f"{self.out.url}: {len(bad)} of {len(self.names)} rows cannot be used, over the error budget of "
-            f"{self.error_budget:.0%} (first: '{bad[0]['id']}': {bad[0]['reason']}; all: quarantined-*.parquet there); "
-            "mend them and choose another layer name, or run again with a larger error budget"
+            f"{self.error_budget:.0%} (first: '{bad[0]['id']}': {bad[0]['reason']}; all: "
+            "quarantined-*.parquet there); mend them and choose another layer name, or run again with a larger "
+            "error budget"
         )
 
     def labelled(self) -> tuple[int, int]:

@@ -45,21 +45,20 @@ class ModelCard:
         return method_of(self.run.method)
 
     def require_fits(self, info: CorpusInfo) -> None:
-        """Raise `CorpusError` when a corpus has other classes, channels or labels than the model was trained on."""
+        """Raise `CorpusError` when a corpus has other classes, channels or labels than the model's."""
         classes, labels = ["classes"] * self.method.segments, ["labels"] * self.method.classifies()
         for what in [*classes, "channels", *labels]:
             mine, other = getattr(self.info, what), getattr(info, what)
             if mine != other:
-                raise CorpusError(
-                    f"the model knows {what} {mine}, corpus '{info.name}' has {other}; use a model of its kind"
-                )
+                fault = f"the model knows {what} {mine}, corpus '{info.name}' has {other}"
+                raise CorpusError(f"{fault}; use a model of its kind")
 
 
 class Predictor:
     """A model of a `train` artifact, in evaluation mode on one device."""
 
     def __init__(self, store: Store, device: torch.device | None = None) -> None:
-        """Raises `CorpusError` when no finished model is there, `CheckpointError` when its weights are damaged."""
+        """Raises `CorpusError` when no finished model is there, `CheckpointError` for damaged weights."""
         self.card = ModelCard.open(store)
         self.run = self.card.run
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -78,14 +77,14 @@ class Predictor:
 
     @torch.no_grad()
     def answers(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
-        """Probabilities `[B, C]`, float32 on the processor, by target, of prepared pictures `[B, C, S, S]`."""
+        """Probabilities `[B, C]` by target, float32 on the processor, of pictures `[B, C, S, S]`."""
         with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=False)):
             answers = self.method.classify(self.standardised(prepared))
         return {name: p.float().cpu() for name, p in answers.items()}
 
     @torch.no_grad()
     def probabilities(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
-        """Probabilities `[B, K, S, S]`, float32 on the processor, by predictor, of prepared pictures `[B, C, S, S]`.
+        """Probabilities `[B, K, S, S]` by predictor, float32 on the processor, of prepared `[B, C, S, S]`.
 
         A model of volumes takes the pictures for the slices of one volume, in order.
         """
@@ -104,16 +103,16 @@ class Predictor:
         return image.to(memory_format=layout(image.dim()))
 
     def at_own_sizes(self, images: Sequence[np.ndarray]) -> Iterator[dict[str, torch.Tensor]]:
-        """Probabilities `[K, H, W]` at each picture's own size, by predictor; a 3D model takes one volume's slices.
+        """Probabilities `[K, H, W]` at each picture's own size, by predictor; a 3D model takes a volume.
 
-        The network runs once over all pictures; each is resized when its turn comes, so that one alone is at its own size.
+        The network runs once over all pictures; each is resized in its turn: one alone is at its own size.
         """
         predictions = self.probabilities(np.stack([self.prepare(image) for image in images]))
         for i, image in enumerate(images):
             yield {name: at_own_size(many[i], image.shape[:2]) for name, many in predictions.items()}
 
     def segment(self, images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-        """Class ids `[H, W]` uint8 at each picture's own size, by predictor; a 3D model takes one volume's slices."""
+        """Class ids `[H, W]` uint8 at each picture's own size, by predictor; a 3D model takes a volume."""
         rows = [{name: class_ids(p) for name, p in each.items()} for each in self.at_own_sizes(images)]
         return {name: [masks[name] for masks in rows] for name in rows[0]}
 

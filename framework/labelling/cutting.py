@@ -1,4 +1,4 @@
-"""How maps of evidence become class ids: thresholds, and what is too scattered to be claimed (methods/README 2.5)."""
+"""How maps of evidence become class ids: by thresholds, unless they are scattered (methods/README 2.5)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def cut(
 ) -> np.ndarray:
     """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id: all background without a map.
 
-    Maps that nowhere exceed the threshold, or in more connected parts than are allowed, claim nothing (255): their class is there,
-    and all background would teach that it is not. Where a class exceeds `background` but not the threshold, nothing is claimed.
+    Maps that nowhere exceed the threshold, or in more connected parts than are allowed, claim nothing (255):
+    their class is there, and all background would teach that it is not. Nothing is claimed between
+    `background` and the threshold.
     """
     if not maps:
         return np.zeros(tuple(shape), np.uint8)
@@ -54,5 +55,5 @@ def as_ids(labels: Tensor, class_ids: Sequence[int]) -> np.ndarray:
 
 
 def strongest(maps: Tensor, threshold: float) -> Tensor:
-    """Labels `[h, w]` of maps `[K, h, w]`: k + 1 where class k is the strongest and exceeds the threshold, else 0."""
+    """Labels `[h, w]` of maps `[K, h, w]`: k + 1 where class k is strongest and over a threshold, else 0."""
     return torch.cat([torch.full_like(maps[:1], threshold), maps]).argmax(0)

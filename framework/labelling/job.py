@@ -50,10 +50,10 @@ class Source(NamedTuple):
 
 
 class Job(ABC):
-    """One file each, with a line in `registry.py`, or from another package by the entry point `scantseg.jobs`.
+    """One file each, with a line in `registry.py`, or from another package by entry point `scantseg.jobs`.
 
-    Its command, its stage and its summary follow from what stands here. The command line reads the class for its help,
-    so that its module imports what is heavy (torch, Ray, pyarrow) in the methods that work.
+    Its command, its stage and its summary follow from what stands here. The command line reads the class for
+    its help: therefore its module imports what is heavy (torch, Ray, pyarrow) in the methods that work.
     """
 
     name: ClassVar[str]
@@ -64,7 +64,7 @@ class Job(ABC):
     """What its stage's artifact is called unless the stage has another name."""
     kind: ClassVar[Kind] = "layer"
     measured: ClassVar[bool] = False
-    """Whether its masks are compared with the corpus's own; its counts then hold `classes`, as `measure_layer` reads them."""
+    """Whether its masks are compared with the corpus's; then its counts have `classes`."""
     reads: ClassVar[dict[str, Source]] = {}
     """What it reads beside the corpus, by the attribute that has it: `model`, `maps` or `folder`."""
 
@@ -89,10 +89,10 @@ class Job(ABC):
 
     @abstractmethod
     def write(self, layer: LayerWriter) -> int:
-        """Write the rows that are not there yet, by `stream` or `layer.write_masks`; gives how many of all are bad."""
+        """Write what is missing, by `stream` or `layer.write_masks`; gives how many of all rows are bad."""
 
     def counts(self, layer: LayerWriter) -> dict[str, Any]:
-        """What else to record: numbers are said in the summary as "NUMBER KEY", `rows` is how many have a label."""
+        """What else to record: the summary says numbers as "NUMBER KEY"; `rows` is how many have a label."""
         return {}
 
 
@@ -106,9 +106,10 @@ def make(
 ) -> Store:
     """Make a layer, or finish it, or recognise it; gives its folder.
 
-    `layer` is its name beside the corpus, or a path; `sources` are the folder of `model` or `folder`, the name or path
-    of `maps`. `on_progress` hears how many rows of how many are done. Raises `CheckpointError` where another layer
-    is, `CorpusError` over the error budget of unusable rows: what is done stays, the same call again continues.
+    `layer` is its name beside the corpus, or a path; `sources` are what the job reads: the folder of a
+    `model` or `folder`, the name or path of `maps`. Raises `CheckpointError` where another layer is,
+    `CorpusError` when more rows are unusable than the error budget allows: what is done stays, and the same
+    call again continues.
     """
     from framework.corpus.label_layers import layer_store
     from framework.corpus.reader import Corpus

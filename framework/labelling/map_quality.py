@@ -24,10 +24,9 @@ THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 def measure_maps(
     corpus: Corpus, layer: MapLayer, split: str, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, list[Interval]]:
-    """For each class of the maps, the mean IoU at each threshold over the images of the split whose mask shows the class.
+    """By class of the maps, the mean IoU at each threshold over the images of the split whose mask shows it.
 
-    An image without a map of the class counts as 0. Raises `CorpusError` when the layer knows no image of the split
-    with a mask.
+    An image without a map of the class counts as 0. Raises `CorpusError` when no image of the split has both.
     """
     known = layer.classes
     mapped = {k for class_ids in known.values() for k in class_ids}
@@ -43,9 +42,8 @@ def measure_maps(
             scores.setdefault(k, []).append(overlaps(maps.get(k), sample.mask, k, thresholds))
             groups.setdefault(k, []).append(sample.group)
     if not scores:
-        raise CorpusError(
-            f"map layer '{layer.store.name}': no image of split '{split}' has both a map and a mask of a class"
-        )
+        fault = f"no image of split '{split}' has both a map and a mask of a class"
+        raise CorpusError(f"map layer '{layer.store.name}': {fault}")
     return {corpus.info.classes[k]: mean_intervals(scores[k], groups[k]) for k in sorted(scores)}
 
 

@@ -22,9 +22,11 @@ class Masks(Job):
         threshold: float = Field(default=0.3, ge=0, le=1)
         """A pixel is of its strongest class when that exceeds this."""
         background: float | None = Field(default=None, ge=0, le=1)
-        """What no class exceeds is background, between the two nothing is claimed. None: all else is background."""
+        """What no class exceeds is background; between the two nothing is claimed.
+
+        None: all else is background."""
         max_components: int | None = Field(default=None, ge=1)
-        """An image of a class in more connected parts has no mask: evidence that is scattered is seldom right."""
+        """An image of a class in more connected parts has no mask: scattered evidence is seldom right."""
         splits: list[Split] = Field(default=["train"], min_length=1)
         """Splits whose images are cut."""
 

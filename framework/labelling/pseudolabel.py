@@ -37,10 +37,8 @@ class PseudoLabel(Job):
         labelled = set(self.model.store.read_json("labelled.json"))
         names = [name for name in self.corpus.ids("train") if name not in labelled]
         if not names:
-            raise CorpusError(
-                f"corpus '{self.corpus.info.name}': every training image had its mask in training; nothing to "
-                "pseudo-label"
-            )
+            fault = "every training image had its mask in training; nothing to pseudo-label"
+            raise CorpusError(f"corpus '{self.corpus.info.name}': {fault}")
         return names
 
     def write(self, layer: LayerWriter) -> int:
@@ -65,8 +63,8 @@ class PseudoLabel(Job):
             )
         if run.corpus.patch:
             raise ConfigError(
-                f"{url}: a model of volumes; pseudo-labelling works image by image: use a model trained without "
-                "corpus.patch"
+                f"{url}: a model of volumes; pseudo-labelling works image by image: use a model trained "
+                "without corpus.patch"
             )
 
 
@@ -94,7 +92,7 @@ class PseudoRow(NamedTuple):
 
 
 def pseudo_mask(probability: np.ndarray, shape: Iterable[int], confidence: float) -> dict[str, Any]:
-    """The layer row of probabilities `[K, S, S]` for a picture of `shape`; pixels under `confidence` are 255."""
+    """The row of probabilities `[K, S, S]` for a picture of `shape`; pixels under `confidence` are 255."""
     import numpy as np
     import torch
 

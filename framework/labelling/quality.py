@@ -15,10 +15,10 @@ FILE = "quality.json"
 
 
 def measure_layer(corpus: Corpus, store: Store) -> dict[str, Any] | None:
-    """Write and give, for each class, the share of its predicted pixels that were kept, and the accuracy of those.
+    """Write and give, by class, the share of its predicted pixels that were kept, and the accuracy of those.
 
-    What is written already is given as it is. None when no image of the layer has a mask in the corpus. This is a
-    measurement on training images: it says how good the pseudo-labels were, and must not choose settings.
+    What is written already is given as it is. None when no image of the layer has a mask in the corpus. This
+    is measured on training images: it says how good the pseudo-labels were, and must not choose settings.
     """
     if store.exists(FILE):
         return store.read_json(FILE)

@@ -1,4 +1,4 @@
-"""The jobs by name: the one place that a new one is added to. Other packages add theirs as `scantseg.jobs`."""
+"""The jobs by name: where a new one is added. Other packages add theirs as `scantseg.jobs`."""
 
 from __future__ import annotations
 

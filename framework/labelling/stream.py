@@ -1,7 +1,8 @@
-"""A pass of Ray Data over the images of a corpus that writes a layer: decode, infer, encode as separate operators.
+"""A pass of Ray Data over the images of a corpus that writes a layer: decode, infer, encode.
 
-Each operator has its own processors. Every block ends as one Parquet part, written whole under a name made of its ids. A restart
-reads which ids are there and leaves them out; a row that cannot be read becomes a part of the quarantine with its reason.
+Each has its own processors. Every block ends as one Parquet part, written whole under a name made of its ids.
+A restart reads which ids are there and leaves them out; a row that cannot be read goes to the quarantine with
+its reason.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from framework.imaging.resize import resize_image
 from framework.labelling.job import StreamConfig
 
 TASK_CPUS = 0.25
-"""Processors of a decode or encode task: they share with the networks, and a small cluster must not lock up."""
+"""Processors of a decode or encode task, which runs beside networks: a small cluster must not lock up."""
 
 BYTES = 4
 """Bytes of a picture's value, float32."""
 
 Row = Callable[[Any, int], dict[str, Any]]
-"""From the batch that an actor gave to the layer's columns of its row i, without the id; sent to other processes."""
+"""From an actor's batch to the layer's columns of its row i, without the id; sent to other processes."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ class Pass:
 def stream(work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig) -> int:
     """Write the rows of a layer that are not there yet; gives how many of all are in quarantine.
 
-    Raises `CorpusError` when more rows are unreadable than the error budget allows: what is done stays, and the same
-    call again continues.
+    Raises `CorpusError` when more rows are unreadable than the error budget allows.
     """
     with layer.out.lock():
         done = finished_ids(layer.out)
@@ -73,7 +73,7 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
     start_ray()
     context = DataContext.get_current()
     context.enable_progress_bars = False
-    # A block is what goes from one operator to the next: at Ray's 128 MB a whole shard would wait for its last image.
+    # A block goes from one operator to the next: at Ray's 128 MB a whole shard would wait for its last image.
     context.target_max_block_size = config.batch * corpus.info.channels * work.size**2 * BYTES
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     Processes(config.actors, gpu=config.gpu).require("actors")

@@ -1,4 +1,4 @@
-"""Kill `scantseg run` hard in one stage after the other, each time starting it again, and compare with a run left alone.
+"""Kill `scantseg run` hard in one stage after the other, start it again, and compare with a run left alone.
 
 python -m tests.chaos.every_stage CONFIG [key=value ...]
 """
@@ -48,7 +48,8 @@ class Outcome:
 
     def __str__(self) -> str:
         killed = f"killed in {self.stage}" if self.in_time else f"{self.stage} was over before the kill"
-        return f"{killed}: {self.earlier} finished stages recognised {yes(self.recognised)}, result equal {yes(self.equal)}"
+        earlier = f"{self.earlier} finished stages recognised {yes(self.recognised)}"
+        return f"{killed}: {earlier}, result equal {yes(self.equal)}"
 
 
 def yes(fact: bool) -> str:
@@ -56,7 +57,7 @@ def yes(fact: bool) -> str:
 
 
 def outcomes(run: PipelineConfig, whole: Store, stages: Sequence[str]) -> list[Outcome]:
-    """Run `run`, killed once in each of `stages`, to its end; `whole` is the folder of the run that was left alone."""
+    """Run `run`, killed once in each of `stages`, to its end; `whole` is the folder of the run left alone."""
     root = Path(run.out, run.name)
     seen: dict[str, dict[str, int]] = {}
     for stage in run.stages:
@@ -87,7 +88,7 @@ def run_to_end(run: PipelineConfig) -> Store:
 
 
 def kill_when(run: PipelineConfig, folder: Path, sign: str) -> None:
-    """Start a run and kill its process group at a file in a stage's folder; Ray's processes outside it must end by themselves."""
+    """Start a run and kill its process group at a file in a stage's folder; the rest must end too."""
     process = subprocess.Popen(
         command(run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

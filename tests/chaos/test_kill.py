@@ -1,4 +1,4 @@
-"""Hard deaths: the same command again, or Ray's replacement, ends with the result of a run that was never disturbed."""
+"""Hard deaths: the same command again, or Ray's replacement, ends with the result of an undisturbed run."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store
 
 
 def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url: str) -> None:
-    """A walk that was cut off is finished with what is missing alone, to the same rows, as is a measurement; all else stays."""
+    """A walk that was cut off is finished with what is missing alone, as is a measurement; all else stays."""
     made = {path.parent.name: path.stat().st_mtime_ns for path in Path(root.url).glob("*/artifact.json")}
     before = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
     rows = {name: before.maps(name) for name, own in before.classes.items() if own}

@@ -68,7 +68,7 @@ def test_grad_cam_plus_plus_is_its_formula() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_plain_map_has_the_weights_of_the_linear_layer(number: int) -> None:
-    """Of more than two classes it was Grad-CAM's, whose weights depend on how sure the network is of the others."""
+    """For more than two classes it was Grad-CAM's, whose weights depend on how sure it is of others."""
     network, image = small(), torch.randn(2, 1, 32, 32)
     weight: Tensor = network.heads[1].weight.detach()  # type: ignore[assignment]
     others = [k for k in range(3) if k != number]

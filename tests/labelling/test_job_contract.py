@@ -1,4 +1,4 @@
-"""A new job is one class and one line in the registry: command, stage, summary and place in the report follow from it."""
+"""A new job is one class and one line in the registry: command, stage, summary and report follow from it."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_another_package_adds_one_by_an_entry_point(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=lambda job: job.name)
 def test_every_job_says_what_it_is(job: type[Job]) -> None:
-    """What a command's help is made of: a sentence for the job, each of its settings and each thing that it reads."""
+    """A command's help is a sentence for the job, for each of its settings and for all that it reads."""
     assert job.__doc__ and set(job.reads) <= {"model", "maps", "folder"}
     for model in models_of(job.Config):
         assert issubclass(model, JobConfig)

@@ -50,7 +50,7 @@ def test_both_are_made_to_fit_the_picture() -> None:
 
 
 def test_a_picture_has_the_same_seeds_at_another_size_and_keeps_what_is_open() -> None:
-    """The CRF's widths shrink with the picture; taken as they stand, they tie all of it together and leave nothing open."""
+    """The CRF's widths shrink with the picture; as they stand, they would leave nothing open."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     apart = ((rows - 30) ** 2 + (columns - 36) ** 2).sqrt()
     speckle = 6 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))

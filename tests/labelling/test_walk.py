@@ -1,4 +1,4 @@
-"""The random walk against the dense matrix it stands for, and what must always hold of it (methods/README 2.11)."""
+"""The random walk against the dense matrix it stands for, and what is always true (methods/README 2.11)."""
 
 from __future__ import annotations
 

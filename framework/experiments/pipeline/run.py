@@ -1,4 +1,4 @@
-"""Run the stages of a description one after the other; finished artifacts are recognised, half-made ones continued."""
+"""Run the stages of a description in order; finished artifacts are recognised, half-made ones continued."""
 
 from __future__ import annotations
 
@@ -140,9 +140,8 @@ def _check_names(run: PipelineConfig) -> None:
     for stage in run.stages:
         for name in _needs(stage):
             if name not in seen:
-                raise ConfigError(
-                    f"stage '{stage.name}' refers to '{name}', which no stage before it makes{nearest(name, seen)}"
-                )
+                fault = f"stage '{stage.name}' refers to '{name}', which no stage before it makes"
+                raise ConfigError(fault + nearest(name, seen))
         if stage.name in seen:
             raise ConfigError(f"two stages are named '{stage.name}'; give each a name of its own")
         seen.add(stage.name)

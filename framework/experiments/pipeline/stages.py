@@ -1,4 +1,4 @@
-"""The stages that a run may list: training, every job of the registry, evaluation and report; each makes one artifact."""
+"""The stages that a run may list, each for one artifact: training, every job, evaluation, report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TrainStage(Settings):
     layers: list[str] = []
     """Names of earlier stages whose label layers this one reads."""
     models: dict[str, str] = {}
-    """For each role of a finished model that the method starts from, the name of the earlier stage that trains it."""
+    """By role of a finished model that the method starts from, the earlier stage that trains it."""
     set: dict[str, Any] = {}
 
 
@@ -41,7 +41,7 @@ class ReportStage(Settings):
 
 
 def job_stage(job: type[Job]) -> type[Settings]:
-    """The stage of a job: its name, what it reads and its settings, which must be given where one of them has no default."""
+    """The stage of a job: its name, what it reads, and its settings, required where one of them is."""
     models = models_of(job.Config)
     free = len(models) == 1 and not any(info.is_required() for info in models[0].model_fields.values())
     fields: dict[str, Any] = {

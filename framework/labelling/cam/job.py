@@ -23,7 +23,7 @@ STRIDE = 4
 
 
 class Shown(NamedTuple):
-    """A class of the masks and the answer that means it is there: places among the classes, the targets and a target's classes."""
+    """A class of the masks, and the answer that means it is there: a class of a target, by numbers."""
 
     class_id: int
     target: int
@@ -60,10 +60,8 @@ class Cam(Job):
         """The questions that the classifier answers."""
         method: Any = self.model.method
         if not hasattr(method, "targets_of"):
-            raise ConfigError(
-                f"{self.model.store.url}: a model of method '{self.model.run.method.name}' has nothing to explain; "
-                "train method 'classifier'"
-            )
+            fault = f"a model of method '{self.model.run.method.name}' has nothing to explain"
+            raise ConfigError(f"{self.model.store.url}: {fault}; train method 'classifier'")
         return method.targets_of(self.model.run.method, self.model.info.labels)
 
     @cached_property

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 
 class Seeds(Job):
-    """Keep what maps are sure of, as labels that IRNet learns from; of all training images that have a map."""
+    """Keep what maps of training images are sure of, as labels that IRNet learns from."""
 
     class Config(StreamConfig):
         """How confident seeds are made from maps of evidence."""
 
         size: int = Field(default=96, ge=16, le=160)
-        """Pixels a side of the picture on which they are found. IRNet reads them on a grid of a quarter of its own size."""
+        """Pixels a side of the picture on which they are found.
+
+        IRNet reads them on a grid of a quarter of its own size."""
         foreground: float = Field(default=0.3, ge=0, le=1)
         """What exceeds this and the other classes is surely its class."""
         background: float = Field(default=0.05, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""What maps are sure of: the seeds of one picture, the actor that finds them, and their row (methods/README 2.4)."""
+"""What maps are sure of: a picture's seeds, the actor that finds them, and their row (methods/README 2.4)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from framework.training.memory import keep_freed_memory
 def seeds(
     maps: Tensor, picture: Tensor, foreground: float, background: float, crf: CrfConfig | None
 ) -> Tensor:
-    """Seeds `[h, w]` of maps `[K, h, w]` in 0..1: k + 1 where class k is sure, 0 where none can be, 255 elsewhere.
+    """Seeds `[h, w]` of maps `[K, h, w]` in 0..1: k + 1 where class k is sure, 0 where none can be, else 255.
 
-    `picture` is `[C, h, w]` of levels 0..255. The thresholds' labels are each made to fit it first, unless there is no `crf`.
+    `picture` is `[C, h, w]` of levels 0..255. A `crf` makes the labels of either threshold fit it first.
     """
     labels = torch.stack([strongest(maps, threshold) for threshold in (foreground, background)])
     if crf is not None:
@@ -67,7 +67,7 @@ def eight_bit(picture: Tensor) -> Tensor:
 
 
 def seed_row(batch: Any, i: int) -> dict[str, Any]:
-    """The layer's row at the picture's own size; an image that no class is sure in counts as one without a label."""
+    """The layer's row at the picture's own size; an image that no class is sure in has no label."""
     mask, (height, width) = batch["seeds"][i], batch["shape"][i]
     claimed = mask[mask != IGNORE]
     return {

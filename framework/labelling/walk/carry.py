@@ -1,4 +1,4 @@
-"""The actor of the random walk: pictures and their maps to maps after the walk, on the grid of the boundaries."""
+"""The actor of the random walk: pictures and their maps to maps after it, on the grid of the boundaries."""
 
 from __future__ import annotations
 

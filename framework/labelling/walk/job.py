@@ -1,4 +1,4 @@
-"""The random walk for a whole corpus: maps of evidence, carried up to the boundaries that IRNet finds (methods/README 2.5)."""
+"""The random walk over a corpus: maps, carried up to boundaries that IRNet finds (methods/README 2.5)."""
 
 from __future__ import annotations
 
@@ -46,14 +46,13 @@ class RandomWalk(Job):
 
         run, radius = self.model.run, self.config.radius
         if not issubclass(self.model.method, FindsBoundaries):
-            raise ConfigError(
-                f"{self.model.store.url}: a model of method '{run.method.name}' finds no boundaries; train method 'irnet'"
-            )
+            fault = f"a model of method '{run.method.name}' finds no boundaries"
+            raise ConfigError(f"{self.model.store.url}: {fault}; train method 'irnet'")
         side = cells(run.corpus.size)
         if radius >= side:
             raise ConfigError(
-                f"radius: neighbours within {radius} reach across the whole map, {side} a side for a model of "
-                f"{run.corpus.size} pixels; give a smaller radius, or boundaries that were trained on larger pictures"
+                f"radius: neighbours within {radius} reach across the whole map, {side} a side for {run.corpus.size} "
+                "pixels; lower it, or give boundaries that were trained on larger pictures"
             )
         return list(self.maps.classes)
 

@@ -1,7 +1,7 @@
-"""The random walk that carries evidence over an image until boundaries stop it (IRNet, Ahn et al., CVPR 2019; methods/README 2.5).
+"""The random walk that carries evidence until boundaries stop it (Ahn et al., CVPR 2019; methods/README 2.5).
 
-The official code squares the dense transition matrix; here each of the same steps touches the neighbours of a pixel
-alone, so that images of any size go through together.
+The official code squares the dense transition matrix; here each of the same steps touches a pixel's
+neighbours alone, so that images of any size go through together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from framework.methods.irnet.affinity import affinities, offsets
 def walk(maps: Tensor, boundary: Tensor, radius: int = 5, beta: float = 10.0, doublings: int = 8) -> Tensor:
     """Evidence `[B, K, h, w]` after the walk from maps of that shape, under boundaries `[B, h, w]` in 0..1.
 
-    Neighbours nearer than `radius` exchange evidence in each of 2^t steps, t = `doublings`; these are the authors' settings.
+    Neighbours nearer than `radius` exchange evidence in each of 2^t steps, t = `doublings`.
     M = vec(cam (1 - b)) T^(2^t) with T = A^β D^-1, D its column sums; no value exceeds the largest before.
     """
     reach, (height, width) = radius - 1, boundary.shape[1:]
@@ -38,7 +38,7 @@ def walk(maps: Tensor, boundary: Tensor, radius: int = 5, beta: float = 10.0, do
 
 
 def transitions(boundary: Tensor, radius: int, beta: float) -> tuple[Tensor, dict[tuple[int, int], Tensor]]:
-    """What a pixel keeps `[B, h, w]`, and what it takes from each neighbour in a step, by the neighbour's offset."""
+    """What a pixel keeps in a step `[B, h, w]`, and what it takes from each neighbour, by its offset."""
     tied = affinities(boundary, radius) ** beta
     taken: dict[tuple[int, int], Tensor] = {}
     for place, (y, x) in enumerate(offsets(radius)):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class ImportMasks(Job):
     """Lay weak masks that somebody drew over a corpus.
 
-    Images without a picture are not in the layer; pictures that do not fit their image or hold unknown class ids are in its
-    quarantine.
+    Images without a picture are not in the layer; pictures that do not fit their image, or hold unknown class
+    ids, are in its quarantine.
     """
 
     class Config(JobConfig):
@@ -49,10 +49,8 @@ class ImportMasks(Job):
         ids = self.corpus.index_columns["id"]
         names = [name for name in ids if name in self.pictures]
         if not names:
-            raise CorpusError(
-                f"{self.folder.url}: no picture of an image of corpus '{self.corpus.info.name}'; expected ID.png, "
-                f"such as '{ids[0]}.png'"
-            )
+            fault = f"no picture of an image of corpus '{self.corpus.info.name}'"
+            raise CorpusError(f"{self.folder.url}: {fault}; expected ID.png, such as '{ids[0]}.png'")
         return names
 
     def write(self, layer: LayerWriter) -> int:

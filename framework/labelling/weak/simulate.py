@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class SimulateWeak(Job):
     """Simulate weak labels from the true masks of a split, to try what they would be worth.
 
-    What is drawn for an image depends on (seed, id) alone, but for the share that gets another one's label. Where
-    lesions overlap (`bits`), the mask is first flattened to one class id per pixel, as in training.
+    What is drawn for an image depends on (seed, id) alone, but for the share that gets another one's label.
+    Where lesions overlap (`bits`), the mask is first flattened to one class id a pixel, as in training.
     """
 
     Config = Simulator
