@@ -79,8 +79,8 @@ class LayerWriter:
         return CorpusError(
             f"{self.out.url}: {len(bad)} of {len(self.names)} rows cannot be used, over the error budget of "
             f"{self.error_budget:.0%} (first: '{bad[0]['id']}': {bad[0]['reason']}; all: "
-            "quarantined-*.parquet there); mend them and choose another layer name, or run again with a larger "
-            "error budget"
+            "quarantined-*.parquet there); mend them and choose another layer name, or run again with a "
+            "larger error budget"
         )
 
     def labelled(self) -> tuple[int, int]:

@@ -22,9 +22,7 @@ class Masks(Job):
         threshold: float = Field(default=0.3, ge=0, le=1)
         """A pixel is of its strongest class when that exceeds this."""
         background: float | None = Field(default=None, ge=0, le=1)
-        """What no class exceeds is background; between the two nothing is claimed.
-
-        None: all else is background."""
+        """What no class exceeds is background; between the two nothing is claimed (none: all else is it)."""
         max_components: int | None = Field(default=None, ge=1)
         """An image of a class in more connected parts has no mask: scattered evidence is seldom right."""
         splits: list[Split] = Field(default=["train"], min_length=1)
@@ -52,17 +50,13 @@ class Masks(Job):
         return names
 
     def write(self, layer: LayerWriter) -> int:
+        return layer.write_masks("pseudo", self._mask)
+
+    def _mask(self, name: str) -> Any:
         from framework.labelling.cutting import cut
 
-        config = self.config
-
-        def mask(name: str) -> Any:
-            shape = self.corpus.value(name, "height"), self.corpus.value(name, "width")
-            return cut(
-                self.maps.maps(name), shape, config.threshold, config.background, config.max_components
-            )
-
-        return layer.write_masks("pseudo", mask)
+        shape, config = (self.corpus.value(name, "height"), self.corpus.value(name, "width")), self.config
+        return cut(self.maps.maps(name), shape, config.threshold, config.background, config.max_components)
 
     def counts(self, layer: LayerWriter) -> dict[str, Any]:
         """An image whose maps stay below the threshold, or in too many parts, has no label."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -13,8 +13,6 @@ from framework.core.storage import Store
 from framework.labelling.job import Job, Source, StreamConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from framework.corpus.layer_writer import LayerWriter
 
 
@@ -45,7 +43,7 @@ class PseudoLabel(Job):
         from framework.corpus.label_layers import LAYER_ROW
         from framework.labelling.stream import Pass, stream
 
-        row = PseudoRow(self.config.confidence)
+        row = partial(pseudo_row, confidence=self.config.confidence)
         work = Pass(self.model.run.corpus.size, Infer, (self.model.store.url,), row, LAYER_ROW)
         return stream(work, self.corpus, layer, self.config)
 
@@ -82,27 +80,17 @@ class Infer:
         return batch | {"probability": next(iter(probabilities.values())).numpy()}
 
 
-class PseudoRow(NamedTuple):
-    """Probabilities to a mask at the picture's own size."""
-
-    confidence: float
-
-    def __call__(self, batch: Any, i: int) -> dict[str, Any]:
-        return pseudo_mask(batch["probability"][i], batch["shape"][i], self.confidence)
-
-
-def pseudo_mask(probability: np.ndarray, shape: Iterable[int], confidence: float) -> dict[str, Any]:
-    """The row of probabilities `[K, S, S]` for a picture of `shape`; pixels under `confidence` are 255."""
+def pseudo_row(batch: Any, i: int, confidence: float) -> dict[str, Any]:
+    """Probabilities `[K, S, S]` to a mask at the picture's own size; pixels under `confidence` are 255."""
     import numpy as np
     import torch
 
     from framework.imaging.decode import encode_mask
     from framework.inference.predictor import at_own_size
 
-    resized = at_own_size(torch.from_numpy(np.array(probability)), tuple(int(n) for n in shape))
-    best, label = resized.max(0)
-    keep = best >= confidence
-    classes = len(probability)
+    probability, shape = torch.from_numpy(np.array(batch["probability"][i])), batch["shape"][i].tolist()
+    best, label = at_own_size(probability, shape).max(0)
+    keep, classes = best >= confidence, len(probability)
     return {
         "mask": encode_mask(label.masked_fill(~keep, IGNORE).numpy().astype(np.uint8)),
         "kind": "pseudo",

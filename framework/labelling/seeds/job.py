@@ -22,9 +22,7 @@ class Seeds(Job):
         """How confident seeds are made from maps of evidence."""
 
         size: int = Field(default=96, ge=16, le=160)
-        """Pixels a side of the picture on which they are found.
-
-        IRNet reads them on a grid of a quarter of its own size."""
+        """Pixels a side of the picture on which they are found; IRNet reads them on a coarser grid."""
         foreground: float = Field(default=0.3, ge=0, le=1)
         """What exceeds this and the other classes is surely its class."""
         background: float = Field(default=0.05, ge=0, le=1)

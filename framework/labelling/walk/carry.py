@@ -20,16 +20,11 @@ class Carry:
     """Holds IRNet's model, the maps, and the walk with its settings."""
 
     def __init__(
-        self,
-        model_url: str,
-        corpus_url: str,
-        maps_url: str,
-        class_ids: list[int],
-        carry: Callable[..., Tensor],
+        self, model: str, corpus: str, maps: str, class_ids: list[int], carry: Callable[..., Tensor]
     ) -> None:
         use_threads(1)
-        self.predictor = Predictor(Store(model_url))
-        self.maps = MapLayer(Store(maps_url), Corpus.open(corpus_url))
+        self.predictor = Predictor(Store(model))
+        self.maps = MapLayer(Store(maps), Corpus.open(corpus))
         self.class_ids, self.carry = class_ids, carry
 
     def __call__(self, batch: Any) -> Any:

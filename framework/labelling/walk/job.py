@@ -51,8 +51,8 @@ class RandomWalk(Job):
         side = cells(run.corpus.size)
         if radius >= side:
             raise ConfigError(
-                f"radius: neighbours within {radius} reach across the whole map, {side} a side for {run.corpus.size} "
-                "pixels; lower it, or give boundaries that were trained on larger pictures"
+                f"radius: neighbours within {radius} reach across the whole map, {side} a side for "
+                f"{run.corpus.size} pixels; lower it, or give boundaries that were trained on larger pictures"
             )
         return list(self.maps.classes)
 
