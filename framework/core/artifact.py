@@ -1,4 +1,4 @@
-"""`artifact.json`: what a folder holds, what it was made from and how, and that it is whole."""
+"""`artifact.json`: what a folder holds, what it was made from, and that it is finished."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ArtifactSpec:
     inputs: dict[str, Input]
     settings: dict[str, Any]
     job: str = ""
-    """What makes it, of a layer."""
+    """What makes it, for a layer."""
 
     @property
     def config_hash(self) -> str:
@@ -37,17 +37,12 @@ class ArtifactSpec:
 
     @property
     def hash(self) -> str:
-        return digest(
-            [
-                self.job or self.kind,
-                {role: source.hash for role, source in self.inputs.items()},
-                self.settings,
-            ]
-        )
+        inputs = {role: made.hash for role, made in self.inputs.items()}
+        return digest([self.job or self.kind, inputs, self.settings])
 
 
 def is_finished(store: Store, spec: ArtifactSpec) -> bool:
-    """Whether the artifact is there already; raises `CheckpointError` when one of another spec is."""
+    """Whether the artifact is there; raises `CheckpointError` when the folder holds one of another spec."""
     if not store.exists("artifact.json"):
         return False
     record = store.read_json("artifact.json")
@@ -67,9 +62,7 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
         "name": store.name,
         "hash": spec.hash,
         "config_hash": spec.config_hash,
-        "inputs": {
-            role: {"path": shown(source.path), "hash": source.hash} for role, source in spec.inputs.items()
-        },
+        "inputs": {role: {"path": shown(made.path), "hash": made.hash} for role, made in spec.inputs.items()},
         "counts": counts,
         "seconds": round(seconds, 2),
         "finished": True,
@@ -79,7 +72,7 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
 
 
 def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
-    """A finished artifact as an input of another; raises `CorpusError` when none of this kind is there.
+    """A finished artifact as an input of another; raises `CorpusError` where there is none of this kind.
 
     `how` tells the reader what makes one.
     """

@@ -20,11 +20,11 @@ from framework.core.errors import CorpusError, RowError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.label_layers import LAYER_ROW
-from framework.corpus.reader import ShardReader
+from framework.corpus.quarantine import QUARANTINE_ROW, close_quarantine, over_budget
 from framework.corpus.schema import NO_MASK, ROWS_PER_GROUP
-from framework.imaging.decode import encode_mask
+from framework.imaging.decode import encode_png
 
-QUARANTINE_ROW = pa.schema([("id", pa.string()), ("reason", pa.string())])
+ADVICE = "choose another layer name, or run again with a larger error budget"
 PART = 512
 """Rows of a part: what a restart may have to do again."""
 
@@ -66,22 +66,14 @@ class LayerWriter:
 
     def close(self) -> int:
         """Gather the quarantine in one file and give its rows; raises `CorpusError` over the error budget."""
-        bad, total = quarantined(self.out), len(self.names)
-        self.out.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE_ROW))
-        if len(bad) > self.error_budget * total:
-            raise self.over_budget()
+        rejected, total = quarantined(self.out), len(self.names)
+        close_quarantine(self.out, rejected, total, self.error_budget, ADVICE)
         self.on_progress(total, total)
-        return len(bad)
+        return len(rejected)
 
     def over_budget(self) -> CorpusError:
         """The error of a job with more unusable rows than it may have."""
-        bad = quarantined(self.out)
-        return CorpusError(
-            f"{self.out.url}: {len(bad)} of {len(self.names)} rows cannot be used, over the error budget of "
-            f"{self.error_budget:.0%} (first: '{bad[0]['id']}': {bad[0]['reason']}; all: "
-            "quarantined-*.parquet there); mend them and choose another layer name, or run again with a "
-            "larger error budget"
-        )
+        return over_budget(self.out, quarantined(self.out), len(self.names), self.error_budget, ADVICE)
 
     def labelled(self) -> tuple[int, int]:
         """How many rows have a label, and how many have none."""
@@ -131,7 +123,7 @@ def _described(mask: np.ndarray, kind: str) -> dict[str, Any]:
     claimed = mask[mask != IGNORE]
     return {
         "kind": kind if claimed.size else NO_MASK,
-        "mask": encode_mask(mask),
+        "mask": encode_png(mask),
         "kept": claimed.size / mask.size,
         "kept_pixels": np.bincount(claimed).tolist(),
     }
@@ -139,6 +131,5 @@ def _described(mask: np.ndarray, kind: str) -> dict[str, Any]:
 
 def _column(out: Store, parts: str, column: str) -> list[Any]:
     """One column of all parts whose names begin so; it alone is read, not the masks."""
-    files = [name for name in out.names() if name.startswith(parts)]
-    index = ShardReader(out, files, ["id", *({column} - {"id"})], []).index
-    return [] if index is None else index[column].to_pylist()
+    tables = [out.read_table(name, [column]) for name in out.names() if name.startswith(parts)]
+    return [value for table in tables for value in table[column].to_pylist()]

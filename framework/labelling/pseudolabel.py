@@ -85,14 +85,14 @@ def pseudo_row(batch: Any, i: int, confidence: float) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from framework.imaging.decode import encode_mask
+    from framework.imaging.decode import encode_png
     from framework.inference.predictor import at_own_size
 
     probability, shape = torch.from_numpy(np.array(batch["probability"][i])), batch["shape"][i].tolist()
     best, label = at_own_size(probability, shape).max(0)
     keep, classes = best >= confidence, len(probability)
     return {
-        "mask": encode_mask(label.masked_fill(~keep, IGNORE).numpy().astype(np.uint8)),
+        "mask": encode_png(label.masked_fill(~keep, IGNORE).numpy().astype(np.uint8)),
         "kind": "pseudo",
         "confidence": float(best.mean()),
         "kept": float(keep.float().mean()),

@@ -18,7 +18,8 @@ import pyarrow as pa
 from framework.core.errors import RowError
 from framework.core.ray_runtime import Processes, start_ray
 from framework.core.storage import Store
-from framework.corpus.layer_writer import QUARANTINE_ROW, LayerWriter, finished_ids, write_part
+from framework.corpus.layer_writer import LayerWriter, finished_ids, write_part
+from framework.corpus.quarantine import QUARANTINE_ROW
 from framework.corpus.reader import Corpus
 from framework.imaging.decode import decode_image
 from framework.imaging.resize import resize_image

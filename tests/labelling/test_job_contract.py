@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +116,6 @@ def test_what_it_made_is_recognised_by_what_determines_it(phantom_url: str, tmp_
     other: Any = type("Dark", (Bright,), {"name": "dark"})
     with pytest.raises(CheckpointError, match="another configuration or input"):
         make(other, Bright.Config(level=90), phantom_url, out)
-
-
-def test_another_package_adds_one_by_an_entry_point(tmp_path: Path) -> None:
-    lines = ["from framework.labelling.job import Job, JobConfig", *inspect.getsource(Bright).splitlines()]
-    header = "from __future__ import annotations\nimport numpy as np\nfrom pydantic import Field\n"
-    (tmp_path / "bright.py").write_text(header + "\n".join(lines))
-    (tmp_path / "bright-1.dist-info").mkdir()
-    (tmp_path / "bright-1.dist-info/METADATA").write_text("Name: bright\nVersion: 1\n")
-    (tmp_path / "bright-1.dist-info/entry_points.txt").write_text("[scantseg.jobs]\nbright = bright:Bright\n")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from framework.cli.main import main; main()"
-    ended = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=60)
-    assert "  bright " in ended.stdout, ended.stderr
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=lambda job: job.name)
