@@ -49,7 +49,7 @@ class Case:
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in found.items()})
         if predictor.method.multilabel:
-            self.counted += lesion_rows(sample, next(iter(found.values())), predictor.known.classes[1:])
+            self.counted += lesion_rows(sample, next(iter(found.values())), predictor.card.info.classes[1:])
 
     def rows(self, predictor: str, classes: Sequence[str]) -> Rows:
         """The case's rows of the per-case table: of its whole volume, or of its only image."""
@@ -91,7 +91,7 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
 def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: ArtifactSpec) -> dict[str, Any]:
     started = time.perf_counter()
     predictor = Predictor(model)
-    predictor.require_fits(corpus.info)
+    predictor.card.require_fits(corpus.info)
     images = len(corpus.ids(split))
     summary: dict[str, Any] = {"split": split, "cases": images}
     if predictor.method.segments:

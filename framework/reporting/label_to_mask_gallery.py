@@ -167,7 +167,7 @@ def _column(artifact: Artifact, corpus: Corpus) -> Column:
             _heat(MapLayer(artifact.store, corpus)),
         )
     if artifact.kind == "layer":
-        title = "seeds" if "without_seed" in artifact.counts else "mask"
+        title = "seeds" if artifact.record.get("job") == "seeds" else "mask"
         return Column(title, artifact.name, _layer(Layer(artifact.store, corpus)))
     predictor = Predictor(artifact.store)
     if predictor.method.segments:

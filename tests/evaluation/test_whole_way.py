@@ -15,12 +15,12 @@ from PIL import Image
 from framework.core.artifact import ArtifactSpec, Input, finish, input_of
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
-from framework.corpus.layer_writer import write_masks, write_part
+from framework.corpus.layer_writer import LayerWriter, write_part
 from framework.corpus.map_layers import MAP_ROW, MapLayer, encode_maps
 from framework.corpus.reader import Corpus
 from framework.imaging.overlay import GAP, SMALLEST, colour_of, rgb
-from framework.labelling.masks import make_masks
-from framework.labelling.settings import ThresholdConfig
+from framework.labelling.job import make
+from framework.labelling.masks import Masks
 from framework.reporting.label_to_mask_gallery import beginning, choose
 from framework.reporting.report import write_report
 from framework.reporting.sources import Artifact, gather
@@ -70,11 +70,9 @@ def write_seeds(out: Store, corpus: Corpus, maps: Store) -> Store:
 
     held = MapLayer(maps, corpus).classes
     names = [name for name in corpus.ids("train") if held[name]]
-    write_masks(out, "seed", names, seeds, 0.0, lambda done, total: None)
+    LayerWriter(out, names).write_masks("seed", seeds)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": input_of(maps, "map layer")}
-    finish(
-        out, ArtifactSpec("layer", inputs, {}), {"rows": len(names), "without_seed": 0, "quarantined": 0}, 1.0
-    )
+    finish(out, ArtifactSpec("layer", inputs, {}, "seeds"), {"rows": len(names), "quarantined": 0}, 1.0)
     return out
 
 
@@ -95,7 +93,7 @@ def root(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Store:
     )
     inputs = {"model": input_of(train(irnet), "model"), "maps": input_of(maps, "map layer")}
     walk = write_maps(root / "walk", corpus, {1: quadrant(0, 1), LESION: quadrant(1, 1)}, inputs)
-    pseudo = make_masks(corpus.store.url, walk.url, (root / "pseudo").url, ThresholdConfig())
+    pseudo = make(Masks, Masks.Config(), corpus.store.url, (root / "pseudo").url, maps=walk.url)
     train(
         tiny_run(
             corpus.store.url, "supervised", folder, {"name": "segmenter", "corpus": {"layers": [pseudo.url]}}
@@ -106,7 +104,7 @@ def root(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def section(out: Path, *sources: Store) -> str:
     write_report(sources, out / "report.html")
-    return (out / "report.html").read_text().split('id="way"')[1].split("</section>")[0]
+    return (out / "report.html").read_text().split('id="gallery"')[1].split("</section>")[0]
 
 
 def columns(shown: str) -> list[str]:
@@ -163,7 +161,7 @@ def test_what_the_report_was_not_given_has_no_column(root: Store, corpus: Corpus
         *ALL[4:],
     ]
     write_report([root / "segmenter", root / "pseudo"], tmp_path / "report.html")
-    assert 'id="way"' not in (tmp_path / "report.html").read_text()
+    assert 'id="gallery"' not in (tmp_path / "report.html").read_text()
 
 
 def test_images_are_spread_over_those_with_a_map_and_a_mask(root: Store, corpus: Corpus) -> None:
