@@ -176,7 +176,7 @@ class Store:
         """Keep other processes of this machine out of the folder; raises `StorageError` for them.
 
         The kernel lets go when this process ends, even if it is killed. A folder on S3 is only proven
-                writable: there, a lock would outlive a killed owner.
+        writable: there, a lock would outlive a killed owner.
         """
         self.require_writable()
         with contextlib.ExitStack() as stack:

@@ -69,8 +69,8 @@ def pack(
     """Write the corpus, or finish one that was interrupted, or recognise one that is there.
 
     Unreadable rows go to `quarantine.parquet`; raises `CorpusError` as soon as they are more than
-        `error_budget` of all rows (nothing is lost: the same command with a larger budget continues), when
-        nothing is left, or when `out` holds another source. `on_progress` is told how many rows are through.
+    `error_budget` of all rows (nothing is lost: the same command with a larger budget continues), when
+    nothing is left, or when `out` holds another source. `on_progress` is told how many rows are through.
     """
     if out.exists("corpus.json"):
         return _recognised(source, out)

@@ -26,7 +26,7 @@ def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarr
     """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures.
 
     `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped, 16-bit colour read with
-        8 bits). Raises `RowError`.
+    8 bits). Raises `RowError`.
     """
     picture = _open(data, "image")
     if picture.mode.startswith(("I", "F")):

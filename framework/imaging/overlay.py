@@ -38,9 +38,9 @@ def colour_of(class_id: int) -> str:
 
 def panels(image: NDArray[np.integer], *masks: NDArray[np.integer]) -> bytes:
     """PNG of the image and beside it each mask over it (truth, prediction, …), classes in colour with a
-        contour.
+    contour.
 
-`image` is `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 (shown as it is) or uint16 (stretched from its
+    `image` is `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 (shown as it is) or uint16 (stretched from its
     0.5th to its 99.5th percentile); masks are class ids `[H, W]`, 255 hatched. Gaps between the panels are
     transparent.
     """

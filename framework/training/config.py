@@ -99,7 +99,9 @@ class TrainConfig(Settings):
 
     def to_yaml(self) -> str:
         """The training alone: what a pipeline adds to it is left out."""
-        return yaml.safe_dump(self.model_dump(mode="json", include=set(TrainConfig.model_fields)), sort_keys=False)
+        return yaml.safe_dump(
+            self.model_dump(mode="json", include=set(TrainConfig.model_fields)), sort_keys=False
+        )
 
 
 def load_train(path: str | Path, assignments: Sequence[str] = ()) -> TrainConfig:

@@ -116,7 +116,7 @@ def folder_source(
     """Describe a folder as a source of rows; raises `CorpusError` for a table that contradicts itself.
 
     `classes` are the names of the mask's ids (or, for `bits`, background and one name per bit), `labels`
-        the columns that are image-level labels (None: all that look like one).
+    the columns that are image-level labels (None: all that look like one).
     """
     _check_classes(classes, encoding)
     layout = Layout.of(folder)

@@ -56,10 +56,10 @@ PIGMENTS = np.array([[[0.50, 0.17, 0.07], [0.86, 0.43, 0.10]], [[0.62, 0.44, 0.1
 @dataclass(frozen=True)
 class Phantom:
     """One image, uint8 [H, W, 3], and its lesions: bit i of `bits`, uint8 [H, W], is `LESIONS[i]`; they may
-        overlap.
+    overlap.
 
     counts: how many lesions of each kind were placed; grade: 0..4, `grade_of(counts)`; eye: "left" or
-        "right".
+    "right".
     """
 
     image: NDArray[np.uint8]
@@ -127,7 +127,7 @@ def grade_of(counts: tuple[int, ...]) -> int:
     """The grade by the number of lesions (MA, HE, EX, SE), after the international clinical scale.
 
     0 no lesion; 1 microaneurysms only; 2 any haemorrhage or hard exudate; 3 one severe sign; 4 both severe
-        signs. The severe signs are many (`MANY`) haemorrhages, and any soft exudate.
+    signs. The severe signs are many (`MANY`) haemorrhages, and any soft exudate.
     """
     dots, bleeds, hard, soft = counts
     signs = (bleeds >= MANY) + (soft > 0)
