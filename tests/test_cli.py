@@ -363,7 +363,9 @@ def test_an_interrupt_is_one_line_and_the_same_command_continues(tmp_path: Path)
     assert Corpus.open(str(tmp_path / "c")).info.version == whole.version
 
 
-@pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"], ["simulate-weak", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["corpus", "build", "--help"], ["simulate-weak", "--help"], ["cam", "--help"]]
+)
 def test_help_needs_neither_torch_nor_ray(words: list[str]) -> None:
     heavy = "{'ray', 'torch', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys()"
     heavy = f"import atexit, sys; atexit.register(lambda: print({heavy})); "

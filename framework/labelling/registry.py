@@ -15,4 +15,6 @@ from framework.labelling.weak.simulate import SimulateWeak
 IMAGE_LEVEL = [Cam, Seeds, RandomWalk, Masks]
 WEAK = [SimulateWeak, ImportMasks]
 
-JOBS: dict[str, type[Job]] = by_name([PseudoLabel, *IMAGE_LEVEL, *WEAK, *plugins("scantseg.jobs")])
+JOBS: dict[str, type[Job]] = by_name(
+    [PseudoLabel, *IMAGE_LEVEL, *WEAK, *plugins("scantseg.jobs")], lambda job: job.name
+)

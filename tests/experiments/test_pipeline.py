@@ -43,6 +43,27 @@ def test_a_stage_changes_keys_and_refers_only_to_earlier_ones(tmp_path: Path) ->
         run_stages(parse(described(tmp_path, stages=stages), PipelineConfig), print)
 
 
+def test_weak_labels_are_stages_and_a_folder_is_no_stage(folder: Path, tmp_path: Path) -> None:
+    corpus, drawn = {"path": str(tmp_path / "corpus")}, str(folder / "masks")
+    stages = [
+        {"stage": "simulate-weak", "settings": {"kind": "polygon", "points": [4, 6]}},
+        {"stage": "import-masks", "folder": drawn, "settings": {"kind": "noisy"}},
+    ]
+    value = {"name": "weak", "out": str(tmp_path), "corpus": corpus, "stages": stages}
+    source = {"folder": {"path": str(folder), "classes": ["background", "a", "b"]}}
+    said: list[str] = []
+    root = run_stages(parse({**value, "source": source}, PipelineConfig), said.append)
+    assert said[1:] == [
+        "weak: simulate-weak",
+        "  8 images, 0 quarantined",
+        "drawn: import-masks",
+        "  12 images, 0 without a file, 0 quarantined",
+    ]
+    assert set((root / "drawn").read_json("artifact.json")["inputs"]) == {"corpus", "folder"}
+    with pytest.raises(ConfigError, match=r"key 'stages\[0\].settings' is missing"):
+        parse({**value, "stages": [{"stage": "simulate-weak"}]}, PipelineConfig)
+
+
 def test_a_finished_model_of_another_configuration_is_not_overwritten(
     phantom_url: str, tmp_path: Path
 ) -> None:

@@ -119,7 +119,7 @@ def test_the_evidence_stays_in_its_place_when_the_size_is_no_multiple_of_the_str
 
 @pytest.mark.parametrize("kind", ["grad-cam++", "grad-cam", "cam"])
 def test_every_scale_has_the_same_say(kind: Kind) -> None:
-    """Of an image of one level, all scales have the same evidence, whatever their number of cells."""
+    """In an image of one level, all scales have the same evidence, whatever their number of cells."""
     network, image = plain([[0.0], [1.0]]), torch.ones(1, 1, 32, 32)
     large, small = (evidence(network, image[..., :n, :n], 0, 1, kind).mean() for n in (32, 8))
     assert large == pytest.approx(small.item(), rel=1e-4)

@@ -11,7 +11,7 @@ from framework.labelling.seeds.config import SIDE, CrfConfig
 from framework.labelling.seeds.crf import refine
 
 PIXEL = SIDE / 7
-"""Of pictures of seven columns, in those that widths are stated in."""
+"""A pixel of pictures of seven columns, in those that widths are stated in."""
 CONFIG = CrfConfig(
     steps=3,
     near_width=1.5 * PIXEL,

@@ -15,15 +15,22 @@ from framework.cli.jobs import add_jobs
 from framework.core.artifact import summary
 from framework.core.config_faults import models_of
 from framework.core.config_files import parse
-from framework.core.errors import CheckpointError, ConfigError
+from framework.core.errors import CheckpointError, ConfigError, CorpusError
+from framework.core.storage import Store
 from framework.corpus.label_layers import Layer
 from framework.corpus.layer_writer import LayerWriter
 from framework.corpus.reader import Corpus
+from framework.corpus.sources.folder import folder_source
+from framework.corpus.writer import pack
 from framework.experiments.pipeline.config import PipelineConfig
 from framework.experiments.pipeline.run import run_stages
 from framework.experiments.pipeline.stages import any_stage
+from framework.labelling.cam.job import Cam
 from framework.labelling.job import Job, JobConfig, make
+from framework.labelling.pseudolabel import PseudoLabel
 from framework.labelling.registry import JOBS
+from framework.training.run import train
+from tests.contract.support import tiny_run
 
 
 class Bright(Job):
@@ -103,6 +110,20 @@ def test_it_is_a_stage_and_the_report_shows_it(registered: None, phantom_url: st
     assert "bright" in Path(root.url, "report.html").read_text()
     with pytest.raises(ConfigError, match=r"'stages\[0\].settings.levle'; did you mean 'level'"):
         described(phantom_url, tmp_path, {"levle": 90})
+
+
+def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
+    phantom_url: str, folder: Path, tmp_path: Path
+) -> None:
+    model = train(tiny_run(phantom_url, "supervised", tmp_path))
+    model.remove("model.safetensors")
+    pack(folder_source(Store.at(folder), "other", ["background", "a", "b"]), Store.at(tmp_path / "other"))
+    out = str(tmp_path / "made")
+    with pytest.raises(CorpusError, match="the model knows classes"):
+        make(PseudoLabel, PseudoLabel.Config(), str(tmp_path / "other"), out, model=model.url)
+    with pytest.raises(ConfigError, match="a model of method 'supervised' has nothing to explain"):
+        make(Cam, Cam.Config(shows={"a": ("b", "c")}), phantom_url, out, model=model.url)
+    assert not Path(out).exists()
 
 
 def test_what_it_made_is_recognised_by_what_determines_it(phantom_url: str, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Cam(Job):
     @cached_property
     def targets(self) -> tuple[Target, ...]:
         """The questions that the classifier answers."""
-        method: Any = self.model.method
+        method: Any = self.model.method  # an `Explainable` one tells its class what it answers
         if not hasattr(method, "targets_of"):
             fault = f"a model of method '{self.model.run.method.name}' has nothing to explain"
             raise ConfigError(f"{self.model.store.url}: {fault}; train method 'classifier'")
