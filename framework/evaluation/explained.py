@@ -1,4 +1,4 @@
-"""Pictures of what a model sees: of a few images the maps and masks that its method explains itself by, and its answers."""
+"""Pictures of what a model sees: the maps and masks by which its method explains itself, and the classes it gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNT = 4
 
 
 def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Sequence[str]) -> None:
-    """Write a picture each of some images with structures, and `explained.json`, which says what stands in its columns.
+    """Write a picture each of some images with structures, and `explained.json`, which names the columns.
 
     Nothing for a method that does not explain itself.
     """
@@ -37,7 +37,8 @@ def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
             return
         columns = ["image", *seen, "prediction", "truth"]
         out.write_bytes(file, side_by_side(_panels(predictor, sample, image, seen)))
-        entries.append({"name": sample.id, "file": file, "answers": _answers(predictor, sample, image)})
+        predictions = _predictions(predictor, sample, image)
+        entries.append({"name": sample.id, "file": file, "predictions": predictions})
     out.write_json("explained.json", {"columns": columns, "pictures": entries})
 
 
@@ -69,13 +70,12 @@ def _drawn(base: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 @torch.no_grad()
-def _answers(predictor: Predictor, sample: Sample, image: torch.Tensor) -> list[dict[str, Any]]:
-    """The true and the found class of each target."""
-    classified, answers = predictor.method.classify(image), []
+def _predictions(predictor: Predictor, sample: Sample, image: torch.Tensor) -> list[dict[str, Any]]:
+    """The true and the predicted class of each target."""
+    probability, predictions = predictor.method.classify(image), []
     for target in predictor.method.targets:
         truth = target.of_one(sample.labels.tolist())
-        answer = target.classes[int(classified[target.name][0].argmax())]
-        answers.append(
-            {"target": target.name, "truth": target.classes[truth] if truth >= 0 else None, "answer": answer}
-        )
-    return answers
+        predicted = target.classes[int(probability[target.name][0].argmax())]
+        true = target.classes[truth] if truth >= 0 else None
+        predictions.append({"target": target.name, "truth": true, "prediction": predicted})
+    return predictions

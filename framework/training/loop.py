@@ -14,11 +14,10 @@ from framework.core.distributed import all_reduce_sum, rank, world_size
 from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import lr_at
-from framework.training.precision import parameter_type
 from framework.training.trainer import Trainer
-from framework.training.validation import Validator
-from framework.training.validation_classification import AnswerValidator
-from framework.training.validation_multilabel import LesionValidator
+from framework.training.validation import MaskValidator, Validator
+from framework.training.validation_classification import ClassificationValidator
+from framework.training.validation_tallies import Scores
 
 LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
@@ -56,39 +55,28 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
         log.close()
 
 
-def build_validators(trainer: Trainer) -> list[Validator | AnswerValidator]:
-    """What measures the run on its validation images: its masks, its answers, or both; none without such images."""
-    found: list[Validator | AnswerValidator] = []
+def build_validators(trainer: Trainer) -> list[Validator]:
+    """What measures the run on its validation images: its masks, its classes, or both; none without such images."""
+    validators: list[Validator] = []
     if trainer.method.segments:
-        kind = LesionValidator if trainer.method.multilabel else Validator
-        found.append(
-            kind(
-                trainer.data,
-                trainer.run.train.batch,
-                trainer.device,
-                parameter_type(trainer.run.train.precision),
-            )
-        )
+        validators.append(MaskValidator(trainer))
     if trainer.method.targets:
-        found.append(AnswerValidator(trainer))
-    return [validator for validator in found if validator.ids]
+        validators.append(ClassificationValidator(trainer))
+    return [validator for validator in validators if validator.ids]
 
 
 def _periodic(
     trainer: Trainer,
     log: MetricLog | None,
-    validators: list[Validator | AnswerValidator],
+    validators: list[Validator],
     pending: list[Any],
     listener: Listener,
 ) -> None:
     """Log, validate and save where their intervals end; at the last step all three."""
     config, step = trainer.run.train, trainer.step
     last = step == config.steps
-    if (
-        step % LOG_EVERY == 0
-        or last
-        or step % config.validate_every == 0
-        or step % config.checkpoint_every == 0
+    if last or any(
+        step % every == 0 for every in (LOG_EVERY, config.validate_every, config.checkpoint_every)
     ):
         _flush(trainer, log, pending)
     if step % config.validate_every == 0 or last:
@@ -117,21 +105,25 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
 
 
 def _validate(
-    trainer: Trainer, log: MetricLog | None, validators: list[Validator | AnswerValidator], listener: Listener
+    trainer: Trainer, log: MetricLog | None, validators: list[Validator], listener: Listener
 ) -> None:
-    """Measure, log, and keep the best weights; a method that makes masks is judged by these (Dice or AUPR), others by their AUC."""
+    """Measure, log, and keep the best weights by the metric that the method is judged by."""
     if not validators:
         return
-    scores: dict[str, Any] = {}
+    scores: Scores = {}
     for validator in validators:
-        scores = validator.score(trainer) | scores
-    better = scores["mean"] > trainer.best
+        scores |= validator.score(trainer)
+    wanted = trainer.method.metric()
+    judged = wanted if wanted in scores else next(iter(scores))
+    mean = scores[judged].mean
+    better = mean > trainer.best
     if better:
-        trainer.best = scores["mean"]
+        trainer.best = mean
     best = trainer.weights() if better and trainer.run.train.select == "best" else None
     if log is not None:
         if best is not None:
             trainer.store.write_bytes("best.safetensors", encode_tensors(best))
-        log.add({"step": trainer.step, "validation": scores})
+        values = {key: score.values for key, score in scores.items()}
+        log.add({"step": trainer.step, "validation": {"metric": judged, "mean": mean, **values}})
         log.flush()
-    listener({"step": trainer.step, "score": scores["mean"]})
+    listener({"step": trainer.step, "score": mean})

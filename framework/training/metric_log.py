@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from framework.core.storage import Store
+from framework.metrics.base import Metric
+from framework.metrics.registry import METRICS
 
 NAME = "metrics.jsonl"
-MEASURES = ("Dice", "AUPR", "AUC")
-"""Names of validation scores; where a method has two, the first of them is the one it is judged by."""
+BEST = "best_validation_"
+"""Begins the name of the count of a finished model's best validation score; the metric's key follows."""
 
 
 class MetricLog:
@@ -61,20 +63,22 @@ def read(store: Store) -> list[dict[str, Any]]:
     return records
 
 
-def measure(scores: dict[str, Any]) -> str:
-    """What the mean of a validation is a mean of."""
-    return next(name for name in MEASURES if name.lower() in scores)
+def judged_by(log: Iterable[dict[str, Any]]) -> str | None:
+    """The key of the metric by which a run was judged on its validation images; None where it was not."""
+    return next((record["validation"]["metric"] for record in log if "validation" in record), None)
 
 
-def best_key(measure: str) -> str:
-    """Where a finished model counts its best validation score."""
-    return f"best_validation_{measure.lower()}"
+def best_metric(counts: dict[str, Any]) -> Metric | None:
+    """The metric by which a finished model was judged, by its counts; None where it is not known."""
+    keys = (name.removeprefix(BEST) for name in counts if name.startswith(BEST))
+    return METRICS.get(next(keys, ""))
 
 
 def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
-    """A finished model's best validation score and its name, of its counts; None for a model that was not validated."""
-    found = ((name, counts.get(best_key(name))) for name in MEASURES)
-    return next(((name, score) for name, score in found if score is not None), None)
+    """A finished model's best validation score and its metric's name, by its counts; None where it was not validated."""
+    metric = best_metric(counts)
+    score = counts[BEST + metric.key] if metric else None
+    return None if metric is None or score is None else (metric.name, score)
 
 
 def _board(store: Store, step: int) -> Any:
@@ -97,5 +101,5 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, fl
             yield from _scalars(value, f"{prefix}{key}/")
         elif isinstance(value, list):
             yield from ((f"{prefix}{key}/{i}", v) for i, v in enumerate(value) if v is not None)
-        elif key != "step":
+        elif key not in ("step", "metric"):
             yield prefix + key, value

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from framework.core.errors import StorageError
 from framework.core.storage import Store
+from framework.metrics.registry import METRICS
 from framework.training import metric_log
 
 INTERVAL = 2.0
@@ -49,9 +50,8 @@ def follow(store: Store, name: str, steps: int) -> Iterator[None]:
 
         def watch() -> None:
             while not ended.wait(INTERVAL):
-                with contextlib.suppress(
-                    StorageError
-                ):  # the log may be between two states; the next look sees it
+                # The log may be between two states; the next look sees it.
+                with contextlib.suppress(StorageError):
                     look()
 
         thread = threading.Thread(target=watch, daemon=True)
@@ -68,5 +68,5 @@ def _note(seen: list[dict], records: list[dict]) -> str:
     recent = seen[-50:]
     per_second = sum(r.get("images", 0) for r in recent) / max(1e-9, sum(r["seconds"] for r in recent))
     scores = [r["validation"] for r in records if "validation" in r]
-    score = f", val {metric_log.measure(scores[-1])} {scores[-1]['mean']:.3f}" if scores else ""
+    score = f", val {METRICS[scores[-1]['metric']].name} {scores[-1]['mean']:.3f}" if scores else ""
     return f"loss {seen[-1]['loss']:.3f}, {per_second:.0f} img/s{score}"
