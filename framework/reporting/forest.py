@@ -25,7 +25,7 @@ class Mark:
     low: float
     mean: float
     high: float
-    held: Interval
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,14 @@ class Forest:
 
 def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
     """`entries` are name, detail, number of the colour, and difference; the axis reaches all intervals and zero."""
-    ends = [end for *_, held in entries for end in (held.low, held.high)]
+    ends = [end for *_, interval in entries for end in (interval.low, interval.high)]
     values = nice_ticks(min(0.0, *ends), max(0.0, *ends), 5)
     x, bottom = (LEFT, WIDTH - RIGHT), LINE * len(entries) + 8
     across = Scale(values[0], values[-1], *x)
-    marks = [
-        Mark(
-            name,
-            detail,
-            colour,
-            8 + LINE * (i + 0.5),
-            across(held.low),
-            across(held.mean),
-            across(held.high),
-            held,
-        )
-        for i, (name, detail, colour, held) in enumerate(entries)
-    ]
+    marks = []
+    for i, (name, detail, colour, interval) in enumerate(entries):
+        places = (across(end) for end in (interval.low, interval.mean, interval.high))
+        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), *places, interval))
     ticks = [Tick(across(value), tick_text(value, values).replace("-", "−")) for value in values]
     return Forest(WIDTH, bottom + FOOT, x, bottom, across(0), ticks, marks)
 

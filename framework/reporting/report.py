@@ -14,9 +14,11 @@ import framework
 from framework.core.storage import Store
 from framework.imaging.overlay import colour_of, data_address
 from framework.methods.sections import Series
+from framework.metrics.base import CaseMetric, ImageMetric, PooledMetric
 from framework.metrics.bootstrap import METHOD
+from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.charts import coloured, line_chart
-from framework.reporting.classification_page import answer_entry
+from framework.reporting.classification_page import classification_entry
 from framework.reporting.comparison_page import comparison_entry
 from framework.reporting.forest import signed
 from framework.reporting.lineage import lineage_picture
@@ -33,9 +35,9 @@ RANKS = ("best", "median", "worst")
 def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
     """Write one HTML file that needs nothing else, and give its address.
 
-    `sources` are folders of models, layers, evaluations and comparisons, or roots of runs that hold such folders; `out` is the
-    address of the file, local or on S3; the first source's name is the title. What a source lacks is said in a sentence. Raises
-    `StorageError` for a source without artifacts.
+    `sources` are folders of models, layers, evaluations and comparisons, or roots of runs that hold such folders;
+    `out` is the address of the file, local or on S3; the first source's name is the title. What a source lacks is said
+    in a sentence. Raises `StorageError` for a source without artifacts.
     """
     page = render(gather(sources), sources[0].name)
     folder, _, name = Store.at(out).url.rpartition("/")
@@ -52,24 +54,25 @@ def render(artifacts: Sequence[Artifact], title: str) -> str:
     results = [
         evaluation_entry(evaluation) for evaluation in evaluations if evaluation.store.exists("cases.parquet")
     ]
-    answers = [entry for evaluation in evaluations if (entry := answer_entry(evaluation))]
+    classifications = [entry for evaluation in evaluations if (entry := classification_entry(evaluation))]
     comparisons = [comparison_entry(artifact) for artifact in artifacts if artifact.kind == "comparison"]
     template = environment().get_template("report.html.j2")
     return template.render(
         title=title,
         comparisons=comparisons,
         detailed=len(comparisons) < len(artifacts),
-        models=[model_entry(model, results, answers) for model in models],
+        models=[model_entry(model, results, classifications) for model in models],
         artifacts=artifacts,
         picture=lineage_picture(artifacts, {a.key: note(a) for a in artifacts}),
         curves=curves(models, logs),
         without_log=[model.name for model in models if not logs[model.key]],
         results=results,
-        answers=answers,
+        classifications=classifications,
         overview=[row for result in results for row in overview_rows(result)],
         pseudo=[entry for artifact in [*layers, *evaluations] for entry in pseudo_entries(artifact)],
         galleries=galleries(artifacts),
         sections=method_sections(models, logs),
+        metrics=metrics_of(CaseMetric),
         method=METHOD,
         version=framework.__version__,
     )
@@ -130,7 +133,7 @@ def note(artifact: Artifact) -> str:
     return several(counts["cases"], "case") if artifact.kind in ("evaluation", "comparison") else ""
 
 
-def model_entry(model: Artifact, results: Sequence[Entry], answers: Sequence[Entry]) -> Entry:
+def model_entry(model: Artifact, results: Sequence[Entry], classifications: Sequence[Entry]) -> Entry:
     """A model's label budget, its configuration, and the results of the evaluations made of it."""
     corpus = model.parent("corpus")
     return {
@@ -138,10 +141,11 @@ def model_entry(model: Artifact, results: Sequence[Entry], answers: Sequence[Ent
         "corpus": corpus.name if corpus else "a corpus that is not recorded",
         "layers": [parent.name for parent in model.parents if parent.role.startswith("layer")],
         "counts": model.counts,
+        "classifies": isinstance(metric_log.best_metric(model.counts), ImageMetric),
         "seconds": model.record["seconds"],
         "pseudo": model.counts.get("pseudo_images", 0),
         "results": [result for result in results if result["model_key"] == model.key],
-        "answers": [answer for answer in answers if answer["model_key"] == model.key],
+        "classifications": [result for result in classifications if result["model_key"] == model.key],
         "config": model.store.read_text("config.yaml") if model.store.exists("config.yaml") else None,
     }
 
@@ -151,9 +155,9 @@ def curves(models: Sequence[Artifact], logs: dict[str, list[Entry]]) -> list[Any
     names = unique_names(models)
     loss = coloured((names[m.key], points(logs[m.key], "loss")) for m in models)
     charts: list[tuple[str, list[Series], tuple[float, ...]]] = [("Training loss", loss, (0.0,))]
-    for kind, parts in (("Dice", "classes"), ("AUPR", "lesions"), ("AUC", "targets")):
-        scores = coloured((names[m.key], validation_points(logs[m.key], kind)) for m in models)
-        charts.append((f"Validation {kind}, mean over {parts}", scores, ()))
+    for metric in METRICS.values():
+        scores = coloured((names[m.key], validation_points(logs[m.key], metric.key)) for m in models)
+        charts.append((f"Validation {metric.name}, mean over {metric.parts}", scores, ()))
     return [line_chart(title, series, include=include) for title, series, include in charts if series]
 
 
@@ -167,16 +171,17 @@ def points(log: Sequence[Entry], key: str) -> list[tuple[float, float]]:
     return [(record["step"], record[key]) for record in log if key in record]
 
 
-def validation_points(log: Sequence[Entry], kind: str) -> list[tuple[float, float]]:
-    found = [(record["step"], record["validation"]) for record in log if "validation" in record]
-    return [(step, scores["mean"]) for step, scores in found if metric_log.measure(scores) == kind]
+def validation_points(log: Sequence[Entry], metric: str) -> list[tuple[float, float]]:
+    """The score by step of a run that is judged by a metric; none of another."""
+    validations = [(record["step"], record["validation"]) for record in log if "validation" in record]
+    return [(step, scores["mean"]) for step, scores in validations if scores["metric"] == metric]
 
 
 def pseudo_entries(artifact: Artifact) -> list[Entry]:
-    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where somebody checked them against masks."""
+    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where they were checked by masks."""
     entries = []
     if artifact.kind == "layer" and "classes" in artifact.counts:
-        classes = {name: layer_class(**held) for name, held in artifact.counts["classes"].items()}
+        classes = {name: layer_class(**counts) for name, counts in artifact.counts["classes"].items()}
         entries.append(
             {"name": artifact.name, "checked": False, "counts": artifact.counts, "classes": classes}
         )
@@ -199,7 +204,9 @@ def evaluation_entry(evaluation: Artifact) -> Entry:
     names = [name for name in first if name != "mean"]
     return origin(evaluation) | {
         "summary": summary,
-        "headline": first["mean"]["dice"],
+        "metrics": metrics_of(CaseMetric, first["mean"]),
+        "pooled": metrics_of(PooledMetric, summary.get("pooled", {}).get("mean", ())),
+        "headline": first["mean"],
         "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)],
         "states": states(evaluation.store),
         "pictures": pictures(evaluation.store),
@@ -211,22 +218,18 @@ def explained(store: Store) -> Entry | None:
     """What a model that explains itself sees, its pictures as data addresses; None for others."""
     if not store.exists("explained.json"):
         return None
-    held = store.read_json("explained.json")
-    return held | {
-        "pictures": [
-            entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in held["pictures"]
-        ]
-    }
+    shown = store.read_json("explained.json")
+    pictures = [
+        entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in shown["pictures"]
+    ]
+    return shown | {"pictures": pictures}
 
 
 def overview_rows(result: Entry) -> list[Entry]:
     """The mean over classes of each predictor."""
-    unit = result["summary"]["unit"]
-    found = result["summary"]["predictors"].items()
-    return [
-        {"evaluation": result["name"], "predictor": name, "unit": unit, "scores": scores["mean"]}
-        for name, scores in found
-    ]
+    shared = {"evaluation": result["name"], "metrics": result["metrics"], "unit": result["summary"]["unit"]}
+    predictors = result["summary"]["predictors"].items()
+    return [shared | {"predictor": name, "scores": scores["mean"]} for name, scores in predictors]
 
 
 def states(store: Store) -> Counter[tuple[str, str, str]]:
