@@ -75,7 +75,7 @@ def test_every_recipe_and_seed_is_trained_scored_and_tabled(described: Path, sai
     for row in found["rows"]:
         runs = [(root / f"{row['recipe']}-{seed}-val").read_json("summary.json") for seed in (0, 1)]
         means = [run["predictors"][row["predictor"]]["mean"]["dice"]["mean"] for run in runs]
-        assert row["dice_by_seed"] == pytest.approx(means)
+        assert row["scores"]["dice"]["by_seed"] == pytest.approx(means)
         assert row["target_seconds"] == [None, None]
         assert row["peak_memory_mb"] > 100
     assert any("| cps | both |" in line for line in said)
@@ -117,7 +117,7 @@ def test_a_comparison_may_lie_in_a_bucket(
     made = compare(load_comparison(described, [f"out={s3}/comparison", "seeds=[0]"]), lambda line: None)
     local = Store.at(described.parent / "out/tiny-val").read_json("table.json")
     for row, held in zip(made.read_json("table.json")["rows"], local["rows"], strict=True):
-        assert row["dice_by_seed"][0] == pytest.approx(held["dice_by_seed"][0])
+        assert row["scores"]["dice"]["by_seed"][0] == pytest.approx(held["scores"]["dice"]["by_seed"][0])
     assert Store.at(f"{s3}/comparison").read_text("tiny-val.html").startswith("<!DOCTYPE html>")
 
 
@@ -142,11 +142,11 @@ def test_masks_and_answers_stand_side_by_side(
     lines: list[str] = []
     made = compare(load_comparison(tmp_path / "compare.yaml"), lines.append)
     masks, answers = made.read_json("table.json")["rows"]
-    assert masks["dice"] and not masks["figures"] and masks["difference"] is None
-    assert answers["dice"] is None and "grade AUC" in answers["figures"]
+    assert masks["scores"]["dice"]["difference"] is None and not masks["pooled"]
+    assert answers["scores"] == {} and "grade AUC" in answers["pooled"]
     shown = made.read_json("pictures.json")
     assert "best case of supervised by" in shown["rule"] and all(
-        list(case["dice"]) == ["supervised"] for case in shown["cases"]
+        list(case["scores"]) == ["supervised"] for case in shown["cases"]
     )
     assert any(line.startswith("classifier-0: ") and " AUC " in line for line in lines)
 
@@ -191,7 +191,9 @@ def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str],
     alone = Store.at(described.parent / "out")
     for row in made.read_json("table.json")["rows"]:
         summary = (alone / f"{row['recipe']}-0-val").read_json("summary.json")
-        assert row["dice_by_seed"] == [summary["predictors"][row["predictor"]]["mean"]["dice"]["mean"]]
+        assert row["scores"]["dice"]["by_seed"] == [
+            summary["predictors"][row["predictor"]]["mean"]["dice"]["mean"]
+        ]
 
 
 @pytest.fixture

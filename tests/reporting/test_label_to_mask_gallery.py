@@ -106,7 +106,7 @@ def root(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def section(out: Path, *sources: Store) -> str:
     write_report(sources, out / "report.html")
-    return (out / "report.html").read_text().split('id="way"')[1].split("</section>")[0]
+    return (out / "report.html").read_text().split('id="gallery"')[1].split("</section>")[0]
 
 
 def columns(shown: str) -> list[str]:
@@ -163,7 +163,7 @@ def test_what_the_report_was_not_given_has_no_column(root: Store, corpus: Corpus
         *ALL[4:],
     ]
     write_report([root / "segmenter", root / "pseudo"], tmp_path / "report.html")
-    assert 'id="way"' not in (tmp_path / "report.html").read_text()
+    assert 'id="gallery"' not in (tmp_path / "report.html").read_text()
 
 
 def test_images_are_spread_over_those_with_a_map_and_a_mask(root: Store, corpus: Corpus) -> None:

@@ -16,7 +16,7 @@ from framework.core.storage import Store
 from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.imaging.overlay import panels
 from framework.reporting.report import write_report
-from tests.comparison.support import comparison_artifact
+from tests.experiments.compare.support import comparison_artifact
 
 CLASSES = ["background", "disc <b>", "ring"]
 CORPUS = ("data/eyes", "c0")
@@ -60,7 +60,10 @@ def model(
     }
     store = artifact(root, "model", name, hash, {"corpus": CORPUS} | (inputs or {}), budget | size)
     log: list[dict] = [{"step": step, "loss": 1 / step} for step in range(1, 401)]
-    log += [{"step": step, "validation": {"dice": [0.5, 0.7], "mean": step / 500}} for step in (200, 400)]
+    log += [
+        {"step": step, "validation": {"metric": "dice", "dice": [0.5, 0.7], "mean": step / 500}}
+        for step in (200, 400)
+    ]
     if aligned:
         statistics = {
             f"{key}_{i}": [0.9, 0.06, 0.04]
@@ -159,9 +162,12 @@ def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
         "mean": {"aupr": held, "images": 3},
     }
     (run / "test-1").write_json(
-        "summary.json", (run / "test-1").read_json("summary.json") | {"lesions": lesions}
+        "summary.json", (run / "test-1").read_json("summary.json") | {"pooled": lesions}
     )
-    log = [{"step": step, "validation": {"aupr": [0.2, None], "mean": 0.2}} for step in (200, 400)]
+    log = [
+        {"step": step, "validation": {"metric": "aupr", "aupr": [0.2, None], "mean": 0.2}}
+        for step in (200, 400)
+    ]
     (run / "round-1").write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
     page = page_of([run], tmp_path / "r.html")
     text = words(page)
