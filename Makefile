@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -e ".[medical,mlflow,dev]"
+	$(BIN)/pip install --quiet -e ".[dev]"
 	touch $(READY)
 
 demo: $(READY)

@@ -23,7 +23,7 @@ from framework.corpus.reader import Corpus
 from framework.corpus.sources import phantom
 from framework.corpus.writer import pack
 
-ENTRY = [sys.executable, "-c", "from framework.cli import main; main()"]
+ENTRY = [sys.executable, "-c", "from framework.cli.main import main; main()"]
 
 
 class Outcome(NamedTuple):

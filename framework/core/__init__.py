@@ -1,1 +1,1 @@
-"""What every room stands on: errors, storage, artifacts, configuration files, random numbers, ranks, Ray's start."""
+"""What every room stands on: errors, storage, artifacts, settings, random numbers, ranks, Ray's start."""

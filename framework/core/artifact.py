@@ -1,4 +1,4 @@
-"""`artifact.json`: what a folder holds, from which inputs and which configuration it was made, and that it is finished."""
+"""`artifact.json`: what a folder holds, what it was made from, and that it is finished."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Input:
 
 @dataclass(frozen=True)
 class ArtifactSpec:
-    """What an artifact is to be made from. Equal recipes make equal artifacts, so their hash is the artifact's hash."""
+    """What an artifact is to be made from: equal specs make equal artifacts, so their hash is the
+    artifact's."""
 
     kind: Kind
     inputs: dict[str, Input]
@@ -35,18 +36,18 @@ class ArtifactSpec:
 
     @property
     def hash(self) -> str:
-        return digest([self.kind, {role: found.hash for role, found in self.inputs.items()}, self.settings])
+        return digest([self.kind, {role: made.hash for role, made in self.inputs.items()}, self.settings])
 
 
 def is_finished(store: Store, spec: ArtifactSpec) -> bool:
-    """Whether the artifact is there already; raises `CheckpointError` when the folder holds one of another spec."""
+    """Whether the artifact is there; raises `CheckpointError` when the folder holds one of another spec."""
     if not store.exists("artifact.json"):
         return False
-    found = store.read_json("artifact.json")
-    if found["hash"] != spec.hash:
+    record = store.read_json("artifact.json")
+    if record["hash"] != spec.hash:
         raise CheckpointError(
-            f"{store.url}: holds a finished {found['kind']} of another configuration or input, or of an earlier version of its "
-            "method; choose another name, or delete it"
+            f"{store.url}: holds a finished {record['kind']} of another configuration or input, or of an "
+            "earlier version of its method; choose another name, or delete it"
         )
     return True
 
@@ -58,9 +59,7 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
         "name": store.name,
         "hash": spec.hash,
         "config_hash": spec.config_hash,
-        "inputs": {
-            role: {"path": shown(found.path), "hash": found.hash} for role, found in spec.inputs.items()
-        },
+        "inputs": {role: {"path": shown(made.path), "hash": made.hash} for role, made in spec.inputs.items()},
         "counts": counts,
         "seconds": round(seconds, 2),
         "finished": True,
@@ -70,16 +69,16 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
 
 
 def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
-    """A finished artifact as an input of another; raises `CorpusError` when it is not there or of another kind.
+    """A finished artifact as an input of another; raises `CorpusError` where there is none of this kind.
 
     `how` tells the reader what makes one.
     """
     if not store.exists("artifact.json"):
         raise CorpusError(f"{store.url}: no finished {kind} here; {how}, or check the path")
-    found = store.read_json("artifact.json")
-    if found["kind"] != kind:
-        raise CorpusError(f"{store.url}: holds a {found['kind']}, but a {kind} is needed here")
-    return Input(store.url, found["hash"])
+    record = store.read_json("artifact.json")
+    if record["kind"] != kind:
+        raise CorpusError(f"{store.url}: holds a {record['kind']}, but a {kind} is needed here")
+    return Input(store.url, record["hash"])
 
 
 def summary(layer: Store) -> str:

@@ -34,13 +34,13 @@ def _explain_choice(dotted: str, discriminator: str, tag: str | None = None, exp
 
 
 def _locate(parts: Sequence[str | int], model: Any) -> tuple[str, list[str]]:
-    """A place in a description as a reader writes it, such as `stages[1].name`, and the keys that are known there.
+    """A place in a description as its reader writes it, such as `stages[1].name`, and the keys known there.
 
     Pydantic's places also hold the name of the description that was chosen from several, which is not a key.
     """
     dotted, models, known = "", models_of(model), []
     for i, part in enumerate(parts):
-        fields = {name: info for found in models for name, info in found.model_fields.items()}
+        fields = {name: info for model in models for name, info in model.model_fields.items()}
         if isinstance(part, int):
             dotted += f"[{part}]"
         elif part in fields or i == len(parts) - 1:
@@ -48,7 +48,7 @@ def _locate(parts: Sequence[str | int], model: Any) -> tuple[str, list[str]]:
             known = list(fields)
             models = models_of(fields[part].annotation) if part in fields else []
         else:
-            models = [found for found in models if _is_called(found, part)]
+            models = [model for model in models if _is_called(model, part)]
     return dotted.lstrip("."), known
 
 

@@ -1,4 +1,4 @@
-"""Configuration files: YAML that includes others, dotted overrides, and one-line errors for what does not fit."""
+"""Configuration files: YAML that includes others, dotted overrides, one-line errors for what does not fit."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from framework.core.errors import ConfigError
 
 
 def load_yaml(path: str | Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it (`within`: those that include this one).
+    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it. Raises `ConfigError`.
 
-    Raises `ConfigError`.
+    `within` are the files that include this one.
     """
     path = Path(path)
     if path.resolve() in within:
@@ -53,20 +53,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Lay one mapping over another, key by key, in place; a `name` that changes starts its section anew."""
     for key, value in over.items():
-        held = base.get(key)
-        if (
-            isinstance(value, dict)
-            and isinstance(held, dict)
-            and value.get("name", held.get("name")) == held.get("name")
-        ):
-            merge(held, value)
+        below = base.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and _same_section(below, value):
+            merge(below, value)
         else:
             base[key] = value
     return base
 
 
 def override(base: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply `key.sub=value` assignments in place; values are read as YAML. Raises `ConfigError` for other forms."""
+    """Apply `key.sub=value` assignments in place, values being YAML. Raises `ConfigError` for other forms."""
     for text in assignments:
         dotted, equals, value = text.partition("=")
         if not equals or not dotted:
@@ -83,7 +79,7 @@ def override(base: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
 
 
 def parse(value: dict[str, Any], model: Any, where: str = "configuration") -> Any:
-    """Validate a mapping; raises a one-line `ConfigError` with the dotted key and, for unknown keys, the nearest known one."""
+    """Validate a mapping; raises a one-line `ConfigError` with the dotted key, and the nearest known one."""
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
@@ -100,6 +96,10 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from known_keys(nested, f"{prefix}{name}.")
 
 
+def _same_section(below: dict[str, Any], over: dict[str, Any]) -> bool:
+    return over.get("name", below.get("name")) == below.get("name")
+
+
 def _yaml_files(path: Path) -> str:
-    found = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-    return ", ".join(found[:12]) or "none"
+    names = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    return ", ".join(names[:12]) or "none"

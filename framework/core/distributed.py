@@ -18,10 +18,8 @@ def rank() -> int:
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """The sum over ranks of a tensor; where it has a gradient, every rank computes the same loss from the sum.
-
-    Ranks average their gradients afterwards, so each passes `world` times its own back: no second communication.
-    """
+    """The sum over ranks of a tensor. Where it has a gradient, every rank computes the same loss from the
+    sum: ranks average their gradients afterwards, so each passes `world` times its own back."""
     return tensor if world_size() == 1 else _Sum.apply(tensor)  # type: ignore[return-value]
 
 

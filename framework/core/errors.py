@@ -39,7 +39,7 @@ class ResourceError(ScantsegError, RuntimeError):
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """The ending of a message about an unknown name: `; did you mean 'steps'?`, or the list of known names."""
+    """How a message about an unknown name ends: `; did you mean 'steps'?`, or the list of known names."""
     known = sorted(known)
     close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"

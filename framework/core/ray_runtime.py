@@ -25,7 +25,8 @@ class Processes:
         return {"CPU": self.cpus, **({"GPU": 1} if self.gpu else {})}
 
     def require(self, setting: str) -> None:
-        """Raise `ResourceError` now where Ray would wait for ever; `setting` is the key that says how many there are."""
+        """Raise `ResourceError` where Ray would wait for ever; `setting` is the key that says how many there
+        are."""
         import ray
 
         present = ray.cluster_resources()
@@ -33,8 +34,8 @@ class Processes:
             wanted = each * self.count
             if wanted > present.get(kind, 0):
                 raise ResourceError(
-                    f"{setting}: {self.count} processes of {each:g} {kind} want {wanted:g} {kind}, the cluster has "
-                    f"{present.get(kind, 0):g}; lower {setting}"
+                    f"{setting}: {self.count} processes of {each:g} {kind} want {wanted:g} {kind}, "
+                    f"the cluster has {present.get(kind, 0):g}; lower {setting}"
                 )
 
 
@@ -45,9 +46,9 @@ def start_ray() -> None:
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    # Workers are the job itself. At Ray's default of 15 any other busy program on the machine leaves them a thirtieth of a core.
+    # Workers are the job itself: at Ray's default of 15 a busy program leaves them a thirtieth of a core.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # What fails reaches us as an exception; Ray's C++ layer also calls a pool of actors with arguments an error.
+    # What fails reaches us as an exception; Ray's C++ layer calls more than that an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
 

@@ -20,10 +20,11 @@ class Settings(BaseModel):
 
 
 PLACEMENT: Final = "placement"
-"""Marks a field, as `Annotated[str, PLACEMENT]`, that says where something lies or runs, or what it is called: results are the same."""
+"""Marks a field, as `Annotated[str, PLACEMENT]`, that changes no result: a place, a name, a number of
+workers."""
 
 BY_HASH: Final = "by hash"
-"""Marks a field that names artifacts: not what they are called counts, but their hashes, which an artifact records as its inputs."""
+"""Marks a field that names artifacts: their hashes count, which an artifact records as its inputs."""
 
 ORDERED: Final = "ordered"
 """Marks a mapping whose order counts too."""

@@ -1,6 +1,7 @@
 """Folders that may be local or on S3, behind `pyarrow.fs`.
 
-Credentials and endpoints come only from the standard chain (environment, profile, instance role), never from our own files.
+Credentials and endpoints come only from the standard chain (environment, profile, role), never from our
+files.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,8 @@ class Store:
 
     @classmethod
     def at(cls, url: str | os.PathLike[str] | Store) -> Store:
-        """A store from a local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for other schemes."""
+        """A local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for other
+        schemes."""
         if isinstance(url, Store):
             return url
         text = os.fspath(url)
@@ -134,13 +136,14 @@ class Store:
     def write_json(self, name: str, value: Any) -> None:
         self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
-    def read_table(self, name: str) -> pa.Table:
+    def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A Parquet file, or some of its columns: others are not read."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             with self._explained(name):
-                return pq.read_table(self.path(name), filesystem=self.filesystem)
+                return pq.read_table(self.path(name), columns=columns, filesystem=self.filesystem)
         except pa.ArrowInvalid as error:
             raise StorageError(
                 f"{self.url}/{name}: not a readable Parquet file ({_short(error)}); the file is damaged"
@@ -170,10 +173,10 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes of this machine out of the folder while something is made in it; raises `StorageError` for them.
+        """Keep other processes of this machine out of the folder; raises `StorageError` for them.
 
-        The kernel lets go when this process ends, even if it is killed. A folder on S3 is only proven writable: there, a lock
-        would outlive a killed owner.
+        The kernel lets go when this process ends, even if it is killed. A folder on S3 is only proven
+                writable: there, a lock would outlive a killed owner.
         """
         self.require_writable()
         with contextlib.ExitStack() as stack:

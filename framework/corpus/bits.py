@@ -20,13 +20,12 @@ def require_bits(info: CorpusInfo, disjoint: bool) -> None:
     """Raise `CorpusError` where masks cannot say that lesions overlap and nobody said that they never do."""
     if info.encoding == "ids" and not disjoint:
         raise CorpusError(
-            f"corpus '{info.name}' holds one class a pixel, and this method's lesions may overlap; pack masks of bits "
-            "(`scantseg corpus build --bits`), or set corpus.disjoint=true if these lesions never do"
+            f"corpus '{info.name}' holds one class a pixel, and this method's lesions may overlap; pack "
+            "masks of bits (`scantseg corpus build --bits`), or set corpus.disjoint=true if they never do"
         )
-    if (found := len(info.classes) - 1) > MOST_LESIONS:
-        raise CorpusError(
-            f"corpus '{info.name}' has {found} lesions; methods of overlapping lesions take {MOST_LESIONS} at most"
-        )
+    if (lesions := len(info.classes) - 1) > MOST_LESIONS:
+        limit = f"methods of overlapping lesions take {MOST_LESIONS} at most"
+        raise CorpusError(f"corpus '{info.name}' has {lesions} lesions; {limit}")
 
 
 def as_bits(ids: np.ndarray | None) -> np.ndarray | None:

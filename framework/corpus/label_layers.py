@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,15 @@ def layer_store(corpus: Store, name: str) -> Store:
 
 
 def finished_record(store: Store, corpus: Corpus, kind: str, command: str) -> dict[str, Any]:
-    """The `artifact.json` of a layer of masks or maps; raises `CorpusError` when there is none of this kind for this corpus.
+    """A layer's `artifact.json`; raises `CorpusError` where there is none of this kind for this corpus.
 
     `command` makes one.
     """
     if not store.exists("artifact.json"):
         known = (corpus.store / "layers").names()
         raise CorpusError(
-            f"{kind} '{store.name}' of corpus '{corpus.info.name}' is not there or not finished{nearest(store.name, known)}; "
-            f"make one with {command}"
+            f"{kind} '{store.name}' of corpus '{corpus.info.name}' is not there or not finished"
+            f"{nearest(store.name, known)}; make one with {command}"
         )
     record = store.read_json("artifact.json")
     if record["kind"] != kind:
@@ -74,7 +75,7 @@ class Layer:
     def __contains__(self, name: str) -> bool:
         return name in self._reader
 
-    @property
+    @cached_property
     def kinds(self) -> dict[str, str]:
         """Kind of label by image id, of the images that have one; a row of seeds may hold none."""
         index = self._reader.index

@@ -1,6 +1,8 @@
-"""How a job writes a label layer: it claims the folder, writes whole parts of rows, and after a restart does only what is missing.
+"""How a job writes a label layer: it claims the folder, writes whole parts of rows, and after a restart does
+only what is missing.
 
-A part is a Parquet file under a name made of its ids. A row that cannot be used becomes one of a part of the quarantine.
+A part is a Parquet file under a name made of its ids. A row that cannot be used becomes one of a part of
+the quarantine.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.label_layers import LAYER_ROW
 from framework.corpus.schema import NO_MASK, ROWS_PER_GROUP
-from framework.imaging.decode import encode_mask
+from framework.imaging.decode import encode_png
 
 QUARANTINE_ROW = pa.schema([("id", pa.string()), ("reason", pa.string())])
 PART = 512
@@ -32,7 +34,7 @@ def claim(out: Store, recipe: ArtifactSpec) -> None:
     """A half-made layer is continued only by the recipe that began it."""
     if out.exists("spec.json") and out.read_json("spec.json")["hash"] != recipe.hash:
         raise CorpusError(
-            f"{out.url}: a layer of another input or setting was begun here; choose another name, or delete it"
+            f"{out.url}: a layer of another input or setting was begun here; choose another name or delete it"
         )
     out.write_json("spec.json", {"hash": recipe.hash})
 
@@ -55,9 +57,11 @@ def write_masks(
     error_budget: float,
     on_progress: OnProgress,
 ) -> int:
-    """Write the rows of `names` that are not there yet, one part after the other; gives how many of all are in quarantine.
+    """Write the rows of `names` that are not there yet, one part after the other; gives how many of all are
+        in quarantine.
 
-    `mask` gives the uint8 class ids `[H, W]` of an image, or raises `RowError`. Raises `CorpusError` over the error budget.
+    `mask` gives the uint8 class ids `[H, W]` of an image, or raises `RowError`. Raises `CorpusError` over
+        the error budget.
     """
     with out.lock():
         done = finished_ids(out)
@@ -87,7 +91,7 @@ def _described(mask: np.ndarray, kind: str) -> dict[str, Any]:
     claimed = mask[mask != IGNORE]
     held = {
         "kind": kind if claimed.size else NO_MASK,
-        "mask": encode_mask(mask),
+        "mask": encode_png(mask),
         "kept": claimed.size / mask.size,
     }
     return held | {"kept_pixels": np.bincount(claimed).tolist()}
@@ -132,7 +136,8 @@ def quarantined(out: Store) -> list[dict[str, str]]:
 
 
 def close_quarantine(out: Store, total: int, error_budget: float) -> int:
-    """Gather the quarantine in one file and give its rows; raises `CorpusError` when they are over the error budget of all."""
+    """Gather the quarantine in one file and give its rows; raises `CorpusError` when they are over the error
+    budget of all."""
     bad = quarantined(out)
     out.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE_ROW))
     if len(bad) > error_budget * total:

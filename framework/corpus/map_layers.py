@@ -1,10 +1,11 @@
-"""Layers of soft maps: for an image and a class of the masks, how much speaks for the class at each place, in 0..1."""
+"""Layers of soft maps: how much speaks for a class at each place of an image, in 0..1."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def encode_maps(maps: Mapping[int, np.ndarray]) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class MapsRow:
-    """From a batch of maps `[B, K, h, w]` of classes, and which of them are there `[B, K]`, to the columns of image i."""
+    """Batches of maps `[B, K, h, w]`, and which of them are there `[B, K]`, to the columns of image i."""
 
     class_ids: list[int]
 
@@ -61,7 +62,7 @@ class MapLayer:
     def __contains__(self, name: str) -> bool:
         return name in self._reader
 
-    @property
+    @cached_property
     def classes(self) -> dict[str, list[int]]:
         """The class ids that have a map, by image id."""
         index = self._reader.index

@@ -72,14 +72,15 @@ class ShardReader:
             ) as file:
                 yield file
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(
-                f"{self.store.url}/{name}: shard is missing or damaged ({str(error).splitlines()[0][:120]}); make it again"
-            ) from None
+            reason = str(error).splitlines()[0][:120]
+            fault = f"shard is missing or damaged ({reason}); make it again"
+            raise StorageError(f"{self.store.url}/{name}: {fault}") from None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One decoded row: image `[H, W, C]` uint8 or uint16, mask `[H, W]` uint8 class ids (255 = ignore) or None."""
+    """A decoded row: image `[H, W, C]` uint8 or uint16, mask `[H, W]` uint8 class ids (255 = ignore) or
+    None."""
 
     id: str
     group: str
@@ -99,7 +100,7 @@ class Sample:
         return 0 if self.mask is None else int(((self.mask > 0) & (self.mask != IGNORE)).sum())
 
     def planes(self, classes: int) -> np.ndarray:
-        """The mask of each of so many classes but the background, bool `[K-1, H, W]`; overlapping lesions are whole."""
+        """Masks of so many classes but the background, bool `[K-1, H, W]`; overlapping lesions are whole."""
         if self.bits is not None:
             return np.stack([self.bits >> lesion & 1 for lesion in range(classes - 1)]).astype(bool)
         return np.stack([self.mask == index for index in range(1, classes)])
@@ -147,21 +148,23 @@ class Corpus:
         ]
 
     def volumes(self, split: str) -> dict[str, list[str]]:
-        """Ids of the slices of every volume of a split, in their order; raises `CorpusError` for an image of no volume."""
-        found: dict[str, list[tuple[int, str]]] = {}
+        """Ids of the slices of each volume of a split, in order; raises `CorpusError` for an image of no
+        volume."""
+        numbered: dict[str, list[tuple[int, str]]] = {}
         columns = (self.index_columns[name] for name in ("id", "split", "volume", "slice"))
         for name, own, volume, number in zip(*columns, strict=True):
             if own != split:
                 continue
             if volume is None:
-                raise CorpusError(
-                    f"corpus '{self.info.name}': image '{name}' is of no volume, and corpus.patch asks for volumes; build the "
-                    "corpus with 'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
+                where = f"corpus '{self.info.name}': image '{name}' is of no volume"
+                mend = (
+                    "'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
                 )
-            found.setdefault(volume, []).append((number or 0, name))
+                raise CorpusError(f"{where}, and corpus.patch asks for volumes; build the corpus with {mend}")
+            numbered.setdefault(volume, []).append((number or 0, name))
         return {
             volume: [name for _, name in sorted(slices, key=lambda s: s[0])]
-            for volume, slices in found.items()
+            for volume, slices in numbered.items()
         }
 
     def value(self, name: str, column: str) -> Any:

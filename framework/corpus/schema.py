@@ -43,7 +43,7 @@ ROW = pa.schema(
     ]
 )
 INDEX_COLUMNS = [name for name in ROW.names if name not in ("image", "mask")]
-"""The columns that fit in memory for any corpus; `CorpusInfo` and these answer every question but 'how does it look'."""
+"""The columns that fit in memory for any corpus: all that is known of an image but how it looks."""
 
 
 class LabelInfo(Settings):
@@ -72,7 +72,7 @@ class CorpusInfo(Settings):
     intensity: Intensity
     counts: dict[str, int]
     fingerprint: str
-    """Of the source, so that two sources are never mixed."""
+    """Fingerprint of the source: two sources are never mixed."""
     version: str
     """Hash over ids, splits, labels, images and masks: equal versions are equal corpora."""
     shards: list[str]

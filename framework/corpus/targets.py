@@ -1,4 +1,4 @@
-"""What an image-level label says about an image: its values, grouped into the classes that a network tells apart."""
+"""What an image-level label says: its values, grouped into the classes that a network tells apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TargetConfig(Settings):
     label: str
     """Name of the image-level label."""
     classes: Annotated[dict[str, list[str]] | None, ORDERED] = None
-    """Name of each class, in order, and the label's values that it takes in; None: every value is a class of its own."""
+    """Name of each class, in order, and the label's values that it takes in; None: each value is a class."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,11 @@ def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo], where:
             f"{where}.classes: {len(classes)} class; there is nothing to tell apart with fewer than two"
         )
     place = dict.fromkeys(values, UNKNOWN)
-    for number, (held, members) in enumerate(classes.items()):
+    for number, (name_of_class, members) in enumerate(classes.items()):
         for value in members:
             if value not in place:
-                raise ConfigError(
-                    f"{where}.classes.{held}: label '{config.label}' has no value '{value}'{nearest(value, values)}"
-                )
+                fault = f"label '{config.label}' has no value '{value}'{nearest(value, values)}"
+                raise ConfigError(f"{where}.classes.{name_of_class}: {fault}")
             if place[value] != UNKNOWN:
                 raise ConfigError(f"{where}.classes: value '{value}' is in two classes; it can be in one")
             place[value] = number

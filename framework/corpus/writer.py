@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from framework.core.errors import CorpusError, RowError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
+from framework.corpus.quarantine import close_quarantine
 from framework.corpus.schema import ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
 from framework.imaging.decode import decode_image, decode_mask
 
@@ -67,10 +68,9 @@ def pack(
 ) -> CorpusInfo:
     """Write the corpus, or finish one that was interrupted, or recognise one that is there.
 
-    Unreadable rows go to `quarantine.parquet`; raises `CorpusError` as soon as they are more than `error_budget` of all rows
-    (nothing is lost: the same command with a larger budget continues), when nothing is left, or when `out` holds another
-    source.
-    `on_progress` is told how many rows are through.
+    Unreadable rows go to `quarantine.parquet`; raises `CorpusError` as soon as they are more than
+        `error_budget` of all rows (nothing is lost: the same command with a larger budget continues), when
+        nothing is left, or when `out` holds another source. `on_progress` is told how many rows are through.
     """
     if out.exists("corpus.json"):
         return _recognised(source, out)
@@ -83,7 +83,8 @@ def pack(
             on_progress(len(items))
             if len(progress.quarantine) > error_budget * source.total:
                 break
-        _close_quarantine(progress, source.total, out, error_budget)
+        advice = "build into a new folder, or run again with a larger --error-budget"
+        close_quarantine(out, progress.quarantine, source.total, error_budget, advice)
         return _finish(source, out, progress)
 
 
@@ -111,14 +112,14 @@ def _require_same(source: Source, fingerprint: str, out: Store) -> None:
 
 def _shards(rows: Iterable[dict[str, Any] | Reject], size: float) -> Iterator[list[dict[str, Any] | Reject]]:
     """Split the stream where a shard is full, so that only one shard is ever in memory."""
-    items, held = [], 0
+    items, size_so_far = [], 0
     for row in rows:
         items.append(row)
         if not isinstance(row, Reject):
-            held += len(row["image"]) + len(row["mask"] or b"")
-        if held >= size:
+            size_so_far += len(row["image"]) + len(row["mask"] or b"")
+        if size_so_far >= size:
             yield items
-            items, held = [], 0
+            items, size_so_far = [], 0
     if items:
         yield items
 
@@ -150,7 +151,8 @@ def _write_shard(
 
 
 def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
-    """Decode once, so that everything in a corpus is known to be readable; gather counts, statistics and the version."""
+    """Decode once, so that everything in a corpus is known to be readable; gather counts, statistics and the
+    version."""
     image = decode_image(row["image"], source.channels)
     row["height"], row["width"] = image.shape[:2]
     row["hash"] = hashlib.sha256(row["image"]).hexdigest()
@@ -190,21 +192,6 @@ def _count(row: dict[str, Any], image: np.ndarray, progress: _Progress) -> None:
     ).hexdigest()
 
 
-def _close_quarantine(progress: _Progress, total: int, out: Store, error_budget: float) -> None:
-    """Write `quarantine.parquet`; raises when it holds too much."""
-    table = pa.Table.from_pylist(
-        progress.quarantine, schema=pa.schema([("id", pa.string()), ("reason", pa.string())])
-    )
-    out.write_table("quarantine.parquet", table)
-    if len(progress.quarantine) > error_budget * total:
-        first = progress.quarantine[0]
-        raise CorpusError(
-            f"{out.url}: {len(progress.quarantine)} rows cannot be used, over the error budget of {error_budget:.1%} of {total} "
-            f"(first: '{first['id']}': {first['reason']}; all: quarantine.parquet there); "
-            "mend them and build into a new folder, or run again with a larger --error-budget"
-        )
-
-
 def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
     if not progress.shards:
         raise CorpusError(f"{out.url}: the source has no usable row; nothing to pack")
@@ -212,9 +199,8 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         raise CorpusError(f"{out.url}: no row is in split 'train'; check the column 'split' of labels.csv")
     if progress.counts.get("masks") and not progress.highest:
         ignored = f", and {IGNORE} means 'ignore'" if progress.ignored else ""
-        raise CorpusError(
-            f"{out.url}: the masks hold no class id but 0{ignored}; save them with 1 for the first structure, or leave masks/ away"
-        )
+        mend = "save them with 1 for the first structure, or leave masks/ away"
+        raise CorpusError(f"{out.url}: the masks hold no class id but 0{ignored}; {mend}")
     info = CorpusInfo(
         name=source.name,
         classes=source.classes or _default_classes(source.encoding, progress.highest),

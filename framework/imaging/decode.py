@@ -1,4 +1,4 @@
-"""From encoded bytes to arrays, with limits: an unreadable file is a `RowError` with its reason, never a crash."""
+"""Encoded bytes to arrays, with limits: an unreadable file is a `RowError` with its reason, never a crash."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000")
 def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarray:
     """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures.
 
-    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped; 16-bit colour is read with 8 bits).
-    Raises `RowError`.
+    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped, 16-bit colour read with
+        8 bits). Raises `RowError`.
     """
     picture = _open(data, "image")
     if picture.mode.startswith(("I", "F")):
@@ -41,15 +41,15 @@ def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarr
 def decode_mask(
     data: bytes, shape: tuple[int, int], classes: int, encoding: Literal["ids", "bits"]
 ) -> np.ndarray:
-    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` when it does not fit the image.
+    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` where it does
+    not fit.
 
     Masks of 1, 8 or 16 bits and of palette indices will do, as long as their values are known.
     """
     picture = _open(data, "mask")
     if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
-        raise RowError(
-            f"mask has mode {picture.mode}: needs one channel of class ids, not colours; save it as 8-bit grey"
-        )
+        needed = "one channel of class ids, not colours; save it as 8-bit grey"
+        raise RowError(f"mask has mode {picture.mode}: needs {needed}")
     mask = np.asarray(picture)
     if mask.shape != tuple(shape):
         raise RowError(f"mask is {_size(mask.shape)} but its image is {_size(shape)}")
@@ -58,10 +58,8 @@ def decode_mask(
     if encoding == "ids":
         unknown &= mask != IGNORE
     if unknown.any():
-        found = np.unique(mask[unknown])[:5].tolist()
-        raise RowError(
-            f"mask has unknown {'class ids' if encoding == 'ids' else 'bits'} {found}: 0..{limit - 1} are known"
-        )
+        kind, values = "class ids" if encoding == "ids" else "bits", np.unique(mask[unknown])[:5].tolist()
+        raise RowError(f"mask has unknown {kind} {values}: 0..{limit - 1} are known")
     return mask.astype(np.uint8)
 
 
@@ -70,10 +68,10 @@ def flatten_bits(bits: np.ndarray) -> np.ndarray:
     return HIGHEST[bits]
 
 
-def encode_mask(mask: np.ndarray) -> bytes:
-    """Encode a uint8 `[H, W]` mask as PNG."""
+def encode_png(pixels: np.ndarray) -> bytes:
+    """A mask or picture `[H, W]` or `[H, W, 3]`, uint8 or uint16, as PNG."""
     out = io.BytesIO()
-    Image.fromarray(mask).save(out, "PNG", compress_level=3)
+    Image.fromarray(pixels).save(out, "PNG", compress_level=3)
     return out.getvalue()
 
 
@@ -85,9 +83,8 @@ def _open(data: bytes, what: str) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
         if picture.width * picture.height > MAX_PIXELS:
-            raise RowError(
-                f"{what} is {picture.width} x {picture.height}: over the limit of {MAX_PIXELS // 10**6} megapixels"
-            )
+            size = f"{picture.width} x {picture.height}"
+            raise RowError(f"{what} is {size}: over the limit of {MAX_PIXELS // 10**6} megapixels")
         if (pages := getattr(picture, "n_frames", 1)) > 1:
             raise RowError(f"{what} file has {pages} pages: save each as a picture of its own")
         picture.load()

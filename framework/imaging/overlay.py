@@ -15,7 +15,8 @@ from framework.core.labels import IGNORE
 from framework.imaging.resize import resize_mask
 
 PALETTE = ("#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")
-"""Colours of classes 1, 2, …, repeated when there are more: Okabe and Ito's set, told apart with every kind of colour vision."""
+"""Colours of classes 1, 2, …, repeated when there are more: Okabe and Ito's, told apart by every colour
+vision."""
 
 SMALLEST, LARGEST = 240, 480
 """Limits of a panel's longer side, in pixels."""
@@ -27,7 +28,7 @@ HEAT = ((86, 15, 110), (187, 55, 84), (249, 140, 10), (252, 255, 164))
 """Colours of a map's values from 0 to 1, evenly spaced: matplotlib's `inferno` without its black."""
 
 HEAT_OPACITY = 0.65
-"""Of a value of 1; smaller values leave more of the picture."""
+"""Opacity of a value of 1; smaller values leave more of the picture."""
 
 
 def colour_of(class_id: int) -> str:
@@ -36,17 +37,20 @@ def colour_of(class_id: int) -> str:
 
 
 def panels(image: NDArray[np.integer], *masks: NDArray[np.integer]) -> bytes:
-    """PNG of the image and beside it each mask over it (truth, prediction, …), classes as translucent colour with a contour.
+    """PNG of the image and beside it each mask over it (truth, prediction, …), classes in colour with a
+        contour.
 
-    `image` is `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 (shown as it is) or uint16 (stretched from its 0.5th to its 99.5th
-    percentile); the masks are class ids `[H, W]`, where 255 is hatched. The gaps between the panels are transparent.
+`image` is `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 (shown as it is) or uint16 (stretched from its
+    0.5th to its 99.5th percentile); masks are class ids `[H, W]`, 255 hatched. Gaps between the panels are
+    transparent.
     """
     base = panel(image)
     return side_by_side([base, *(overlay(base, resize_mask(mask, *base.shape[:2])) for mask in masks)])
 
 
 def panel(image: NDArray[np.integer], largest: int = LARGEST) -> NDArray[np.uint8]:
-    """An image as `panels` takes it at the size of a panel, `[h, w, 3]`, its longer side at most `largest`."""
+    """An image as `panels` takes it, at the size of a panel: `[h, w, 3]`, its longer side at most
+    `largest`."""
     base = as_rgb(image)
     height, width = panel_size(base.shape[0], base.shape[1], largest)
     return np.asarray(Image.fromarray(base).resize((width, height), Image.Resampling.BICUBIC))
@@ -62,7 +66,7 @@ def side_by_side(shown: Sequence[NDArray[np.uint8]]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(
         buffer, "PNG"
-    )  # the densest packing takes seven times as long and saves a twentieth
+    )  # the densest packing takes seven times as long, saves a twentieth
     return buffer.getvalue()
 
 
@@ -81,7 +85,7 @@ def as_rgb(image: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def panel_size(height: int, width: int, largest: int) -> tuple[int, int]:
-    """Height and width of a panel that keeps the proportions, with the longer side between `SMALLEST` and `largest`."""
+    """Height and width of a panel in proportion, its longer side between `SMALLEST` and `largest`."""
     longer = max(height, width)
     scale = np.clip(longer, SMALLEST, largest) / longer
     return max(1, round(height * scale)), max(1, round(width * scale))
@@ -102,7 +106,8 @@ def overlay(base: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def heat(base: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """`base` `[H, W, 3]` with a map `[h, w]` in 0..1 drawn over it, from purple to yellow; where it is 0, nothing is drawn."""
+    """`base` `[H, W, 3]` under a map `[h, w]` in 0..1, from purple to yellow; where it is 0, nothing is
+    drawn."""
     level = _resized(values, *base.shape[:2])
     places = np.linspace(0, 1, len(HEAT))
     colour = np.stack([np.interp(level, places, channel) for channel in zip(*HEAT, strict=True)], -1)

@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:
-    """`[H, W, C]` to `[C, size, size]`, anti-aliased; 8-bit pictures stay uint8, deeper ones become float32."""
+    """`[H, W, C]` to `[C, size, size]`, anti-aliased; 8-bit pictures stay uint8, deeper ones are float32."""
     pixels = image if image.dtype == np.uint8 else image.astype(np.float32)
     channels = [
         Image.fromarray(pixels[..., c]).resize((size, size), Image.Resampling.BILINEAR)

@@ -17,7 +17,7 @@ from framework.core.storage import Store
 from framework.corpus.label_layers import LAYER_ROW, layer_store
 from framework.corpus.layer_writer import claim, pixels_by_class
 from framework.corpus.reader import Corpus
-from framework.imaging.decode import encode_mask
+from framework.imaging.decode import encode_png
 from framework.labelling.quality import measure_layer
 from framework.labelling.settings import PseudoLabelConfig
 from framework.labelling.stream import MapJob, run_job
@@ -59,7 +59,7 @@ def pseudo_mask(probability: np.ndarray, shape: Iterable[int], confidence: float
     keep = best >= confidence
     classes = len(probability)
     return {
-        "mask": encode_mask(label.masked_fill(~keep, IGNORE).numpy().astype(np.uint8)),
+        "mask": encode_png(label.masked_fill(~keep, IGNORE).numpy().astype(np.uint8)),
         "kind": "pseudo",
         "confidence": float(best.mean()),
         "kept": float(keep.float().mean()),

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import yaml
+
 from framework.core.storage import Store
 from framework.imaging.overlay import colour_of, data_address
 from framework.methods.sections import Block, LineChart, ModelRecord, Section
@@ -31,14 +33,17 @@ def method_sections(models: Sequence[Artifact], logs: Mapping[str, Sequence[Entr
 
 
 def _sections(model: Artifact, log: Sequence[Entry]) -> list[Section]:
-    """The import waits: it needs networks, and nothing else of a report does."""
-    if not model.store.exists("config.yaml"):
-        return []
-    from framework.methods.registry import method_of
-    from framework.training.pretrained import run_of
+    """What a model's method says of it; nothing where the method is not installed here.
 
-    classes = model.store.read_json("model.json")["classes"] if model.store.exists("model.json") else []
-    return method_of(run_of(model.store).method).report(ModelRecord(model.store, log, classes))
+    The import waits: it needs networks, and nothing else of a report does.
+    """
+    if not model.store.exists("config.yaml") or not model.store.exists("model.json"):
+        return []
+    from framework.methods.registry import METHODS
+
+    settings = yaml.safe_load(model.store.read_text("config.yaml"))
+    method, classes = METHODS.get(settings["method"]["name"]), model.store.read_json("model.json")["classes"]
+    return method.report(ModelRecord(model.store, log, classes)) if method else []
 
 
 def _block(block: Block, store: Store) -> Entry:

@@ -99,7 +99,8 @@ class TrainConfig(Settings):
         return identity(self) | ({"method.revision": revision} if revision else {})
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """The training alone: what a pipeline adds to it is left out."""
+        return yaml.safe_dump(self.model_dump(mode="json", include=set(TrainConfig.model_fields)), sort_keys=False)
 
 
 def load_train(path: str | Path, assignments: Sequence[str] = ()) -> TrainConfig:

@@ -29,7 +29,8 @@ def upward(found: Imports) -> list[tuple[str, str]]:
 
 
 def circles(found: Imports) -> list[list[str]]:
-    """Groups of modules that import each other in a circle (strongly connected, Tarjan 1972), and of rooms."""
+    """Groups of modules that import each other in a circle (strongly connected, Tarjan 1972), and of
+    rooms."""
     between: Imports = {room: set() for room in ROOMS}
     for name, others in found.items():
         if name != "framework":

@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+import yaml
+
 from framework.core.storage import Store
 from framework.experiments.pipeline.config import PipelineConfig, load_pipeline
 
@@ -76,7 +78,7 @@ def command(run: PipelineConfig) -> list[str]:
     """What runs a description, which is written down beside its folder."""
     path = Path(run.out, "run.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(run.to_yaml())
+    path.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
     return [sys.executable, "-m", "framework.cli", "run", str(path)]
 
 

@@ -23,7 +23,7 @@ Record = dict[str, str]
 
 
 def read_table(folder: Store) -> list[Record]:
-    """The rows of a folder's `labels.csv` by id; raises `CorpusError` when there is none or it contradicts itself."""
+    """The rows of `labels.csv` by id; raises `CorpusError` where there is none or it contradicts itself."""
     where = f"{folder.url}/labels.csv"
     if not folder.exists("labels.csv"):
         missing = "labels.csv" if folder.exists() else "folder"
@@ -39,7 +39,7 @@ def read_table(folder: Store) -> list[Record]:
 
 
 def label_infos(records: list[Record], chosen: list[str] | None) -> list[LabelInfo]:
-    """The image-level labels of a table: the chosen columns, or all that look like one. Raises `CorpusError`."""
+    """The image-level labels: the chosen columns, or all that look like one. Raises `CorpusError`."""
     columns = [column for column in records[0] if column not in STRUCTURE]
     for name in chosen or []:
         if name not in columns:
@@ -48,10 +48,8 @@ def label_infos(records: list[Record], chosen: list[str] | None) -> list[LabelIn
     infos = {name: _label_info(name, {r[name] for r in records if r[name]}) for name in candidates}
     for name in chosen or []:
         if infos[name] is None:
-            raise CorpusError(
-                f"labels.csv: column '{name}' is no label: it needs whole numbers from 0 to {MOST_VALUES - 1}, "
-                f"or at most {MOST_VALUES} different words"
-            )
+            needs = f"whole numbers from 0 to {MOST_VALUES - 1}, or at most {MOST_VALUES} different words"
+            raise CorpusError(f"labels.csv: column '{name}' is no label: it needs {needs}")
     return [info for info in infos.values() if info is not None]
 
 
@@ -114,12 +112,11 @@ def _check_ids(records: list[Record], where: str) -> None:
             raise CorpusError(f"{where}: id '{record['id']}' occurs twice; ids must be unique")
         ids.add(record["id"])
         if number := record.get("slice"):
-            other = slices.setdefault((volume_of(record), number), record["id"])
+            volume = volume_of(record)
+            other = slices.setdefault((volume, number), record["id"])
             if other != record["id"]:
-                raise CorpusError(
-                    f"{where}: ids '{other}' and '{record['id']}' are both slice {number} of volume '{volume_of(record)}'; "
-                    "tell the volumes apart by a column 'volume' or 'phase'"
-                )
+                fault = f"ids '{other}' and '{record['id']}' are both slice {number} of volume '{volume}'"
+                raise CorpusError(f"{where}: {fault}; tell the volumes apart by a column 'volume' or 'phase'")
 
 
 def _check_splits(records: list[Record], where: str) -> None:
@@ -127,21 +124,21 @@ def _check_splits(records: list[Record], where: str) -> None:
     splits: dict[str, str] = {}
     for record in records:
         if record["split"] not in SPLITS:
-            raise CorpusError(
-                f"{where}: id '{record['id']}' has split '{record['split']}'{nearest(record['split'], SPLITS)}"
-            )
+            known = nearest(record["split"], SPLITS)
+            raise CorpusError(f"{where}: id '{record['id']}' has split '{record['split']}'{known}")
         if record["split"] == "excluded":
             continue
-        known = splits.setdefault(record["group"], record["split"])
-        if known != record["split"]:
+        first = splits.setdefault(record["group"], record["split"])
+        if first != record["split"]:
             raise CorpusError(
-                f"{where}: group '{record['group']}' is in two splits, '{known}' and '{record['split']}' "
+                f"{where}: group '{record['group']}' is in two splits, '{first}' and '{record['split']}' "
                 f"(id '{record['id']}'); a patient must stay in one"
             )
 
 
 def _label_info(name: str, values: set[str]) -> LabelInfo | None:
-    """Whole numbers from 0 keep their value as id; words are numbered in sorted order; anything else is no label."""
+    """Whole numbers from 0 keep their value as id; words are numbered as sorted; anything else is no
+    label."""
     if not values:
         return None
     if all(re.fullmatch(r"-?\d+", v) for v in values):

@@ -1,17 +1,18 @@
-"""The built-in phantom: small drawn fundus photographs with four kinds of diabetic lesion, for tests and first steps.
+"""The built-in phantom: drawn fundus photographs with four kinds of lesion, for tests and first steps.
 
-`draw(seed, index, size)` gives the same pixels on every machine, whatever else was drawn. Three rules keep it so:
+`draw(seed, index, size)` gives the same pixels on every machine, whatever else was drawn, by three rules:
 
-- Random numbers are raw Philox words keyed by (seed, patient or image). The words of a bit generator are fixed for
-  good, while numpy may change how `normal` or `integers` spend them.
-- Pixels are made with + - * / sqrt and comparisons in float64 only. IEEE 754 defines these to the last bit; `sin`,
-  `exp` and `power` come from a maths library or a SIMD table and differ between machines. Hence directions by the
-  rational parametrisation of the circle, falloffs by polynomials and fractions, noise by sums of two uniform numbers.
-- No float is summed by a reduction (numpy's order of addition depends on the vector width); shapes merge by maximum.
+- Random numbers are raw Philox words keyed by (seed, patient or image), fixed for good, while numpy may
+  change how `normal` or `integers` spend them.
+- Pixels are made with + - * / sqrt and comparisons in float64, which IEEE 754 defines to the last bit; `sin`,
+  `exp` and `power` differ between machines. Hence directions by the rational parametrisation of the circle,
+  falloffs by polynomials and fractions, noise by sums of two uniform numbers.
+- No float is summed by a reduction, whose order depends on the vector width; shapes merge by maximum.
 
-The scene is in units of half the image width, x right and y down, the centre at (0, 0), and does not depend on `size`:
-vessels and lesions are lists of discs [n, 3] (x, y, radius). Every image is drawn as a right eye (optic disc on the
-right) and mirrored for a left one. Patient p owns the images 2p and 2p + 1: same pigment and camera, similar severity.
+The scene is in units of half the image width, x right and y down, the centre at (0, 0), and does not
+depend on `size`: vessels and lesions are lists of discs [n, 3] (x, y, radius). Every image is drawn as a
+right eye (optic disc on the right) and mirrored for a left one. Patient p owns the images 2p and 2p + 1:
+same pigment and camera, similar severity.
 """
 
 from __future__ import annotations
@@ -54,9 +55,11 @@ PIGMENTS = np.array([[[0.50, 0.17, 0.07], [0.86, 0.43, 0.10]], [[0.62, 0.44, 0.1
 
 @dataclass(frozen=True)
 class Phantom:
-    """One image, uint8 [H, W, 3], and its lesions: bit i of `bits`, uint8 [H, W], is `LESIONS[i]`; they may overlap.
+    """One image, uint8 [H, W, 3], and its lesions: bit i of `bits`, uint8 [H, W], is `LESIONS[i]`; they may
+        overlap.
 
-    counts: how many lesions of each kind were placed; grade: 0..4, `grade_of(counts)`; eye: "left" or "right".
+    counts: how many lesions of each kind were placed; grade: 0..4, `grade_of(counts)`; eye: "left" or
+        "right".
     """
 
     image: NDArray[np.uint8]
@@ -87,7 +90,8 @@ def source(name: str, images: int, size: int = 128, seed: int = 0) -> Source:
 
 
 def rows(images: int, seed: int, size: int, start: int = 0) -> Iterator[dict[str, Any]]:
-    """Corpus rows (`schema.ROW`) of the images start .. start + images - 1, drawn and encoded one at a time."""
+    """Corpus rows (`schema.ROW`) of the images start .. start + images - 1, drawn and encoded one at a
+    time."""
     for index in range(start, start + images):
         phantom = draw(seed, index, size)
         image = _png(phantom.image)
@@ -122,8 +126,8 @@ def split_of(seed: int, patient: str) -> str:
 def grade_of(counts: tuple[int, ...]) -> int:
     """The grade by the number of lesions (MA, HE, EX, SE), after the international clinical scale.
 
-    0 no lesion; 1 microaneurysms only; 2 any haemorrhage or hard exudate; 3 one severe sign; 4 both severe signs.
-    The severe signs are many (`MANY`) haemorrhages, and any soft exudate.
+    0 no lesion; 1 microaneurysms only; 2 any haemorrhage or hard exudate; 3 one severe sign; 4 both severe
+        signs. The severe signs are many (`MANY`) haemorrhages, and any soft exudate.
     """
     dots, bleeds, hard, soft = counts
     signs = (bleeds >= MANY) + (soft > 0)
@@ -131,7 +135,8 @@ def grade_of(counts: tuple[int, ...]) -> int:
 
 
 def draw(seed: int, index: int, size: int) -> Phantom:
-    """SampleDraw image `index` of the phantom `seed`, [size, size, 3]; from 64 pixels on the lesions can be told apart."""
+    """Draw image `index` of the phantom `seed`, [size, size, 3]; from 64 pixels on the lesions can be told
+    apart."""
     patient = _patient(seed, index // 2)
     words = Words(seed, index, purpose=1)
     counts = _counts(words, patient.severity)
@@ -174,7 +179,8 @@ def _counts(words: Words, severity: int) -> tuple[int, ...]:
 def _lesions(
     words: Words, patient: Patient, counts: tuple[int, ...], disc: Array, macula: Array, vessels: Array
 ) -> dict[str, Array]:
-    """Discs of each kind of lesion and of the drusen: inside the field, off the optic disc, mostly beside vessels."""
+    """Discs of each kind of lesion and of the drusen: inside the field, off the optic disc, mostly beside
+    vessels."""
 
     def allowed(points: Array) -> Array:
         off_disc = _distance(points, disc) > 1.5 * patient.disc_radius
@@ -204,7 +210,8 @@ def _lesions(
 def _cluster(
     words: Words, sites: Array, parts: int, extent: tuple[float, float], share: tuple[float, float]
 ) -> Array:
-    """Each site [n, 2] as `parts` discs, their radius a share of the extent, scattered over a long or round area."""
+    """Each site [n, 2] as `parts` discs, their radius a share of the extent, scattered over a long or round
+    area."""
     count = len(sites)
     size, stretch = words.uniform(*extent, count), words.uniform(0.5, 1.0, count)
     along = words.headings(count)
@@ -216,7 +223,8 @@ def _cluster(
 
 
 def _vessels(words: Words, disc: Array, macula: Array) -> dict[str, Array]:
-    """Four arcades of one artery and one vein each, which branch twice; none crosses the vessel-free macula."""
+    """Four arcades of one artery and one vein each, which branch twice; none crosses the vessel-free
+    macula."""
     up = np.tile([-1.0, -1.0, 1.0, 1.0], 2)
     temporal = np.repeat([1.0, 0.0], 4)
     outward = np.stack([0.6 - 0.9 * temporal, (0.8 + 0.15 * temporal) * up], axis=1)
@@ -244,7 +252,8 @@ def _vessels(words: Words, disc: Array, macula: Array) -> dict[str, Array]:
 def _grow(
     words: Words, place: Array, heading: Array, bend: Array, radius: Array, steps: int
 ) -> tuple[Array, Array]:
-    """Grow n vessels side by side: discs [steps, n, 3] and headings [steps, n, 2]; thin vessels take shorter steps."""
+    """Grow n vessels side by side: discs [steps, n, 3] and headings [steps, n, 2]; thin vessels take shorter
+    steps."""
     discs, headings = [], []
     for step in range(steps):
         discs.append(np.concatenate([place, (radius * (1 - 0.6 * step / steps))[:, None]], axis=1))

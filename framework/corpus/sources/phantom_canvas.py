@@ -1,4 +1,5 @@
-"""How a phantom is painted: fundus, vessels and lesions, by exact arithmetic alone (the rules are those of `phantom`)."""
+"""How a phantom is painted: fundus, vessels and lesions, by exact arithmetic alone (the rules are those of
+`phantom`)."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ PAINTS |= {"drusen": (1.0, 0.93, 0.46), "SE": (0.96, 0.90, 0.72), "EX": (1.0, 0.
 
 EDGES = {"drusen": (0.050, 0.0, 0.16), "SE": (0.070, 0.030, 0.62), "HE": (0.020, 0.016, 0.90)}
 EDGES |= {"EX": (0.008, 0.008, 0.88), "MA": (0.014, 0.0, 0.95)}
-"""Softness and raggedness of the outline, and opacity, in the order of painting. Drusen are no lesion: a distractor."""
+"""Softness and raggedness of the outline, and opacity, in the order of painting. Drusen are no lesion: a
+distractor."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Patient:
 
 
 class Canvas:
-    """The picture while it is painted: planes [3, H, W], nominally 0..1, and the light [H, W] that falls on it."""
+    """The picture while it is painted: planes [3, H, W], nominally 0..1, and the light [H, W] that falls on
+    it."""
 
     def __init__(self, words: Words, patient: Patient, size: int) -> None:
         self.words, self.patient, self.size = words, patient, size
@@ -75,7 +78,8 @@ class Canvas:
             self._blend(name, 0.9 * _clip(_depth(discs, self.size, 0.5) + 0.5))
 
     def lesions(self, lesions: dict[str, Array]) -> NDArray[np.uint8]:
-        """Paint the lesions and return their bits [H, W]; a lesion ends where its edge is half way to transparent."""
+        """Paint the lesions and return their bits [H, W]; a lesion ends where its edge is half way to
+        transparent."""
         bits = np.zeros((self.size, self.size), np.uint8)
         for name, (softness, raggedness, opacity) in EDGES.items():
             if not len(lesions[name]):
@@ -116,7 +120,8 @@ def _clouds(words: Words, cells: int, size: int) -> Array:
 
 
 def _depth(discs: Array, size: int, margin: float, smallest: float = 0.0) -> Array:
-    """How deep each pixel [H, W] lies inside the nearest disc, in pixels; right down to `-margin`, far below beyond.
+    """How deep each pixel [H, W] lies inside the nearest disc, in pixels; right down to `-margin`, far below
+    beyond.
 
     Each disc touches only its bounding box. No radius is taken below `smallest` pixels.
     """

@@ -19,7 +19,7 @@ from framework.corpus.layer_writer import claim, rows_by_kind
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import NO_MASK
-from framework.imaging.decode import encode_mask
+from framework.imaging.decode import encode_png
 from framework.imaging.resize import resize_mask
 from framework.inference.predictor import at_own_size, use_threads
 from framework.labelling.masks import as_ids, known_only, strongest
@@ -83,7 +83,7 @@ def seed_row(batch: Any, i: int) -> dict[str, Any]:
     mask, (height, width) = batch["seeds"][i], batch["shape"][i]
     claimed = mask[mask != IGNORE]
     return {
-        "mask": encode_mask(resize_mask(mask, int(height), int(width))),
+        "mask": encode_png(resize_mask(mask, int(height), int(width))),
         "kind": "seed" if claimed.any() else NO_MASK,
         "kept": claimed.size / mask.size,
         "kept_pixels": np.bincount(claimed).tolist(),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.tables import filled
+from configs.compare.tables import filled
 
 TEXT = "before\n<!-- table a-val -->\nold\n| 1 |\n<!-- end -->\nbetween\n<!-- table b-val -->\n<!-- end -->\nafter"
 

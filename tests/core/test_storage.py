@@ -133,17 +133,17 @@ def test_missing_credentials_are_explained() -> None:
     """In a process of its own: s3fs remembers credentials and endpoints."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     none = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"}
-    code = "from framework.storage import Store; Store.at('s3://bucket/x').exists('corpus.json')"
+    code = "from framework.core.storage import Store; Store.at('s3://bucket/x').exists('corpus.json')"
     ended = subprocess.run(
         [sys.executable, "-c", code], env=kept | none, capture_output=True, text=True, timeout=60
     )
-    assert "framework.errors.StorageError: s3://bucket/x/corpus.json: " in ended.stderr
+    assert "framework.core.errors.StorageError: s3://bucket/x/corpus.json: " in ended.stderr
     assert ended.stderr.strip().endswith("; check credentials, network and AWS_ENDPOINT_URL")
 
 
 HOLDER = """
 import sys, time
-from framework.storage import Store
+from framework.core.storage import Store
 with Store.at(sys.argv[1]).lock():
     print("held", flush=True)
     time.sleep(60)

@@ -24,7 +24,8 @@ shares = st.floats(0.02, 1)
 
 @pytest.fixture(scope="module")
 def heart(tmp_path_factory: pytest.TempPathFactory, png: Encode) -> Corpus:
-    """100 patients of 3 slices, 20 of each pathology of which 14 train; `visible` differs from slice to slice."""
+    """100 patients of 3 slices, 20 of each pathology of which 14 train; `visible` differs from slice to
+    slice."""
     pixel = png(np.ones((1, 1), np.uint8))
 
     def rows(start: int) -> Iterator[dict[str, Any]]:

@@ -21,7 +21,7 @@ BASE: dict[str, Any] = {"name": "tiny", "corpus": {"path": "corpora/phantom"}}
 
 def complaint(*assignments: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse(override(copy.deepcopy(BASE), assignments), TrainConfig)
+        parse(override(copy.deepcopy(BASE), assignments), PipelineConfig)
     assert "\n" not in str(caught.value)
     return str(caught.value).removeprefix("configuration: ")
 
@@ -44,7 +44,7 @@ def test_yaml_and_overrides_describe_a_run(tmp_path: Path) -> None:
         1e-3,
         ["a", "b"],
     )
-    assert parse(yaml.safe_load(run.to_yaml()), TrainConfig) == run
+    assert parse(yaml.safe_load(run.to_yaml()), TrainConfig) == run.training()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from framework.core.errors import RowError
-from framework.imaging.decode import decode_image, decode_mask, encode_mask, flatten_bits
+from framework.imaging.decode import decode_image, decode_mask, encode_png, flatten_bits
 
 Encode = Callable[[np.ndarray], bytes]
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -151,4 +151,4 @@ def test_the_highest_bit_wins() -> None:
 
 
 def test_an_encoded_mask_comes_back() -> None:
-    assert np.array_equal(decode_mask(encode_mask(RAMP), (6, 8), 48, "ids"), RAMP)
+    assert np.array_equal(decode_mask(encode_png(RAMP), (6, 8), 48, "ids"), RAMP)

@@ -18,7 +18,8 @@ SIZE = 32
 
 
 def sample(depth: int, mask: np.ndarray | None = None) -> TrainingSample:
-    """Slice z holds z + 1 everywhere but for a ramp along its columns; the levels leave values as they are."""
+    """Slice z holds z + 1 everywhere but for a ramp along its columns; the levels leave values as they
+    are."""
     image = np.arange(depth)[:, None, None] + 1 + np.zeros((depth, SIZE, SIZE)) + np.arange(SIZE) / 100
     level = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1)
     return TrainingSample(image[None].astype(np.float32), mask, level)

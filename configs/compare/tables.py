@@ -1,9 +1,9 @@
-"""Put the tables of finished comparisons into the README, between their marks.
+"""Put the tables of finished comparisons into the README of this folder, between their marks.
 
-    python -m tests.bench.tables FOLDER [FOLDER …]
+    python configs/compare/tables.py FOLDER [FOLDER …]
 
-FOLDER is what `scantseg compare` writes, such as comparisons/acdc/acdc-test; its table replaces what stands between
-`<!-- table acdc-test -->` and `<!-- end -->`.
+FOLDER is what `scantseg compare` writes, such as comparisons/acdc/acdc-test; its table replaces what
+stands between `<!-- table acdc-test -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).with_name("README.md")
 
 
 def main(folders: list[Path]) -> None:
@@ -27,7 +27,7 @@ def filled(text: str, name: str, table: str) -> str:
     marks = re.compile(rf"(<!-- table {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not marks.search(text):
         raise SystemExit(f"README.md has no marks for '{name}': <!-- table {name} --> and <!-- end -->")
-    return marks.sub(lambda found: f"{found[1]}{table.strip()}\n{found[2]}", text)
+    return marks.sub(lambda mark: f"{mark[1]}{table.strip()}\n{mark[2]}", text)
 
 
 if __name__ == "__main__":

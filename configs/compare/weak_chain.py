@@ -1,11 +1,12 @@
-"""How well each step from image-level labels outlines what is there, beside a model that learnt from all masks.
+"""How well each step from image-level labels outlines what is there, beside a model that learnt from all
+masks.
 
-    python -m tests.bench.weak CORPUS --runs RUN [RUN …] --references MODEL [MODEL …] [--split test]
+    python configs/compare/weak_chain.py CORPUS --runs RUN [RUN …] --references MODEL [MODEL …] [--split test]
 
-RUN is what `scantseg run configs/busi/weak.yaml` makes, MODEL one trained on all masks; of each as many as there are seeds. The IoU
-is the mean over the images whose mask shows the class, at their own size. All steps, the models' probabilities too, are cut where
-their IoU on the validation images is best, seed by seed. The table is put into the README, between `<!-- table weak-SPLIT -->` and
-`<!-- end -->`.
+RUN is what `scantseg run configs/busi/weak.yaml` makes, MODEL one trained on all masks; of each as many as
+there are seeds. The IoU is the mean over the images whose mask shows the class, at their own size. All
+steps, the models' probabilities too, are cut where their IoU on the validation images is best, seed by
+seed. The table is put into the README, between `<!-- table weak-SPLIT -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from tables import README, filled
 
 from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
@@ -22,10 +24,9 @@ from framework.corpus.reader import Corpus, Sample
 from framework.inference.predictor import Predictor
 from framework.labelling.map_quality import THRESHOLDS, overlaps
 from framework.metrics.bootstrap import Interval, crossed_intervals
-from tests.bench.tables import README, filled
 
 CLASS = 1
-"""Of the masks: the tumour."""
+"""Class id of the tumour."""
 
 Finder = Callable[[Sample], np.ndarray | None]
 """Evidence for the class in one image, `[H, W]` in [0, 1], at any size; None is none at all."""
@@ -48,7 +49,7 @@ def main(corpus: Corpus, runs: Sequence[Store], references: Sequence[Store], spl
     steps = {name: step(corpus, split, seeds) for name, seeds in finders.items()}
     text = table(steps, [sample.group for sample, _ in showing(corpus, split)])
     print(text)
-    print("RESULT " + " ".join(f"{name.split()[0]}={held.values.mean():.3f}" for name, held in steps.items()))
+    print("RESULT " + " ".join(f"{name.split()[0]}={step.values.mean():.3f}" for name, step in steps.items()))
     README.write_text(filled(README.read_text(encoding="utf-8"), f"weak-{split}", text), encoding="utf-8")
 
 
@@ -91,11 +92,12 @@ def table(steps: dict[str, Step], groups: Sequence[str]) -> str:
         "",
     ]
     lines += ["| | IoU | over the row above | by seed | cut at |", "|---|---|---|---|---|"]
-    for name, held in steps.items():
-        gain = shown(held.values - before[name].values, groups, "+.3f") if name in before else "–"
-        seeds = ", ".join(f"{value:.3f}" for value in held.values.mean(axis=(1, 2)))
-        cuts = ", ".join(map(str, held.cuts))
-        lines.append(f"| {name} | {shown(held.values, groups, '.3f')} | {gain} | {seeds} | {cuts} |")
+    for name, (cuts, values) in steps.items():
+        gain = shown(values - before[name].values, groups, "+.3f") if name in before else "–"
+        seeds = ", ".join(f"{value:.3f}" for value in values.mean(axis=(1, 2)))
+        lines.append(
+            f"| {name} | {shown(values, groups, '.3f')} | {gain} | {seeds} | {', '.join(map(str, cuts))} |"
+        )
     return "\n".join(lines)
 
 
@@ -111,5 +113,5 @@ if __name__ == "__main__":
     parser.add_argument("--references", nargs="+", required=True)
     parser.add_argument("--split", choices=("val", "test"), default="test")
     given = parser.parse_args()
-    held, known = ([Store.at(path) for path in paths] for paths in (given.runs, given.references))
-    main(Corpus.open(given.corpus), held, known, given.split)
+    runs, references = ([Store.at(path) for path in paths] for paths in (given.runs, given.references))
+    main(Corpus.open(given.corpus), runs, references, given.split)

@@ -1,9 +1,10 @@
 """Whether the weights that DII gives to weak masks tell good ones from bad ones.
 
-    python -m tests.bench.trust CORPUS LAYER RUN [RUN ...]
+    python configs/compare/trusted_masks.py CORPUS LAYER RUN [RUN ...]
 
-RUNs are models of `dcr` with indicators that learnt from LAYER, simulated from true masks, which the corpus still has. A weak
-mask's quality is its Dice with the true one, the mean over the classes that either shows.
+RUNs are models of `dcr` with indicators that learnt from LAYER, simulated from true masks, which the
+corpus still has. A weak mask's quality is its Dice with the true one, the mean over the classes that
+either shows.
 """
 
 from __future__ import annotations
@@ -24,14 +25,11 @@ from framework.metrics.overlap import Dice
 def main(corpus: Corpus, layer: Layer, runs: list[Store]) -> None:
     weights = [weights_of(run) for run in runs]
     quality = quality_of(corpus, layer, list(weights[0]))
-    found = [
-        compared(np.array([held[name] for name in quality]), np.array(list(quality.values())))
-        for held in weights
-    ]
-    correlation, least, most = np.mean(found, axis=0)
-    print(
-        f"{len(quality)} weak masks, {len(runs)} runs; Dice of the tenth trusted least and most: {least:.3f} and {most:.3f}"
-    )
+    qualities = np.array(list(quality.values()))
+    by_run = [compared(np.array([by_id[name] for name in quality]), qualities) for by_id in weights]
+    correlation, least, most = np.mean(by_run, axis=0)
+    extremes = f"Dice of the tenth trusted least and most: {least:.3f} and {most:.3f}"
+    print(f"{len(quality)} weak masks, {len(runs)} runs; {extremes}")
     print(f"RESULT spearman={correlation:.2f} least={least:.3f} most={most:.3f}")
 
 
@@ -43,22 +41,22 @@ def weights_of(run: Store) -> dict[str, float]:
 
 def quality_of(corpus: Corpus, layer: Layer, names: list[str]) -> dict[str, float]:
     """The Dice of each weak mask; images that show nothing in either mask are left out."""
-    found = {}
+    quality = {}
     for sample in corpus.rows(names):
         truth = sample.mask
         assert truth is not None, f"{sample.id} has no true mask"
         weak = layer.mask(sample.id, truth.shape)
         shown = (set(np.unique(truth)) | set(np.unique(weak))) - {0, IGNORE}
         if shown:
-            found[sample.id] = float(
+            quality[sample.id] = float(
                 np.mean([Dice().value(CaseMasks.of(truth == k, weak == k)) for k in shown])
             )
-    return found
+    return quality
 
 
 def compared(weight: np.ndarray, quality: np.ndarray) -> tuple[float, float, float]:
-    """Spearman's correlation, and the mean quality of the tenth with the least and with the largest weights; of more than a tenth
-    where many are equal."""
+    """Spearman's correlation, and the mean quality of the tenth with the least and with the largest weights;
+    of more than a tenth where many are equal."""
     least, most = np.quantile(weight, [0.1, 0.9])
     correlation, _ = np.asarray(spearmanr(weight, quality), float)
     return float(correlation), quality[weight <= least].mean(), quality[weight >= most].mean()

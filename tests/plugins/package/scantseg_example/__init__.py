@@ -1,0 +1,1 @@
+"""A package that adds to scantseg one of each kind, without an edit there."""
