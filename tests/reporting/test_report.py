@@ -72,7 +72,7 @@ def model(
         }
         log += [{"step": step, "statistics": statistics} for step in (100, 200)]
     store.write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
-    store.write_text("config.yaml", "name: <script>alert(1)</script>\nseed: 0\n")
+    store.write_text("config.yaml", "name: <script>alert(1)</script>\nmethod: {name: coda}\n")
     store.write_json("model.json", {"classes": CLASSES})
     return store
 
@@ -184,7 +184,15 @@ def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
 
 def test_has_every_section(run, tmp_path):
     page = page_of([run], tmp_path / "r.html")
-    for section in ("lineage", "results", "curves", "pseudo-labels", "marginals", "cases", "configuration"):
+    for section in (
+        "lineage",
+        "results",
+        "curves",
+        "pseudo-labels",
+        "distribution-alignment",
+        "cases",
+        "configuration",
+    ):
         assert f'<section id="{section}">' in page
     text = words(page)
     assert "Label budget" in text and "90 %" in text and "97 %" in text and "nothing kept" in text
@@ -228,12 +236,12 @@ def test_missing_pieces_are_sentences(run, tmp_path):
         (Path(run.url) / "round-2" / name).unlink()
     page = page_of([run / "round-2"], tmp_path / "r.html")
     assert "round-2 has no metrics.jsonl" in words(page) and "round-2 has no config.yaml" in words(page)
-    assert 'class="chart"' not in page and 'id="marginals"' not in page
+    assert 'class="chart"' not in page and 'id="distribution-alignment"' not in page
 
 
 def test_only_models_with_statistics_show_marginals(run, tmp_path):
     page = page_of([run], tmp_path / "r.html")
-    marginals = page[page.index('id="marginals"') : page.index('id="cases"')]
+    marginals = page[page.index('id="distribution-alignment"') : page.index('id="cases"')]
     assert "round-1" in marginals and "round-2" not in marginals
     assert marginals.count('class="chart"') == 3 * len(CLASSES)
 

@@ -204,7 +204,7 @@ def chained(described: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
         update={"models": {"classifier": "supervised"}}
     )
     monkeypatch.setattr(course, "is_finished", lambda *parts: False)
-    monkeypatch.setattr(course, "recipe", lambda run: None)
+    monkeypatch.setattr(course, "artifact_spec", lambda run: None)
     monkeypatch.setattr(course, "evaluate", lambda *parts: {})
     monkeypatch.setattr(course, "headline", lambda summary: "")
     return comparison
@@ -220,7 +220,7 @@ def test_what_starts_from_another_recipe_waits_for_it(
         order.append(run.name)
 
     monkeypatch.setattr(course, "train_apart", slow)
-    course._members(chained, lambda line: None)
+    course._runs(chained, lambda line: None)
     assert len(order) == 4 and all(
         order.index(f"supervised-{seed}") < order.index(f"cps-{seed}") for seed in (0, 1)
     )
@@ -237,8 +237,8 @@ def test_what_cannot_start_yet_lets_others_go_first(
         assert other_seed.wait(5)
 
     monkeypatch.setattr(course, "train_apart", train)
-    made = course._members(chained, lambda line: None)
-    assert [(member.recipe, member.seed) for member in made] == [
+    made = course._runs(chained, lambda line: None)
+    assert [(run.recipe, run.seed) for run in made] == [
         ("supervised", 0),
         ("cps", 0),
         ("supervised", 1),
