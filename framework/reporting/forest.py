@@ -49,8 +49,8 @@ def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
     across = Scale(values[0], values[-1], *x)
     marks = []
     for i, (name, detail, colour, interval) in enumerate(entries):
-        places = (across(end) for end in (interval.low, interval.mean, interval.high))
-        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), *places, interval))
+        low, mean, high = (across(end) for end in (interval.low, interval.mean, interval.high))
+        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), low, mean, high, interval))
     ticks = [Tick(across(value), tick_text(value, values).replace("-", "−")) for value in values]
     return Forest(WIDTH, bottom + FOOT, x, bottom, across(0), ticks, marks)
 

@@ -21,7 +21,7 @@ from framework.labelling.masks import make_masks
 from framework.labelling.seeds.job import make_seeds
 from framework.labelling.settings import CamConfig, SeedConfig, ThresholdConfig, WalkJobConfig
 from framework.labelling.walk.job import make_walk
-from tests.test_answers import run_of
+from tests.test_classifier import run_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

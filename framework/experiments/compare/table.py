@@ -152,13 +152,13 @@ def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None)
     or where the recipe is not judged by Dice. Memory is the largest of the seeds', in MB, None where no model tells.
     """
     counts = [model.read_json("artifact.json")["counts"] for model in models]
-    told = target is not None and metric_log.judged_by(logs[0]) in ("dice", None)
+    by_dice = metric_log.judged_by(logs[0]) in ("dice", None)
     memory = [count["peak_memory_mb"] for count in counts if "peak_memory_mb" in count]
     return {
         "seconds_per_step": statistics.median(
             record["seconds"] for log in logs for record in log if "seconds" in record
         ),
-        "target_seconds": [seconds_to(log, target) for log in logs] if told else None,
+        "target_seconds": [seconds_to(log, target) for log in logs] if target and by_dice else None,
         "parameters": counts[0]["parameters"],
         "peak_memory_mb": max(memory, default=None),
     }
