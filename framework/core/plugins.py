@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -13,19 +14,18 @@ def plugins(group: str) -> list[Any]:
     return [entry.load() for entry in sorted(entry_points(group=group), key=lambda entry: entry.name)]
 
 
-def by_name(classes: list[Any]) -> dict[str, Any]:
+def name_of(registered: Any) -> str:
+    """The one name that the `name` of a registered class's settings may have."""
+    return registered.Config.model_fields["name"].annotation.__args__[0]
+
+
+def by_name(classes: list[Any], name_of: Callable[[Any], str] = name_of) -> dict[str, Any]:
     """Classes by the name that their settings bear; raises `ConfigError` when two have the same."""
     named: dict[str, Any] = {}
     for each in classes:
         name = name_of(each)
         if name in named:
-            raise ConfigError(
-                f"'{name}' names both {named[name].__module__} and {each.__module__}; uninstall one of them"
-            )
+            modules = f"{named[name].__module__} and {each.__module__}"
+            raise ConfigError(f"'{name}' names both {modules}; uninstall one of them")
         named[name] = each
     return named
-
-
-def name_of(registered: Any) -> str:
-    """The one name that the `name` of a registered class's settings may have."""
-    return registered.Config.model_fields["name"].annotation.__args__[0]

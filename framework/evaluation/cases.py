@@ -1,4 +1,4 @@
-"""The per-case table: one row per predictor, case and class, a column per metric of cases; and its summary."""
+"""The per-case table: a row per predictor, case and class, a column per metric of cases; and its summary."""
 
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ def case_rows(
 ) -> list[dict[str, Any]]:
     """The rows of one case, one per foreground class.
 
-    `truth` and `predicted` hold a mask of each foreground class, `[K-1, H, W]` or `[K-1, D, H, W]`; what is `ignored`,
-    without the first axis, counts nowhere. `classes[0]` is the background. `spacing` is the pixel size along the axes
-    (mm), or None for distances in pixels.
+    `truth` and `predicted` hold a mask of each, `[K-1, H, W]` or `[K-1, D, H, W]`; what is `ignored`, without
+    the first axis, counts nowhere. `classes[0]` is the background. `spacing` is that of `CaseMasks.of`.
     """
     rows = []
     for name, true, claimed in zip(classes[1:], truth, predicted, strict=True):
@@ -73,10 +72,10 @@ def write_csv(store: Store, name: str, table: pa.Table) -> None:
 def summarise(
     table: pa.Table, classes: Sequence[str], *, split: str, unit: str, dimension: int
 ) -> dict[str, Any]:
-    """The masks' part of `summary.json`: by predictor and foreground class, and for their mean, metrics with intervals.
+    """The masks' part of `summary.json`: by predictor and foreground class, and for their mean, all metrics.
 
-    `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that every case
-    weighs the same; its interval resamples cases together with their group like all others.
+    `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that
+    every case weighs the same; its interval resamples cases together with their group like all others.
     """
     return {
         "split": split,
@@ -94,9 +93,8 @@ def summarise(
 def _summarise_predictor(table: pa.Table, classes: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
     names, keys = list(classes[1:]), [metric.key for metric in metrics_of(CaseMetric)]
     groups = groups_of(table)
-    values = case_values(table, list(groups), names, keys)
-    columns = with_mean(values).reshape(len(values), -1)
-    intervals = iter(mean_intervals(columns, list(groups.values())))
+    values = with_mean(case_values(table, list(groups), names, keys))
+    intervals = iter(mean_intervals(values.reshape(len(values), -1), list(groups.values())))
     return {name: {key: asdict(next(intervals)) for key in keys} for name in [*names, "mean"]}
 
 

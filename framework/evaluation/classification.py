@@ -1,4 +1,5 @@
-"""Whole images of a split, classified by a model: a table of its predictions, and the summary of each target."""
+"""Whole images of a split, classified by a model: a table of its predictions, and the summary of each
+target."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from framework.metrics.predictions import Numbers, Predictions
 from framework.metrics.registry import metrics_of
 
 BATCH = 16
+"""Images of a forward pass."""
 FILE = "classification.parquet"
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("target", "id", "group", "truth", "prediction")]
@@ -31,17 +33,15 @@ SCHEMA = pa.schema(
 def classify(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
     """Write `classification.parquet` and `.csv`, one row per target and image; gives the summaries by target.
 
-    Images whose class is not known are classified, with no truth beside, and not counted. Raises `CorpusError` when
-    there is none whose class is known.
+    Images whose class is not known are classified, with no truth beside, and not counted. Raises
+    `CorpusError` when there is none whose class is known.
     """
-    rows = [row for samples in _batches(corpus, corpus.ids(split)) for row in _rows(predictor, samples)]
+    rows = [row for samples in batches(corpus, corpus.ids(split)) for row in _rows(predictor, samples)]
     table, targets = pa.Table.from_pylist(rows, schema=SCHEMA), predictor.method.targets
     for target in targets:
         if not any(row["target"] == target.name and row["truth"] is not None for row in rows):
-            label, where = corpus.info.labels[target.column].name, f"corpus '{corpus.info.name}'"
-            raise CorpusError(
-                f"{where}: no image of split '{split}' has label '{label}'; nothing to measure against"
-            )
+            lacking = f"no image of split '{split}' has label '{corpus.info.labels[target.column].name}'"
+            raise CorpusError(f"corpus '{corpus.info.name}': {lacking}; nothing to measure against")
     out.write_table(FILE, table)
     text = pa.array([" ".join(f"{p:.6f}" for p in row["probability"]) for row in rows], pa.string())
     write_csv(out, "classification.csv", table.drop("probability").append_column("probability", text))
@@ -61,7 +61,8 @@ def prediction_row(target: Target, name: str, group: str, truth: int, probabilit
 
 
 def summarise_target(table: pa.Table, target: Target) -> dict[str, Any]:
-    """One target's part of `summary.json`, of the images whose class is known: metrics, None where undefined."""
+    """One target's part of `summary.json`, of the images whose class is known: metrics, None where
+    undefined."""
     once, drawn = known_predictions(table, target.name, target.classes)
     return {
         "classes": list(target.classes),
@@ -92,7 +93,8 @@ def _rows(predictor: Predictor, samples: list[Sample]) -> Iterator[dict[str, Any
             yield prediction_row(target, sample.id, sample.group, truth, probability.astype(np.float64))
 
 
-def _batches(corpus: Corpus, names: list[str]) -> Iterator[list[Sample]]:
+def batches(corpus: Corpus, names: list[str]) -> Iterator[list[Sample]]:
+    """Rows in stored order, so many at a time as the network sees at once."""
     stream = corpus.rows(names)
     while samples := list(islice(stream, BATCH)):
         yield samples

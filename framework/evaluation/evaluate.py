@@ -1,4 +1,4 @@
-"""Predict the labelled images of a split and score them: per-case table, summary with intervals, and pictures."""
+"""Predict the labelled images of a split and score them: tables, summary with intervals, and pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
 from framework.evaluation.cases import case_rows, summarise, write_cases
-from framework.evaluation.classification import classify
+from framework.evaluation.classification import batches, classify
 from framework.evaluation.explained import write_explained
 from framework.evaluation.pooled import pooled_rows, summarise_pooled, write_pooled
 from framework.imaging.overlay import panels
@@ -26,11 +25,12 @@ from framework.inference.predictor import Predictor
 from framework.metrics.base import CaseMetric
 from framework.metrics.registry import METRICS, leading
 
-BATCH = 16
+SHOWN = 3
+"""Pictures of each of the best, the median and the worst cases."""
 
 Rows = list[dict[str, Any]]
 Shown = tuple[float, str, str]
-"""A case's value of the leading metric for the first predictor, mean over classes; its name; the image to show."""
+"""A case's mean over classes of the leading metric, by the first predictor; its name; the image to show."""
 
 
 @dataclass
@@ -47,7 +47,8 @@ class Case:
     """What its images contribute to pooled metrics, for a method whose lesions may overlap."""
 
     def add(self, sample: Sample, probability: dict[str, Tensor], predictor: Predictor) -> None:
-        """Keep the masks of one image, and what the first predictor's probabilities contribute to pooled metrics."""
+        """Keep the masks of one image, and what the first predictor's probabilities contribute to pooled
+        metrics."""
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in probability.items()})
         if predictor.method.multilabel:
@@ -66,13 +67,14 @@ class Case:
 
 
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
-    """Score a model's masks, its classes of whole images, or both; writes the artifact to `out`, gives its summary.
+    """Score a model's masks, its classes of whole images, or both; writes the artifact to `out`, gives its
+    summary.
 
-    2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every
-    image has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's
-    own; a model of volumes predicts each volume from all of its slices. In a corpus of bits each lesion is scored by
-    its whole mask, also where others lie over it; a method whose lesions may overlap is scored by pooled metrics too.
-    Raises `CorpusError` when a model of volumes meets an image of no volume.
+    2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when
+    every image has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to
+    each picture's own; a model of volumes predicts each volume from all of its slices. In a corpus of bits
+    each lesion is scored by its whole mask, also where others lie over it; a method whose lesions may overlap
+    is scored by pooled metrics too. Raises `CorpusError` when a model of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
@@ -115,9 +117,8 @@ def scored_images(corpus: Corpus, split: str) -> list[str]:
     """The images of a split that have true masks, in order; raises `CorpusError` when there are none."""
     ids = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]
     if not ids:
-        raise CorpusError(
-            f"corpus '{corpus.info.name}': no image of split '{split}' has a mask; nothing to measure against"
-        )
+        lacking = f"corpus '{corpus.info.name}': no image of split '{split}' has a mask"
+        raise CorpusError(f"{lacking}; nothing to measure against")
     return ids
 
 
@@ -137,11 +138,11 @@ def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[Ro
 
 
 def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
-    """Predict image after image; a case comes out as soon as its last slice is through, so memory holds few."""
+    """Predict image after image; a case comes out as soon as its last slice is through, so memory holds
+    few."""
     left = Counter(corpus.value(name, "volume") or name for name in ids)
     open_cases: dict[str, Case] = {}
-    stream = corpus.rows(ids)
-    while samples := list(islice(stream, BATCH)):
+    for samples in batches(corpus, ids):
         probabilities = predictor.at_own_sizes([sample.image for sample in samples])
         for sample, probability in zip(samples, probabilities, strict=True):
             key = sample.volume or sample.id
@@ -171,15 +172,13 @@ def _fullest(case: Case) -> str:
     return max(case.samples, key=lambda sample: sample.structure).id
 
 
-def _write_pictures(
-    out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown], each: int = 3
-) -> None:
+def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown]) -> None:
     """Panels of the best, median and worst cases, predicted anew, so that no image is kept until then."""
     metric = leading(CaseMetric)
     sign = -1 if metric.larger_is_better else 1
     ranked = sorted(shown, key=lambda entry: (sign * entry[0], entry[1]))
-    middle = max(0, (len(ranked) - each) // 2)
-    chosen = {"best": ranked[:each], "median": ranked[middle : middle + each], "worst": ranked[-each:]}
+    middle = max(0, (len(ranked) - SHOWN) // 2)
+    chosen = {"best": ranked[:SHOWN], "median": ranked[middle : middle + SHOWN], "worst": ranked[-SHOWN:]}
     listed = []
     for rank, entries in chosen.items():
         for i, (score, case, name) in enumerate(entries):

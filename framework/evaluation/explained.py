@@ -1,4 +1,5 @@
-"""Pictures of what a model sees: the maps and masks by which its method explains itself, and the classes it gives."""
+"""Pictures of what a model sees: maps and masks by which its method explains itself, and the classes it
+gives."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
 
 
 def chosen(corpus: Corpus, names: Sequence[str]) -> list[str]:
-    """At most `COUNT` images with a structure, evenly over their sorted names; of all images when none has one."""
+    """At most `COUNT` images with a structure, evenly over their sorted names; of all images when none has
+    one."""
     shown = [
         name
         for name in sorted(names)

@@ -1,4 +1,5 @@
-"""Scores of structures that may overlap, over all images: a table of what each image contributes, and its summary."""
+"""Scores of structures that may overlap, over all images: a table of what each contributes, and its
+summary."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ def contributions(table: pa.Table, metric: PooledMetric) -> NDArray[np.number]:
 
 
 def pooled_values(metric: PooledMetric, parts: NDArray[np.number], weight: Numbers) -> Numbers:
-    """Each class's value, and in the last column their mean over those that have one, `[R, K]`, by weights `[R, N]`."""
+    """Each class's value, and at last the mean of those that have one, `[R, K]`, by weights `[R, N]`."""
     columns = [
         metric.compute((weight @ part.reshape(len(part), -1)).reshape(-1, *metric.shape))
         for part in parts.swapaxes(0, 1)
@@ -68,17 +69,19 @@ def pooled_values(metric: PooledMetric, parts: NDArray[np.number], weight: Numbe
 
 
 def summarise_pooled(table: pa.Table) -> dict[str, Any]:
-    """By class, and for their mean, metrics with intervals (None where a class is in no image) and images with it."""
+    """By class, and for their mean: images with it, and metrics with intervals (None where it is in no
+    image)."""
     classes, groups = classes_and_groups(table)
-    drawn, once = resamples(groups), np.ones((1, len(groups)))
+    weights = np.ones((1, len(groups))), resamples(groups)
     shown = table["truth"].to_numpy().reshape(-1, len(classes)) > 0
     counts = [*shown.sum(0).tolist(), int(shown.any(1).sum())]
-    summary: dict[str, Any] = {name: {} for name in [*classes, "mean"]}
+    summary: dict[str, Any] = {
+        name: {"images": count} for name, count in zip([*classes, "mean"], counts, strict=True)
+    }
     for metric in metrics_of(PooledMetric):
-        parts = contributions(table, metric)
-        (values,), spread = pooled_values(metric, parts, once), pooled_values(metric, parts, drawn)
+        (values,), spread = (
+            pooled_values(metric, contributions(table, metric), weight) for weight in weights
+        )
         for entry, value, column in zip(summary.values(), values, spread.T, strict=True):
             entry[metric.key] = spread_interval(value, column)
-    return {
-        name: entry | {"images": count} for (name, entry), count in zip(summary.items(), counts, strict=True)
-    }
+    return summary

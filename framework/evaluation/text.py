@@ -39,7 +39,7 @@ def score_tables(summary: Summary) -> Iterator[ScoreTable]:
 
 
 def score_lines(summary: Summary) -> Iterator[str]:
-    """A line of a log for each target, each predictor (its mean over classes) and each structure that may overlap."""
+    """A line of a log for each target, predictor (its mean over classes) and structure that may overlap."""
     for name, scores in summary.get("targets", {}).items():
         yield f"{name}: {_listed(ImageMetric, scores)}"
     for name, structures in summary.get("predictors", {}).items():
@@ -50,7 +50,7 @@ def score_lines(summary: Summary) -> Iterator[str]:
 
 
 def headline(summary: Summary) -> str:
-    """The scores on a line: the leading metric of each scope, of the first predictor, all lesions, each target."""
+    """The scores on a line: each scope's leading metric, of the first predictor, all lesions, each target."""
     case, pooled, image = leading(CaseMetric), leading(PooledMetric), leading(ImageMetric)
     parts = [
         f"{case.name} {case.number(scores['mean'][case.key]['mean'])} ({name})"

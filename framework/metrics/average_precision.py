@@ -17,7 +17,8 @@ BINS = 1000
 
 
 class AUPR(PooledMetric):
-    """Over the pooled pixels of all images: what is added up are histograms, so that nothing is a mean of parts."""
+    """Over the pooled pixels of all images: what is added up are histograms, so that nothing is a mean of
+    parts."""
 
     key, name, compared = "aupr", "AUPR", True
     about = (

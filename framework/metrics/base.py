@@ -1,13 +1,7 @@
-"""What a metric is. A new one is a class of one of three scopes, with a line in `registry.py` or, from another
-package, the entry point `scantseg.metrics`: tables, summary, terminal, comparison and report then show it.
+"""What a metric is. A new one is a class of one of three scopes, of cases, pooled or of whole images, with a
+line in `registry.py`: tables, summary, terminal, comparison and report then show it.
 
-| scope          | a value of                  | from                         | summarised as                     |
-| -------------- | --------------------------- | ---------------------------- | --------------------------------- |
-| `CaseMetric`   | each case and structure     | the masks of the case        | mean over cases                   |
-| `PooledMetric` | each structure              | sums over all images         | computed anew in each resample    |
-| `ImageMetric`  | each target                 | classes of all images        | computed anew in each resample    |
-
-Intervals resample patients (`bootstrap.py`).
+Means over cases and what is computed from a sum both have intervals over resampled patients (`bootstrap.py`).
 """
 
 from __future__ import annotations
@@ -64,14 +58,15 @@ class Metric(ABC):
 
 
 class CaseMetric(Metric):
-    """A value of each case and structure, with an explicit policy for empty masks.
+    """A value of each case and structure, summarised by means over cases. Empty masks have an explicit
+    policy:
 
-    | truth   | prediction | state       | value              | overlaps | distances |
-    | ------- | ---------- | ----------- | ------------------ | -------- | --------- |
-    | present | present    | both        | `measured`         |          |           |
-    | present | empty      | missed      | `missed`           | 0        | diagonal  |
-    | empty   | present    | false alarm | `missed`           | 0        | diagonal  |
-    | empty   | empty      | absent      | `absent`           | 1        | 0         |
+    | truth   | prediction | state       | value      | overlaps | distances |
+    | ------- | ---------- | ----------- | ---------- | -------- | --------- |
+    | present | present    | both        | `measured` |          |           |
+    | present | empty      | missed      | `missed`   | 0        | diagonal  |
+    | empty   | present    | false alarm | `missed`   | 0        | diagonal  |
+    | empty   | empty      | absent      | `absent`   | 1        | 0         |
 
     So a miss is never better than any prediction, and nothing is dropped as NaN.
     """
@@ -95,18 +90,18 @@ class CaseMetric(Metric):
 
 
 class OverlapMetric(CaseMetric):
-    """A case metric that the sizes of the masks determine: sums over images give it, so validation has it too."""
+    """A case metric that the masks' sizes determine: sums over slices give it, so validation has it too."""
 
     @abstractmethod
     def from_sizes(self, overlap: Number, predicted: Number, truth: Number) -> Number:
-        """The value, by pixels of the overlap and of two masks that are not empty: of one case, or tensors."""
+        """The value of two masks that are not empty, by their pixels: of one case, or tensors."""
 
     def measured(self, masks: CaseMasks) -> float:
         return self.from_sizes(masks.overlap, masks.predicted_pixels, masks.true_pixels)
 
 
 class PooledMetric(Metric):
-    """A value of each structure that may overlap with others, over all images: computed from a sum over them."""
+    """A value of each structure that may overlap with others, computed from a sum over all images."""
 
     parts = "lesions"
     undefined = "in no image"

@@ -1,9 +1,9 @@
 """Means with bootstrap confidence intervals that resample patients, not images.
 
-Images of one patient resemble each other; resampling them one by one would pretend to more evidence than there is. The
-cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69, 2007). Where several
-seeds scored the same cases, seeds and patients are drawn each on their own (Owen, The pigeonhole bootstrap, Ann. Appl.
-Stat. 1, 2007).
+Images of one patient resemble each other; resampling them one by one would pretend to more evidence than
+there is. The cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69,
+2007). Where several seeds scored the same cases, seeds and patients are drawn each on their own (Owen, The
+pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ class Interval:
 def mean_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
     """One interval for each column of `values` `[cases, columns]`; `groups[i]` is the patient of case i.
 
-    All columns share the same resamples. With one group every resample is the sample, and the interval is the mean.
+    All columns share the same resamples. With one group every resample is the sample, and the interval is the
+    mean.
     """
     return crossed_intervals(np.asarray(values, dtype=np.float64)[None], groups, seed)
 
 
 def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
-    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and training seeds alike.
+    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and training seeds
+    alike.
 
-    With one training seed the interval is that over patients. A few seeds show little of the spread between seeds, so
-    the interval is then rather narrow.
+    With one training seed the interval is that over patients. A few seeds show little of the spread between
+    seeds, so the interval is then rather narrow.
     """
     columns = np.asarray(values, dtype=np.float64)
     members = np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -78,7 +80,8 @@ def resamples(groups: Sequence[str], seed: int = 0) -> NDArray[np.float64]:
 
 
 def over_seeds(spread: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
-    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over training seeds that are drawn as well."""
+    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over training seeds that are
+    drawn as well."""
     weight = _draws(np.random.default_rng([seed, len(spread)]), len(spread)) / len(spread)
     return (weight.T * spread).sum(axis=0)
 

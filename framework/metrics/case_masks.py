@@ -18,7 +18,8 @@ State = Literal["both", "missed", "false alarm", "absent"]
 
 @dataclass(frozen=True, eq=False)
 class CaseMasks:
-    """`truth` and `predicted` are `[H, W]` or `[D, H, W]`; `spacing` is the size of a pixel along these axes."""
+    """`truth` and `predicted` are `[H, W]` or `[D, H, W]`, `spacing` is the size of a pixel along the
+    axes."""
 
     truth: Mask
     predicted: Mask
@@ -26,11 +27,7 @@ class CaseMasks:
 
     @classmethod
     def of(
-        cls,
-        truth: Mask,
-        predicted: Mask,
-        spacing: Sequence[float] | None = None,
-        ignored: Mask | None = None,
+        cls, truth: Mask, predicted: Mask, spacing: Sequence[float] | None = None, ignored: Mask | None = None
     ) -> CaseMasks:
         """Spacing in mm, or None to measure in pixels; pixels in `ignored` belong to neither mask."""
         assert truth.shape == predicted.shape, f"truth {truth.shape}, prediction {predicted.shape}"
@@ -61,12 +58,12 @@ class CaseMasks:
 
     @property
     def diagonal(self) -> float:
-        """Corner to opposite corner of the image or volume, in the unit of the spacing: no distance is longer."""
+        """Corner to opposite corner, in the unit of the spacing: no distance is longer."""
         return float(np.linalg.norm(np.multiply(self.truth.shape, self.spacing)))
 
     @cached_property
     def boundary_distances(self) -> tuple[Distances, Distances]:
-        """From each boundary pixel of the truth to the prediction's boundary, and back; of masks not empty."""
+        """From each boundary pixel of the truth to the prediction's boundary, and back; neither is empty."""
         box = ndimage.find_objects((self.truth | self.predicted).astype(np.uint8))[0]
         truth, predicted = boundary(self.truth[box]), boundary(self.predicted[box])
         return distance_to(predicted, self.spacing)[truth], distance_to(truth, self.spacing)[predicted]

@@ -1,4 +1,4 @@
-"""The classes that images were given, under weights, with what several metrics need of them, computed once."""
+"""The classes that images were given, under weights, and what several metrics need of them, computed once."""
 
 from __future__ import annotations
 

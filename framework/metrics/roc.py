@@ -23,7 +23,8 @@ class AUC(ImageMetric):
 
 
 def area(positive: NDArray[np.bool_], score: Numbers, weight: Numbers) -> Numbers:
-    """How likely a positive image `[N]` scores above a negative one, ties counting half, `[R]` by weights `[R, N]`."""
+    """How likely a positive image scores above a negative one, ties counting half, `[R]` by weights `[R,
+    N]`."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
     above, below = (

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from framework.core.storage import Store
-from framework.imaging.overlay import colour_of, data_address
+from framework.imaging.overlay import colour_of
 from framework.metrics.base import CaseMetric, Metric
 from framework.metrics.bootstrap import Interval
 from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.charts import COLOURS, Frame, coloured, line_chart
 from framework.reporting.forest import Forest, forest_plot
-from framework.reporting.sources import Artifact
+from framework.reporting.sources import Artifact, with_data
 
 Entry = dict[str, Any]
 
@@ -58,11 +58,10 @@ def best_row(table: Entry, metric: Metric) -> Entry:
 def costs(table: Entry) -> list[Entry]:
     """One entry per recipe; its rows hold the same costs, the first its pooled scores."""
     first = {row["recipe"]: row for row in reversed(table["rows"])}
-    return [first[name] | {"target": target_text(first[name])} for name in table["curves"]]
-
-
-def target_text(row: Entry) -> str | None:
-    return None if row["target_seconds"] is None else time_to_target(row["target_seconds"])
+    seconds = {name: row["target_seconds"] for name, row in first.items()}
+    return [
+        first[name] | {"target": seconds[name] and time_to_target(seconds[name])} for name in table["curves"]
+    ]
 
 
 def forest_of(table: Entry, metric: Metric, styles: dict[str, Entry]) -> Forest | None:
@@ -82,10 +81,10 @@ def curves_of(table: Entry) -> list[Any]:
 
 
 def _chart(table: Entry, metric: Metric) -> Any:
-    """The validation scores of one metric by step, the target marked in that of Dice; None where there are none."""
-    judged, curves = table["judged_by"], table["curves"]
-    shown = {name: points if judged[name] == metric.key else [] for name, points in curves.items()}
-    series = coloured((name, [tuple(point) for point in points]) for name, points in shown.items())
+    """The validation scores of one metric by step, the target marked in that of Dice; None where there are
+    none."""
+    judged, curves = table["judged_by"], table["curves"].items()
+    series = coloured((name, points if judged[name] == metric.key else []) for name, points in curves)
     target = table["target_dice"] if metric.key == "dice" else None
     include = () if target is None else (target,)
     title = f"Validation {metric.name}"
@@ -94,8 +93,7 @@ def _chart(table: Entry, metric: Metric) -> Any:
 
 def pictures_of(store: Store) -> Entry:
     shown = store.read_json("pictures.json")
-    cases = [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in shown["cases"]]
-    return shown | {"cases": cases, "metric": METRICS[shown["metric"]]}
+    return shown | {"cases": with_data(store, shown["cases"]), "metric": METRICS[shown["metric"]]}
 
 
 def time_to_target(seconds: list[float | None]) -> str:
@@ -107,6 +105,7 @@ def time_to_target(seconds: list[float | None]) -> str:
 
 
 def median_seconds(seconds: Sequence[float | None]) -> float | None:
-    """The median over seeds, where a target that was not reached counts as infinitely long; None for such a median."""
+    """The median over seeds, where a target that was not reached counts as infinitely long; None for such a
+    median."""
     middle = statistics.median(float("inf") if value is None else value for value in seconds)
     return None if middle == float("inf") else middle

@@ -1,4 +1,5 @@
-"""Geometry of a forest plot: differences with their intervals, one line each; `charts.html.j2` draws it as SVG."""
+"""Geometry of a forest plot: differences with their intervals, a line each; `charts.html.j2` draws it as
+SVG."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class Forest:
 
 
 def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
-    """`entries` are name, detail, number of the colour, and difference; the axis reaches all intervals and zero."""
+    """`entries` are name, detail, colour's number and difference; the axis reaches all intervals and zero."""
     ends = [end for *_, interval in entries for end in (interval.low, interval.high)]
     values = nice_ticks(min(0.0, *ends), max(0.0, *ends), 5)
     x, bottom = (LEFT, WIDTH - RIGHT), LINE * len(entries) + 8

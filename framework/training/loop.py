@@ -1,4 +1,5 @@
-"""The training loop, for every method: batches in; backward, finite check and step; log, validation and checkpoints."""
+"""The training loop, for every method: batches, backward, finite check, step; log, validation and
+checkpoints."""
 
 from __future__ import annotations
 
@@ -41,13 +42,9 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
             lr = lr_at(trainer.step, config.steps, trainer.run.optimiser)
             trainer.step += 1
             now = time.perf_counter()
-            # From end to end, so that the seconds of all steps add up to the whole run, its log and checkpoints included.
-            metrics |= {
-                "lr": lr,
-                "images": float(config.batch * len(batch)),
-                "seconds": now - end,
-                "wait": waited,
-            }
+            # From end to end, so that the seconds of all steps add up to the whole run, log and checkpoints too.
+            images = float(config.batch * len(batch))
+            metrics |= {"lr": lr, "images": images, "seconds": now - end, "wait": waited}
             pending.append((trainer.step, metrics))
             end = now
             _periodic(trainer, log, validators, pending, listener)
@@ -56,10 +53,8 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
 
 
 def build_validators(trainer: Trainer) -> list[Validator]:
-    """What measures the run on its validation images: its masks, its classes, or both; none without such images."""
-    validators: list[Validator] = []
-    if trainer.method.segments:
-        validators.append(MaskValidator(trainer))
+    """What measures the run on its validation images: its masks, its classes, or both; none without them."""
+    validators: list[Validator] = [MaskValidator(trainer)] if trainer.method.segments else []
     if trainer.method.targets:
         validators.append(ClassificationValidator(trainer))
     return [validator for validator in validators if validator.ids]
@@ -75,13 +70,13 @@ def _periodic(
     """Log, validate and save where their intervals end; at the last step all three."""
     config, step = trainer.run.train, trainer.step
     last = step == config.steps
-    if last or any(
-        step % every == 0 for every in (LOG_EVERY, config.validate_every, config.checkpoint_every)
-    ):
+    validates = last or step % config.validate_every == 0
+    saves = last or step % config.checkpoint_every == 0
+    if validates or saves or step % LOG_EVERY == 0:
         _flush(trainer, log, pending)
-    if step % config.validate_every == 0 or last:
+    if validates:
         _validate(trainer, log, validators, listener)
-    if step % config.checkpoint_every == 0 or last:
+    if saves:
         trainer.save()
 
 
@@ -90,9 +85,8 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
     if not pending:
         return
     names = list(pending[0][1])
-    values = torch.tensor(
-        [[float(metrics[name]) for name in names] for _, metrics in pending], dtype=torch.float64
-    )
+    rows = [[float(metrics[name]) for name in names] for _, metrics in pending]
+    values = torch.tensor(rows, dtype=torch.float64)
     means = all_reduce_sum(values.to(trainer.device)) / world_size()
     statistics = {name: value.tolist() for name, value in trainer.method.statistics().items()}
     if log is not None:

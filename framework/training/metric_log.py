@@ -17,7 +17,7 @@ BEST = "best_validation_"
 
 
 class MetricLog:
-    """One JSON object a line. Lines of steps that a restart repeats are dropped when the log is opened again."""
+    """One JSON object a line. Lines of steps that a restart repeats are dropped when it is opened again."""
 
     def __init__(self, store: Store, step: int) -> None:
         self.store = store
@@ -75,10 +75,10 @@ def best_metric(counts: dict[str, Any]) -> Metric | None:
 
 
 def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
-    """A finished model's best validation score and its metric's name, by its counts; None where it was not validated."""
+    """The name of that metric and the best score on validation images; None where there was none."""
     metric = best_metric(counts)
     score = counts[BEST + metric.key] if metric else None
-    return None if metric is None or score is None else (metric.name, score)
+    return (metric.name, score) if metric and score is not None else None
 
 
 def _board(store: Store, step: int) -> Any:

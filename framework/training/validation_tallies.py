@@ -1,4 +1,5 @@
-"""What validation adds up over images and ranks: sizes of disjoint classes, contributions of lesions that may overlap."""
+"""What validation adds up over images and ranks: sizes of masks, or contributions of lesions that may
+overlap."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ Scores = dict[str, Validated]
 
 
 class CaseTally:
-    """Pixels of the overlap, the prediction and the truth, by case and class, for metrics that these determine."""
+    """Pixels of overlap, prediction and truth, by case and class, for metrics that these determine."""
 
     def __init__(self, classes: int, cases: int, device: torch.device) -> None:
         self.sums = torch.zeros(3, cases, classes, device=device)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from framework.cli.scores import print_scores
 from framework.core.errors import ConfigError
+from framework.core.plugins import by_name
 from framework.core.storage import Store
 from framework.evaluation.evaluate import evaluate
 from framework.evaluation.text import score_lines
@@ -22,7 +23,7 @@ from framework.experiments.compare.table import SeedRun, compared
 from framework.experiments.compare.text import csv_text, markdown
 from framework.metrics.base import ImageMetric, Number, OverlapMetric, PooledMetric
 from framework.metrics.predictions import Numbers, Predictions
-from framework.metrics.registry import METRICS, by_key, metrics_of
+from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.report import write_report
 from framework.training.metric_log import read
 from framework.training.run import train
@@ -150,8 +151,8 @@ def test_a_comparison_shows_those_that_are_marked(model: Store, evaluation: Stor
 
 
 def test_two_metrics_of_one_key_are_refused() -> None:
-    with pytest.raises(ConfigError, match="metric 'sensitivity' is in both"):
-        by_key([Sensitivity, Sensitivity])
+    with pytest.raises(ConfigError, match="'sensitivity' names both"):
+        by_name([Sensitivity, Sensitivity], lambda kind: kind.key)
     assert [metric.key for metric in metrics_of(OverlapMetric, ("iou", "auc"))] == ["iou"]
 
 

@@ -28,7 +28,8 @@ class RecipeConfig(Settings):
     config: str
     """A run's YAML file; its place is taken from the folder of the comparison's file."""
     set: dict[str, Any] = {}
-    """Changes of its keys, over those for every recipe; under `models` an earlier recipe may stand for a folder."""
+    """Changes of its keys, over those for every recipe; under `models` an earlier recipe may stand for a
+    folder."""
 
 
 class ComparisonConfig(Settings):
@@ -36,7 +37,8 @@ class ComparisonConfig(Settings):
 
     name: Name
     out: str = "comparisons"
-    """Folder (local or s3://) that gets a model and an evaluation per recipe and seed, the table and the page."""
+    """Folder (local or s3://) that gets a model and an evaluation per recipe and seed, the table and the
+    page."""
     seeds: list[int] = Field(min_length=1)
     split: Literal["train", "val", "test"] = "val"
     """What is scored. Choices are made on `val`; `test` is for what has been chosen."""
@@ -50,9 +52,9 @@ class ComparisonConfig(Settings):
     control: str
     """The recipe that the others are compared with."""
     parallel: int = Field(default=1, ge=1)
-    """Runs that are trained at a time; side by side their steps take longer than alone. Runs with Ray's workers share a
-    cluster that was started beforehand (`ray start --head`); without one each starts its own and takes the whole
-    machine for its own."""
+    """Runs that are trained at a time; side by side their steps take longer than alone. Runs with Ray's
+    workers share a cluster that was started beforehand (`ray start --head`); without one each starts its own
+    and takes the whole machine for its own."""
     target_dice: float | None = Field(default=None, gt=0, le=1)
     """Validation Dice whose time is told; None tells none."""
 
@@ -82,7 +84,8 @@ class Comparison:
         return self.root / f"{self.config.name}-{self.config.split}"
 
     def run(self, recipe: str, seed: int) -> TrainConfig:
-        """The run of one recipe and seed, in a folder of its own; models that are recipes are those of the same seed."""
+        """The run of one recipe and seed, in a folder of its own; models that are recipes are those of the
+        same seed."""
         described = self.recipes[recipe]
         models = {role: self._model(model, seed) for role, model in described.models.items()}
         changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
@@ -99,7 +102,8 @@ class Comparison:
 def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
     """The comparison that a YAML file and overrides describe; raises a one-line `ConfigError`.
 
-    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`, `recipes.coda.set.method.kappa=0.9`.
+    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`,
+    `recipes.coda.set.method.kappa=0.9`.
     """
     where, value = str(path), override(load_yaml(path), assignments)
     if isinstance(value.get("recipes"), dict):
@@ -137,9 +141,8 @@ def _require_made_before(recipes: dict[str, PipelineConfig], where: str) -> None
     for place, (name, run) in enumerate(recipes.items()):
         for role, model in run.models.items():
             if model in names[place:]:
-                raise ConfigError(
-                    f"{where}: recipe '{name}' starts from recipe '{model}', which comes no earlier; move it up"
-                )
+                fault = f"starts from recipe '{model}', which comes no earlier; move it up"
+                raise ConfigError(f"{where}: recipe '{name}' {fault}")
             if "/" not in model and model not in names:
                 hint = f"{nearest(model, names)} (a folder has a slash in it, such as ./{model})"
                 raise ConfigError(
@@ -150,6 +153,5 @@ def _require_made_before(recipes: dict[str, PipelineConfig], where: str) -> None
 def _require_one_corpus(recipes: dict[str, PipelineConfig], where: str) -> None:
     paths = sorted({run.corpus.path for run in recipes.values()})
     if len(paths) > 1:
-        raise ConfigError(
-            f"{where}: recipes read different corpora ({', '.join(paths)}), which share no cases; set 'corpus'"
-        )
+        fault = f"recipes read different corpora ({', '.join(paths)}), which share no cases; set 'corpus'"
+        raise ConfigError(f"{where}: {fault}")

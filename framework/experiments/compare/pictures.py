@@ -27,7 +27,8 @@ RULE = (
 def write_pictures(folder: Store, runs: Sequence[SeedRun], control: str, corpus_url: str) -> None:
     """Write `pictures.json` and a PNG per case, predicted by the first predictor of each recipe's first seed.
 
-    Recipes without masks are not shown; where the control is one, the first recipe with masks chooses the cases.
+    Recipes without masks are not shown; where the control is one, the first recipe with masks chooses the
+    cases.
     """
     firsts = [run for run in runs if run.seed == runs[0].seed and run.evaluation.exists(cases.FILE)]
     shown = _panels(folder, firsts, control, corpus_url) if firsts else []

@@ -1,4 +1,5 @@
-"""Scores of a comparison that are no means of cases: pooled metrics, and metrics of each target of whole images.
+"""Scores of a comparison that are no means of cases: pooled metrics, and metrics of each target of whole
+images.
 
 Each is computed anew in every resample of the patients, and then averaged over seeds.
 """
@@ -43,10 +44,11 @@ def recipe_scores(evaluations: Sequence[Store]) -> dict[str, PooledScore]:
 
 
 def pooled_rows(scores: dict[str, dict[str, PooledScore]], control: str) -> dict[str, dict[str, Row]]:
-    """By recipe and name: metric, images, mean with its interval, value by seed, and difference to the control.
+    """By recipe and name: metric, images, mean with its interval, value by seed, and difference to the
+    control.
 
-    Undefined scores are left out. The difference is paired, seed by seed in the same resamples; None for the control
-    and where the control has no such score.
+    Undefined scores are left out. The difference is paired, seed by seed in the same resamples; None for the
+    control and where the control has no such score.
     """
     rows: dict[str, dict[str, Row]] = {}
     for recipe, own in scores.items():

@@ -35,10 +35,12 @@ GRACE = 15.0
 
 
 def compare(comparison: Comparison, log: Log = print) -> Store:
-    """Train and score every recipe with every seed, then write the table and the page; gives the table's folder.
+    """Train and score every recipe with every seed, then write the table and the page; gives the table's
+    folder.
 
-    The same call again recognises finished models and evaluations and continues half-made ones. The table and the page are
-    made anew each time, so that another seed or recipe may join later. `log` hears lines of progress, then the table.
+    The same call again recognises finished models and evaluations and continues half-made ones. The table and
+    the page are made anew each time, so that another seed or recipe may join later. `log` hears lines of
+    progress, then the table.
     """
     config = comparison.config
     build_corpus(comparison.recipes[config.control], log)
@@ -77,7 +79,8 @@ def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
 
 
 def _runs(comparison: Comparison, log: Log) -> list[SeedRun]:
-    """All recipes of the first seed, then of the next, several at a time; one that needs an unfinished one waits.
+    """All recipes of the first seed, then of the next, several at a time; one that needs an unfinished one
+    waits.
 
     An error or an interrupt stops all trainings; an evaluation in work is finished first.
     """
@@ -125,7 +128,8 @@ def _seed_run(comparison: Comparison, name: str, seed: int, stop: Event, log: Lo
 def train_apart(run: TrainConfig, stop: Event) -> None:
     """Train in a process of its own, so that its memory and threads are the run's alone.
 
-    Raises `TrainingError`, also when stopped. The process is the command line with a written-out description; its progress goes to stderr.
+    Raises `TrainingError`, also when stopped. The process is the command line with a written-out description;
+    its progress goes to stderr.
     """
     with tempfile.TemporaryDirectory() as folder:
         described = Path(folder) / f"{run.name}.yaml"
@@ -142,7 +146,8 @@ def train_apart(run: TrainConfig, stop: Event) -> None:
 
 
 def _until_ended(process: subprocess.Popen[str], stop: Event) -> str:
-    """What a process wrote to stderr; it is ended when `stop` is set, by force if it does not end by itself."""
+    """What a process wrote to stderr; it is ended when `stop` is set, by force if it does not end by
+    itself."""
     while not stop.is_set():
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=0.2)[1]

@@ -35,7 +35,8 @@ class SeedRun:
 
 @dataclass(frozen=True)
 class CaseScores:
-    """What one recipe's predictor scored, by metric `[seeds, cases, classes + 1]`; the last column is the classes' mean."""
+    """What a recipe's predictor scored, by metric `[seeds, cases, classes + 1]`; the last class is their
+    mean."""
 
     recipe: str
     predictor: str
@@ -45,9 +46,9 @@ class CaseScores:
 def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dict[str, Any]:
     """The content of `table.json`: what was compared, the rows of the table and the learning curves.
 
-    All runs were scored on the same cases, every recipe with the same seeds. A row is a recipe's predictor; the costs
-    are the recipe's, and so are its pooled scores, which its first row holds. Runs of a recipe stand in the order of
-    their seeds.
+    All runs were scored on the same cases, every recipe with the same seeds. A row is a recipe's predictor;
+    the costs are the recipe's, and so are its pooled scores, which its first row holds. Runs of a recipe
+    stand in the order of their seeds.
     """
     of: dict[str, list[SeedRun]] = {}
     for run in runs:
@@ -63,12 +64,11 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
     rows += [{"recipe": name, "predictor": None, "scores": {}} for name in of if name not in masked]
     pooled = pooled_rows({name: recipe_scores([run.evaluation for run in of[name]]) for name in of}, control)
     costs = {name: cost([run.model for run in of[name]], logs[name], target) for name in of}
+    corpus = runs[0].evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
     order = list(of)
     return {
         "split": runs[0].evaluation.read_json("summary.json")["split"],
-        "corpus": runs[0]
-        .evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
-        .rsplit("/", 1)[-1],
+        "corpus": corpus.rsplit("/", 1)[-1],
         "cases": len(groups),
         "groups": len(set(groups.values())),
         "classes": classes,
@@ -100,7 +100,8 @@ def classified(evaluation: Store) -> dict[str, str]:
 def case_scores(
     recipe: str, tables: Sequence[pa.Table], names: list[str], classes: list[str]
 ) -> list[CaseScores]:
-    """The scores of each predictor from one per-case table per seed, in the order of cases `names` and `classes`."""
+    """The scores of each predictor from one per-case table per seed, in the order of cases `names` and
+    `classes`."""
     keys = [metric.key for metric in compared_metrics(CaseMetric)]
     scores = []
     for predictor in tables[0]["predictor"].unique().to_pylist():
@@ -114,10 +115,12 @@ def case_scores(
 def case_rows(
     scores: Sequence[CaseScores], control: str, groups: Sequence[str], classes: Sequence[str]
 ) -> list[Row]:
-    """A row per predictor: by metric its mean of each class and over classes, and the latter's paired difference.
+    """A row per predictor: by metric its mean of each class and over classes, and the latter's paired
+    difference.
 
-    A predictor is set against the control's of the same name, or else against its first. The difference is taken case
-    by case and seed by seed; the control's own rows have none, and no row where the control makes no masks.
+    A predictor is set against the control's of the same name, or else against its first. The difference is
+    taken case by case and seed by seed; the control's own rows have none, and no row where the control makes
+    no masks.
     """
     controls = {entry.predictor: entry for entry in scores if entry.recipe == control}
     rows = []
@@ -146,10 +149,12 @@ def _case_row(
 
 
 def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None) -> Row:
-    """What a recipe costs: seconds of a step (median over all seeds' steps), seconds to the target, size and memory.
+    """What a recipe costs: seconds of a step (median over all seeds' steps), seconds to the target, size and
+    memory.
 
-    `target_seconds` has an entry per seed, None where the target was not reached; it is None where there is no target,
-    or where the recipe is not judged by Dice. Memory is the largest of the seeds', in MB, None where no model tells.
+    `target_seconds` has an entry per seed, None where the target was not reached; it is None where there is
+    no target, or where the recipe is not judged by Dice. Memory is the largest of the seeds', in MB, None
+    where no model tells.
     """
     counts = [model.read_json("artifact.json")["counts"] for model in models]
     by_dice = metric_log.judged_by(logs[0]) in ("dice", None)
@@ -165,10 +170,11 @@ def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None)
 
 
 def seconds_to(log: Records, target: float) -> float | None:
-    """Seconds of training before the first validation whose score is at least `target`; None when there is none.
+    """Seconds of training before the first validation whose score is at least `target`; None when there is
+    none.
 
-    The time runs from the first step and includes earlier validations and checkpoints, each being part of the step
-    after it.
+    The time runs from the first step and includes earlier validations and checkpoints, each being part of the
+    step after it.
     """
     reached = [r["step"] for r in log if r.get("validation", {}).get("mean", 0.0) >= target]
     return sum(r["seconds"] for r in log if "seconds" in r and r["step"] <= reached[0]) if reached else None

@@ -18,6 +18,7 @@ from framework.core.storage import Store
 from framework.experiments.compare import run as course
 from framework.experiments.compare.config import Comparison, load_comparison
 from framework.experiments.compare.run import compare
+from framework.experiments.pipeline.config import PipelineConfig
 from framework.reporting.report import write_report
 from framework.training.config import TrainConfig
 from framework.training.run import train
@@ -200,9 +201,13 @@ def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str],
 def chained(described: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
     """Two recipes of two seeds, two at a time, of which `cps` starts from `supervised`; neither is finished."""
     comparison = load_comparison(described, ["parallel=2"])
-    comparison.recipes["cps"] = comparison.recipes["cps"].model_copy(
-        update={"models": {"classifier": "supervised"}}
-    )
+    starts = comparison.recipes["cps"].model_copy(update={"models": {"classifier": "supervised"}})
+    comparison.recipes["cps"] = starts
+
+    def unchecked(comparison: Comparison, recipe: str, seed: int) -> PipelineConfig:
+        return comparison.recipes[recipe].model_copy(update={"name": f"{recipe}-{seed}"})
+
+    monkeypatch.setattr(Comparison, "run", unchecked)  # no method takes up a model of any other
     monkeypatch.setattr(course, "is_finished", lambda *parts: False)
     monkeypatch.setattr(course, "artifact_spec", lambda run: None)
     monkeypatch.setattr(course, "evaluate", lambda *parts: {})
