@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from pyarrow import csv
 
 from framework.core.storage import Store
 from framework.metrics.base import CaseMetric
 from framework.metrics.bootstrap import METHOD, mean_intervals
 from framework.metrics.case_masks import CaseMasks, Mask
+from framework.metrics.predictions import Numbers
 from framework.metrics.registry import metrics_of
 
 FILE = "cases.parquet"
@@ -62,11 +64,8 @@ def write_cases(store: Store, rows: Iterable[dict[str, Any]]) -> pa.Table:
 
 
 def write_csv(store: Store, name: str, table: pa.Table) -> None:
-    from pyarrow import csv
-
-    with pa.BufferOutputStream() as buffer:
-        csv.write_csv(table, buffer)
-        store.write_bytes(name, buffer.getvalue().to_pybytes())
+    csv.write_csv(table, buffer := io.BytesIO())
+    store.write_bytes(name, buffer.getvalue())
 
 
 def summarise(
@@ -98,14 +97,12 @@ def _summarise_predictor(table: pa.Table, classes: Sequence[str]) -> dict[str, d
     return {name: {key: asdict(next(intervals)) for key in keys} for name in [*names, "mean"]}
 
 
-def groups_of(table: pa.Table) -> dict[str, str]:
+def groups_of(table: pa.Table, column: str = "case") -> dict[str, str]:
     """The group of each case, in the order of a table."""
-    return dict(zip(table["case"].to_pylist(), table["group"].to_pylist(), strict=True))
+    return dict(zip(table[column].to_pylist(), table["group"].to_pylist(), strict=True))
 
 
-def case_values(
-    table: pa.Table, cases: Sequence[str], classes: Sequence[str], keys: Sequence[str]
-) -> NDArray[np.float64]:
+def case_values(table: pa.Table, cases: Sequence[str], classes: Sequence[str], keys: list[str]) -> Numbers:
     """Columns of one predictor's rows as `[cases, classes, keys]`, in these orders."""
     row, column = ({name: i for i, name in enumerate(names)} for names in (cases, classes))
     values = np.full((len(cases), len(classes), len(keys)), np.nan)
@@ -115,6 +112,6 @@ def case_values(
     return values
 
 
-def with_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def with_mean(values: Numbers) -> Numbers:
     """Values `[cases, classes, ...]` with the mean over the classes as one more."""
     return np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)

@@ -1,5 +1,4 @@
-"""Whole images of a split, classified by a model: a table of its predictions, and the summary of each
-target."""
+"""Whole images of a split, classified by a model: a table of its predictions, and each target's summary."""
 
 from __future__ import annotations
 
@@ -61,8 +60,7 @@ def prediction_row(target: Target, name: str, group: str, truth: int, probabilit
 
 
 def summarise_target(table: pa.Table, target: Target) -> dict[str, Any]:
-    """One target's part of `summary.json`, of the images whose class is known: metrics, None where
-    undefined."""
+    """One target's part of `summary.json`, of the images whose class is known; None where undefined."""
     once, drawn = known_predictions(table, target.name, target.classes)
     return {
         "classes": list(target.classes),
@@ -73,16 +71,13 @@ def summarise_target(table: pa.Table, target: Target) -> dict[str, Any]:
     }
 
 
-def known_predictions(
-    table: pa.Table, target: str, classes: Sequence[str]
-) -> tuple[Predictions, Predictions]:
+def known_predictions(table: pa.Table, target: str, classes: Sequence[str]) -> tuple[Predictions, ...]:
     """A target's images whose class is known: each counted once, and in every resample of their groups."""
     rows = [row for row in table.to_pylist() if row["target"] == target and row["truth"] is not None]
     truth = np.array([list(classes).index(row["truth"]) for row in rows])
     probability = np.array([row["probability"] for row in rows])
     weights = np.ones((1, len(rows))), resamples([row["group"] for row in rows])
-    once, drawn = (Predictions(truth, probability, weight) for weight in weights)
-    return once, drawn
+    return tuple(Predictions(truth, probability, weight) for weight in weights)
 
 
 def _rows(predictor: Predictor, samples: list[Sample]) -> Iterator[dict[str, Any]]:

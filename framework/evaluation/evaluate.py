@@ -47,8 +47,7 @@ class Case:
     """What its images contribute to pooled metrics, for a method whose lesions may overlap."""
 
     def add(self, sample: Sample, probability: dict[str, Tensor], predictor: Predictor) -> None:
-        """Keep the masks of one image, and what the first predictor's probabilities contribute to pooled
-        metrics."""
+        """Keep the masks of one image, and what its first probabilities contribute to pooled metrics."""
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in probability.items()})
         if predictor.method.multilabel:
@@ -131,15 +130,15 @@ def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[Ro
     for case in (volume_cases if predictor.run.corpus.patch else image_cases)(corpus, predictor, ids):
         scores = {name: case.rows(name, corpus.info.classes) for name in case.predicted[0]}
         first = next(iter(scores.values()))
-        shown.append((float(np.mean([row[ranking] for row in first])), case.name, _fullest(case)))
+        fullest = max(case.samples, key=lambda sample: sample.structure)
+        shown.append((float(np.mean([row[ranking] for row in first])), case.name, fullest.id))
         rows += [row for each in scores.values() for row in each]
         pooled += case.pooled
     return rows, shown, pooled
 
 
 def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
-    """Predict image after image; a case comes out as soon as its last slice is through, so memory holds
-    few."""
+    """Predict image after image; a case comes out when its last slice is through, so memory holds few."""
     left = Counter(corpus.value(name, "volume") or name for name in ids)
     open_cases: dict[str, Case] = {}
     for samples in batches(corpus, ids):
@@ -165,11 +164,6 @@ def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterat
             if sample.id in wanted:
                 case.add(sample, probability, predictor)
         yield case
-
-
-def _fullest(case: Case) -> str:
-    """The id of the slice with most structure."""
-    return max(case.samples, key=lambda sample: sample.structure).id
 
 
 def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown]) -> None:

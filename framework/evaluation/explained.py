@@ -1,5 +1,4 @@
-"""Pictures of what a model sees: maps and masks by which its method explains itself, and the classes it
-gives."""
+"""Pictures of what a model sees: maps and masks that its method explains itself by, and its classes."""
 
 from __future__ import annotations
 
@@ -31,26 +30,21 @@ def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
     for number, name in enumerate(chosen(corpus, names)):
         sample, file = corpus.read(name), f"explained-{number}.png"
         image = predictor.standardised(predictor.prepare(sample.image)[None])
-        seen = predictor.method.explain(
-            image, torch.as_tensor(sample.labels, device=image.device)[None].long()
-        )
+        labels = torch.as_tensor(sample.labels, device=image.device)[None].long()
+        seen = predictor.method.explain(image, labels)
         if not seen:
             return
         columns = ["image", *seen, "prediction", "truth"]
         out.write_bytes(file, side_by_side(_panels(predictor, sample, image, seen)))
-        predictions = _predictions(predictor, sample, image)
-        entries.append({"name": sample.id, "file": file, "predictions": predictions})
+        classes = _predictions(predictor, sample, image)
+        entries.append({"name": sample.id, "file": file, "predictions": classes})
     out.write_json("explained.json", {"columns": columns, "pictures": entries})
 
 
 def chosen(corpus: Corpus, names: Sequence[str]) -> list[str]:
-    """At most `COUNT` images with a structure, evenly over their sorted names; of all images when none has
-    one."""
-    shown = [
-        name
-        for name in sorted(names)
-        if (mask := corpus.mask(name)) is not None and ((mask > 0) & (mask != IGNORE)).any()
-    ]
+    """At most `COUNT` images with a structure, evenly over their sorted names; of all when none has one."""
+    masks = ((name, corpus.mask(name)) for name in sorted(names))
+    shown = [k for k, mask in masks if mask is not None and ((mask > 0) & (mask != IGNORE)).any()]
     return evenly(shown or sorted(names), COUNT)
 
 

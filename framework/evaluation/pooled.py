@@ -1,5 +1,4 @@
-"""Scores of structures that may overlap, over all images: a table of what each contributes, and its
-summary."""
+"""Scores of structures that may overlap: a table of what each image contributes, and its summary."""
 
 from __future__ import annotations
 
@@ -69,8 +68,7 @@ def pooled_values(metric: PooledMetric, parts: NDArray[np.number], weight: Numbe
 
 
 def summarise_pooled(table: pa.Table) -> dict[str, Any]:
-    """By class, and for their mean: images with it, and metrics with intervals (None where it is in no
-    image)."""
+    """By class, and for their mean: images with it, and metrics with intervals, None where undefined."""
     classes, groups = classes_and_groups(table)
     weights = np.ones((1, len(groups))), resamples(groups)
     shown = table["truth"].to_numpy().reshape(-1, len(classes)) > 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from rich.table import Table
 
 from framework.metrics.base import CaseMetric, ImageMetric, Metric, PooledMetric
 from framework.metrics.registry import leading, metrics_of
@@ -11,15 +13,7 @@ from framework.metrics.registry import leading, metrics_of
 Summary = Mapping[str, Any]
 
 
-class ScoreTable(NamedTuple):
-    """A title, the heads of the columns, and the cells of the rows."""
-
-    title: str
-    heads: list[str]
-    rows: list[list[str]]
-
-
-def score_tables(summary: Summary) -> Iterator[ScoreTable]:
+def score_tables(summary: Summary) -> Iterator[Table]:
     """A table each of what was measured: masks, structures that may overlap, classes of whole images."""
     split = summary["split"]
     if predictors := summary.get("predictors"):
@@ -30,7 +24,7 @@ def score_tables(summary: Summary) -> Iterator[ScoreTable]:
             for structure, scores in structures.items()
         ]
         title = f"{split}: mean over {summary['cases']} cases [95 % interval]"
-        yield ScoreTable(title, ["predictor", "structure", *heads], rows)
+        yield _table(title, ["predictor", "structure", *heads], rows)
     if pooled := summary.get("pooled"):
         title = f"{split}: over the pixels of all images [95 % interval]"
         yield _counted(title, PooledMetric, ["lesion", "images with it"], pooled)
@@ -77,8 +71,15 @@ def _listed(scope: type[Metric], scores: Summary, unit: str = "") -> str:
     return ", ".join(f"{head} {cell}" for head, cell in pairs)
 
 
-def _counted(title: str, scope: type[Metric], heads: list[str], entries: Summary) -> ScoreTable:
+def _counted(title: str, scope: type[Metric], heads: list[str], entries: Summary) -> Table:
     """A row for each entry, with its number of images."""
     names = _heads(scope, next(iter(entries.values())))
     rows = [[name, str(scores["images"]), *_cells(scope, scores)] for name, scores in entries.items()]
-    return ScoreTable(title, heads + names, rows)
+    return _table(title, heads + names, rows)
+
+
+def _table(title: str, heads: list[str], rows: list[list[str]]) -> Table:
+    table = Table(*heads, title=title)
+    for row in rows:
+        table.add_row(*row)
+    return table

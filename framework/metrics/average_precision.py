@@ -17,14 +17,13 @@ BINS = 1000
 
 
 class AUPR(PooledMetric):
-    """Over the pooled pixels of all images: what is added up are histograms, so that nothing is a mean of
-    parts."""
+    """Over the pooled pixels of all images: histograms add up, so that nothing is a mean of parts."""
 
     key, name, compared = "aupr", "AUPR", True
     about = (
-        "AUPR: area under the precision-recall curve over the pixels of all images, from the first predictor's "
-        "probabilities; the mean is over lesions that occur."
+        "AUPR: area under the precision-recall curve over the pixels of all images, from the first predictor"
     )
+    about += "'s probabilities; the mean is over lesions that occur."
     shape = (2, BINS)
     """How many known pixels without and with the structure have which probability."""
 

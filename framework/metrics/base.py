@@ -58,8 +58,7 @@ class Metric(ABC):
 
 
 class CaseMetric(Metric):
-    """A value of each case and structure, summarised by means over cases. Empty masks have an explicit
-    policy:
+    """A value of each case and structure, summarised by means over cases, with a policy for empty masks.
 
     | truth   | prediction | state       | value      | overlaps | distances |
     | ------- | ---------- | ----------- | ---------- | -------- | --------- |

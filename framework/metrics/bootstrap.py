@@ -80,8 +80,7 @@ def resamples(groups: Sequence[str], seed: int = 0) -> NDArray[np.float64]:
 
 
 def over_seeds(spread: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
-    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over training seeds that are
-    drawn as well."""
+    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over seeds drawn as well."""
     weight = _draws(np.random.default_rng([seed, len(spread)]), len(spread)) / len(spread)
     return (weight.T * spread).sum(axis=0)
 

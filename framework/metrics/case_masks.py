@@ -18,8 +18,7 @@ State = Literal["both", "missed", "false alarm", "absent"]
 
 @dataclass(frozen=True, eq=False)
 class CaseMasks:
-    """`truth` and `predicted` are `[H, W]` or `[D, H, W]`, `spacing` is the size of a pixel along the
-    axes."""
+    """`truth` and `predicted` are `[H, W]` or `[D, H, W]`, `spacing` is a pixel's size along the axes."""
 
     truth: Mask
     predicted: Mask

@@ -23,8 +23,7 @@ class AUC(ImageMetric):
 
 
 def area(positive: NDArray[np.bool_], score: Numbers, weight: Numbers) -> Numbers:
-    """How likely a positive image scores above a negative one, ties counting half, `[R]` by weights `[R,
-    N]`."""
+    """How likely a positive image scores above a negative one, ties counting half, `[R]`."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
     above, below = (

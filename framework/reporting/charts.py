@@ -118,8 +118,7 @@ def thin(points: Sequence[Point], most: int = 150) -> list[Point]:
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """About `count` multiples of 1, 2 or 5 times a power of ten, from at or below `low` to at or above
-    `high`."""
+    """About `count` multiples of 1, 2 or 5 times a power of ten that enclose `low` and `high`."""
     if not high > low:
         low, high = low - max(abs(low), 1) * 0.05, high + max(abs(high), 1) * 0.05
     rough = (high - low) / count

@@ -81,8 +81,7 @@ def curves_of(table: Entry) -> list[Any]:
 
 
 def _chart(table: Entry, metric: Metric) -> Any:
-    """The validation scores of one metric by step, the target marked in that of Dice; None where there are
-    none."""
+    """The validation scores of one metric by step, Dice's with the target marked; None where there are no."""
     judged, curves = table["judged_by"], table["curves"].items()
     series = coloured((name, points if judged[name] == metric.key else []) for name, points in curves)
     target = table["target_dice"] if metric.key == "dice" else None
@@ -105,7 +104,6 @@ def time_to_target(seconds: list[float | None]) -> str:
 
 
 def median_seconds(seconds: Sequence[float | None]) -> float | None:
-    """The median over seeds, where a target that was not reached counts as infinitely long; None for such a
-    median."""
+    """The median over seeds, where a target not reached counts as infinitely long; None for such a median."""
     middle = statistics.median(float("inf") if value is None else value for value in seconds)
     return None if middle == float("inf") else middle

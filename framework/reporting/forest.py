@@ -1,5 +1,4 @@
-"""Geometry of a forest plot: differences with their intervals, a line each; `charts.html.j2` draws it as
-SVG."""
+"""Geometry of a forest plot: differences with their intervals, a line each; `charts.html.j2` draws it."""
 
 from __future__ import annotations
 

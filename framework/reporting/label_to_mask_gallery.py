@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +17,17 @@ from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus, Sample
 from framework.corpus.schema import CorpusInfo
 from framework.evaluation.evaluate import predicted_mask
-from framework.imaging.overlay import SMALLEST, colour_of, data_address, evenly
-from framework.imaging.overlay import grey, heat, overlay, panel, side_by_side
+from framework.imaging.overlay import (
+    SMALLEST,
+    colour_of,
+    data_address,
+    evenly,
+    grey,
+    heat,
+    overlay,
+    panel,
+    side_by_side,
+)
 from framework.imaging.resize import resize_mask
 from framework.inference.predictor import Predictor, run_of
 from framework.methods.base import FindsBoundaries
@@ -46,8 +54,7 @@ SampleDraw = Callable[[Sample, Panel], Panel]
 """From a row of the corpus and its picture `[h, w, 3]` to a column's picture of that size."""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """What stands over a column, the artifact that it shows, and how."""
 
     title: str
@@ -79,8 +86,7 @@ def beginning(artifact: Artifact) -> str | None:
 
 
 def _entry(chain: Sequence[Artifact], maps: Artifact, artifacts: Sequence[Artifact]) -> dict[str, Any]:
-    """The pictures, or why there are none: a report about a run whose corpus is elsewhere still says all
-    else."""
+    """The pictures, or why there are none: a report without the corpus still says all else."""
     try:
         return {"name": maps.name, "missing": None} | _pictures(chain, corpus_of(maps, artifacts), maps)
     except ScantsegError as error:

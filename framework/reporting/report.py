@@ -167,21 +167,19 @@ def validation_points(log: Sequence[Entry], metric: str) -> list[tuple[float, fl
 
 
 def pseudo_entries(artifact: Artifact) -> list[Entry]:
-    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where they were checked by
-    masks."""
+    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where masks checked it."""
     shared, entries = {"name": artifact.name, "counts": artifact.counts}, []
     if artifact.kind == "layer" and "classes" in artifact.counts:
-        classes = {name: layer_class(**counts) for name, counts in artifact.counts["classes"].items()}
+        classes = {
+            name: {"kept_share": pixels["kept"] / max(1, pixels["predicted"]), "pixels": pixels["predicted"]}
+            for name, pixels in artifact.counts["classes"].items()
+        }
         entries.append(shared | {"checked": False, "classes": classes})
     if artifact.store.exists("quality.json"):
         entries.append(
             shared | {"checked": True, "classes": artifact.store.read_json("quality.json")["classes"]}
         )
     return entries
-
-
-def layer_class(predicted: int, kept: int) -> Entry:
-    return {"kept_share": kept / predicted if predicted else 0.0, "pixels": predicted}
 
 
 def evaluation_entry(evaluation: Artifact) -> Entry:

@@ -32,27 +32,15 @@ class Parent:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished artifact: its folder, its `artifact.json` and its inputs."""
+    """A finished artifact: its folder, its address as its key, what `artifact.json` says, and its inputs."""
 
     store: Store
+    key: str
+    kind: str
+    name: str
+    counts: dict[str, Any]
     record: dict[str, Any]
     parents: tuple[Parent, ...]
-
-    @property
-    def key(self) -> str:
-        return self.store.url
-
-    @property
-    def kind(self) -> str:
-        return self.record["kind"]
-
-    @property
-    def name(self) -> str:
-        return self.record["name"]
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        return self.record["counts"]
 
     def parent(self, role: str) -> Parent | None:
         return next((parent for parent in self.parents if parent.role == role), None)
@@ -97,8 +85,7 @@ def _artifact_stores(source: Store) -> list[Store]:
 
 
 def _linked(records: list[tuple[Store, dict[str, Any]]]) -> list[Artifact]:
-    """Depth first, parents before their children; a hash contains its inputs' hashes, so there is no
-    cycle."""
+    """Depth first, parents before children; a hash contains its inputs' hashes, so there is no cycle."""
     made: dict[str, Artifact] = {}
 
     def make(store: Store, record: dict[str, Any]) -> Artifact:
@@ -106,7 +93,8 @@ def _linked(records: list[tuple[Store, dict[str, Any]]]) -> list[Artifact]:
             parents = (
                 Parent(role, **given, artifact=find(**given)) for role, given in record["inputs"].items()
             )
-            made[store.url] = Artifact(store, record, tuple(parents))
+            kind, name, counts = (record[key] for key in ("kind", "name", "counts"))
+            made[store.url] = Artifact(store, store.url, kind, name, counts, record, tuple(parents))
         return made[store.url]
 
     def find(path: str, hash: str) -> Artifact | None:

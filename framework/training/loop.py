@@ -1,5 +1,4 @@
-"""The training loop, for every method: batches, backward, finite check, step; log, validation and
-checkpoints."""
+"""The training loop of every method: batches, backward, finite check, step; log, validation, checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import lr_at
 from framework.training.trainer import Trainer
-from framework.training.validation import MaskValidator, Validator
+from framework.training.validation import MaskValidator
 from framework.training.validation_classification import ClassificationValidator
 from framework.training.validation_tallies import Scores
 
@@ -24,6 +23,7 @@ LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
 
 Listener = Callable[[dict[str, Any]], None]
+Validator = MaskValidator | ClassificationValidator
 
 
 def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
@@ -42,7 +42,7 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
             lr = lr_at(trainer.step, config.steps, trainer.run.optimiser)
             trainer.step += 1
             now = time.perf_counter()
-            # From end to end, so that the seconds of all steps add up to the whole run, log and checkpoints too.
+            # From end to end, so that the seconds of all steps add up to the run's, checkpoints included.
             images = float(config.batch * len(batch))
             metrics |= {"lr": lr, "images": images, "seconds": now - end, "wait": waited}
             pending.append((trainer.step, metrics))

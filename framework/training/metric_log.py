@@ -40,7 +40,8 @@ class MetricLog:
             self.store.write_text(NAME, "".join(line + "\n" for line in self._lines))
         if self._board is not None:
             for record in self._fresh:
-                _write_scalars(self._board, record)
+                for name, value in _scalars(record):
+                    self._board.add_scalar(name, value, record["step"])
             self._board.flush()
         self._fresh = []
 
@@ -88,11 +89,6 @@ def _board(store: Store, step: int) -> Any:
     from torch.utils.tensorboard.writer import SummaryWriter
 
     return SummaryWriter(os.path.join(store.url, "tensorboard"), purge_step=step + 1)
-
-
-def _write_scalars(board: Any, record: dict[str, Any]) -> None:
-    for name, value in _scalars(record):
-        board.add_scalar(name, value, record["step"])
 
 
 def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:

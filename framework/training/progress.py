@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from framework.core.errors import StorageError
 from framework.core.storage import Store
@@ -18,28 +19,14 @@ INTERVAL = 2.0
 @contextlib.contextmanager
 def follow(store: Store, name: str, steps: int) -> Iterator[None]:
     """Show the progress of a run while the block trains it."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress as rich
 
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    columns = [rich.TextColumn("[bold]{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
+    columns += [rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn()]
+    columns += [rich.TextColumn("{task.fields[note]}")]
+    quiet: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
     ended = threading.Event()
-    with Progress(
-        *columns, speed_estimate_period=60, redirect_stdout=False, redirect_stderr=False
-    ) as progress:
+    with rich.Progress(*columns, speed_estimate_period=60, **quiet) as progress:
         task = progress.add_task(name, total=steps, note="starting")
 
         def look() -> None:

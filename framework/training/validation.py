@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,14 +18,6 @@ from framework.training.validation_tallies import CaseTally, PooledTally, Scores
 
 if TYPE_CHECKING:
     from framework.training.trainer import Trainer
-
-
-class Validator(Protocol):
-    """Measures a run on some of its validation images; on every rank the same scores."""
-
-    ids: list[str]
-
-    def score(self, trainer: Trainer) -> Scores: ...
 
 
 class MaskValidator:

@@ -42,11 +42,10 @@ class ClassificationValidator:
             mine |= self._classified(trainer, self.ids[start : start + BATCH])
         trainer.method.train()
         gathered = {name: rows for part in gather_objects(mine) for name, rows in part.items()}
-        known = {}
+        known, scores = {}, dict[str, Validated]()
         for place, target in enumerate(self.targets):
             probability = np.array([gathered[name][place] for name in self.ids])
             known[target.name] = known_of(self.data.classes(self.ids, target), probability)
-        scores: Scores = {}
         for metric in metrics_of(ImageMetric):
             values = {name: validated(metric, predictions) for name, predictions in known.items()}
             scores[metric.key] = Validated(values, float(np.mean(list(values.values()))))

@@ -1,5 +1,4 @@
-"""What validation adds up over images and ranks: sizes of masks, or contributions of lesions that may
-overlap."""
+"""What validation adds up over images and ranks: sizes of masks, or contributions to pooled metrics."""
 
 from __future__ import annotations
 

@@ -28,8 +28,7 @@ class RecipeConfig(Settings):
     config: str
     """A run's YAML file; its place is taken from the folder of the comparison's file."""
     set: dict[str, Any] = {}
-    """Changes of its keys, over those for every recipe; under `models` an earlier recipe may stand for a
-    folder."""
+    """Changes of its keys, after those for every recipe; `models` may name an earlier recipe for a folder."""
 
 
 class ComparisonConfig(Settings):
@@ -37,8 +36,7 @@ class ComparisonConfig(Settings):
 
     name: Name
     out: str = "comparisons"
-    """Folder (local or s3://) that gets a model and an evaluation per recipe and seed, the table and the
-    page."""
+    """Folder (local or s3://) of the models and evaluations, the table and the page."""
     seeds: list[int] = Field(min_length=1)
     split: Literal["train", "val", "test"] = "val"
     """What is scored. Choices are made on `val`; `test` is for what has been chosen."""
@@ -84,8 +82,7 @@ class Comparison:
         return self.root / f"{self.config.name}-{self.config.split}"
 
     def run(self, recipe: str, seed: int) -> TrainConfig:
-        """The run of one recipe and seed, in a folder of its own; models that are recipes are those of the
-        same seed."""
+        """The run of one recipe and seed, in a folder of its own; it starts from recipes of the same seed."""
         described = self.recipes[recipe]
         models = {role: self._model(model, seed) for role, model in described.models.items()}
         changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}

@@ -79,8 +79,7 @@ def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
 
 
 def _runs(comparison: Comparison, log: Log) -> list[SeedRun]:
-    """All recipes of the first seed, then of the next, several at a time; one that needs an unfinished one
-    waits.
+    """All recipes of the first seed, then of the next, several at a time, after those they start from.
 
     An error or an interrupt stops all trainings; an evaluation in work is finished first.
     """
@@ -90,9 +89,8 @@ def _runs(comparison: Comparison, log: Log) -> list[SeedRun]:
     with ThreadPoolExecutor(config.parallel) as pool:
         try:
             while len(ended := _ended(made)) < len(asked):
-                ready = [
-                    run for run in asked if run not in made and ended.issuperset(comparison.starts_from(*run))
-                ]
+                left = [run for run in asked if run not in made]
+                ready = [run for run in left if ended.issuperset(comparison.starts_from(*run))]
                 for run in ready[: config.parallel - len(made) + len(ended)]:
                     made[run] = pool.submit(_seed_run, comparison, *run, stop, log)
                 wait([made[run] for run in made.keys() - ended], return_when=FIRST_COMPLETED)
@@ -146,8 +144,7 @@ def train_apart(run: TrainConfig, stop: Event) -> None:
 
 
 def _until_ended(process: subprocess.Popen[str], stop: Event) -> str:
-    """What a process wrote to stderr; it is ended when `stop` is set, by force if it does not end by
-    itself."""
+    """What a process wrote to stderr; when `stop` is set it is ended, by force if need be."""
     while not stop.is_set():
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=0.2)[1]

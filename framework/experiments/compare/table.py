@@ -35,8 +35,7 @@ class SeedRun:
 
 @dataclass(frozen=True)
 class CaseScores:
-    """What a recipe's predictor scored, by metric `[seeds, cases, classes + 1]`; the last class is their
-    mean."""
+    """What a recipe's predictor scored, by metric `[seeds, cases, classes + 1]`, the last being the mean."""
 
     recipe: str
     predictor: str
@@ -57,7 +56,8 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
     tables = {name: [run.evaluation.read_table(cases.FILE) for run in of[name]] for name in masked}
     logs = {name: [metric_log.read(run.model) for run in of[name]] for name in of}
     first = control if control in masked else next(iter(masked), None)
-    groups = cases.groups_of(tables[first][0]) if first else classified(runs[0].evaluation)
+    images = {} if first else cases.groups_of(runs[0].evaluation.read_table(classification.FILE), "id")
+    groups = cases.groups_of(tables[first][0]) if first else images
     classes = tables[first][0]["class"].unique().to_pylist() if first else []
     scores = [entry for name in masked for entry in case_scores(name, tables[name], list(groups), classes)]
     rows = case_rows(scores, control, list(groups.values()), classes)
@@ -91,17 +91,10 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
     }
 
 
-def classified(evaluation: Store) -> dict[str, str]:
-    """The group of each image that was classified."""
-    table = evaluation.read_table(classification.FILE)
-    return dict(zip(table["id"].to_pylist(), table["group"].to_pylist(), strict=True))
-
-
 def case_scores(
     recipe: str, tables: Sequence[pa.Table], names: list[str], classes: list[str]
 ) -> list[CaseScores]:
-    """The scores of each predictor from one per-case table per seed, in the order of cases `names` and
-    `classes`."""
+    """The scores of each predictor from a per-case table per seed, in the order of `names` and `classes`."""
     keys = [metric.key for metric in compared_metrics(CaseMetric)]
     scores = []
     for predictor in tables[0]["predictor"].unique().to_pylist():
@@ -115,12 +108,10 @@ def case_scores(
 def case_rows(
     scores: Sequence[CaseScores], control: str, groups: Sequence[str], classes: Sequence[str]
 ) -> list[Row]:
-    """A row per predictor: by metric its mean of each class and over classes, and the latter's paired
-    difference.
+    """A row per predictor: by metric the mean of each class and over classes, and the latter's difference.
 
-    A predictor is set against the control's of the same name, or else against its first. The difference is
-    taken case by case and seed by seed; the control's own rows have none, and no row where the control makes
-    no masks.
+    A predictor is set against the control's of the same name, or else against its first, case by case and
+    seed by seed; the control's own rows have no difference, and no row where the control makes no masks.
     """
     controls = {entry.predictor: entry for entry in scores if entry.recipe == control}
     rows = []
@@ -149,20 +140,17 @@ def _case_row(
 
 
 def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None) -> Row:
-    """What a recipe costs: seconds of a step (median over all seeds' steps), seconds to the target, size and
-    memory.
+    """What a recipe costs: seconds of a step (median over all seeds' steps) and to the target, size, memory.
 
-    `target_seconds` has an entry per seed, None where the target was not reached; it is None where there is
-    no target, or where the recipe is not judged by Dice. Memory is the largest of the seeds', in MB, None
-    where no model tells.
+    `target_seconds` has an entry per seed, None where the target was not reached; it is None without a target
+    and for a recipe not judged by Dice. Memory is the largest of the seeds', in MB, if a model tells.
     """
     counts = [model.read_json("artifact.json")["counts"] for model in models]
     by_dice = metric_log.judged_by(logs[0]) in ("dice", None)
     memory = [count["peak_memory_mb"] for count in counts if "peak_memory_mb" in count]
+    seconds = [record["seconds"] for log in logs for record in log if "seconds" in record]
     return {
-        "seconds_per_step": statistics.median(
-            record["seconds"] for log in logs for record in log if "seconds" in record
-        ),
+        "seconds_per_step": statistics.median(seconds),
         "target_seconds": [seconds_to(log, target) for log in logs] if target and by_dice else None,
         "parameters": counts[0]["parameters"],
         "peak_memory_mb": max(memory, default=None),
@@ -170,11 +158,9 @@ def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None)
 
 
 def seconds_to(log: Records, target: float) -> float | None:
-    """Seconds of training before the first validation whose score is at least `target`; None when there is
-    none.
+    """Seconds of training before the first validation whose score is at least `target`; None without one.
 
-    The time runs from the first step and includes earlier validations and checkpoints, each being part of the
-    step after it.
+    They include earlier validations and checkpoints, each being part of the step after it.
     """
     reached = [r["step"] for r in log if r.get("validation", {}).get("mean", 0.0) >= target]
     return sum(r["seconds"] for r in log if "seconds" in r and r["step"] <= reached[0]) if reached else None
@@ -183,8 +169,5 @@ def seconds_to(log: Records, target: float) -> float | None:
 def mean_curve(logs: Sequence[Records]) -> list[tuple[int, float]]:
     """The score of validations by step, averaged over the seeds, at the steps that all of them have."""
     scores = [{r["step"]: r["validation"]["mean"] for r in log if "validation" in r} for log in logs]
-    return [
-        (step, statistics.fmean(seed[step] for seed in scores))
-        for step in scores[0]
-        if all(step in seed for seed in scores)
-    ]
+    shared = [step for step in scores[0] if all(step in seed for seed in scores)]
+    return [(step, statistics.fmean(seed[step] for seed in scores)) for step in shared]

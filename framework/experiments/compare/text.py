@@ -29,8 +29,7 @@ def markdown(table: Row) -> str:
 
 
 def columns(table: Row) -> list[tuple[Metric, str]]:
-    """The metrics of cases that have columns, and what the names of these begin with where there are
-    several."""
+    """The metrics of cases that have columns, and what the columns' names begin with where several have."""
     metrics = metrics_of(CaseMetric, table["metrics"])
     return [(metric, f"{metric.name} " if len(metrics) > 1 else "") for metric in metrics]
 
