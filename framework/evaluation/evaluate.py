@@ -158,9 +158,9 @@ def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterat
         if wanted.isdisjoint(names):
             continue
         samples = [corpus.read(name) for name in names]
-        found = predictor.at_own_sizes([sample.image for sample in samples])
+        probabilities = predictor.at_own_sizes([sample.image for sample in samples])
         case = Case(volume, samples[0].group, samples[0].spacing)
-        for sample, probability in zip(samples, found, strict=True):
+        for sample, probability in zip(samples, probabilities, strict=True):
             if sample.id in wanted:
                 case.add(sample, probability, predictor)
         yield case

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BINS = 1000
-"""Of equal width, of probabilities 0..1; pixels of one bin are ranked as equal."""
+"""Bins of equal width of probabilities 0..1; pixels of one bin are ranked as equal."""
 
 
 class AUPR(PooledMetric):

@@ -105,7 +105,7 @@ class PooledMetric(Metric):
     parts = "lesions"
     undefined = "in no image"
     shape: ClassVar[tuple[int, ...]]
-    """Of what an image contributes for one structure."""
+    """Shape of what an image contributes for one structure."""
 
     @abstractmethod
     def update(self, probability: Tensor, truth: Tensor, known: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Of N images and C classes; each of the R rows of weights says how often every image counts."""
+    """N images and C classes; each of the R rows of weights says how often every image counts."""
 
     truth: NDArray[np.int64]
     """`[N]`, all of them known."""
