@@ -77,9 +77,8 @@ def summarise_pooled(table: pa.Table) -> dict[str, Any]:
         name: {"images": count} for name, count in zip([*classes, "mean"], counts, strict=True)
     }
     for metric in metrics_of(PooledMetric):
-        (values,), spread = (
-            pooled_values(metric, contributions(table, metric), weight) for weight in weights
-        )
+        parts = contributions(table, metric)
+        (values,), spread = (pooled_values(metric, parts, weight) for weight in weights)
         for entry, value, column in zip(summary.values(), values, spread.T, strict=True):
             entry[metric.key] = spread_interval(value, column)
     return summary

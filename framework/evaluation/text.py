@@ -79,7 +79,9 @@ def _counted(title: str, scope: type[Metric], heads: list[str], entries: Summary
 
 
 def _table(title: str, heads: list[str], rows: list[list[str]]) -> Table:
-    table = Table(*heads, title=title)
+    table = Table(title=title)
+    for place, head in enumerate(heads):
+        table.add_column(head, no_wrap=place < 2)  # names are whole in a narrow terminal, intervals wrap
     for row in rows:
         table.add_row(*row)
     return table

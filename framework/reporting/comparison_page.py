@@ -34,9 +34,7 @@ def comparison_entry(artifact: Artifact) -> Entry:
         "recipes": recipes,
         "styles": styles,
         "metrics": metrics,
-        "pooled": {
-            name: score | {"metric": METRICS[score["metric"]]} for name, score in table["pooled"].items()
-        },
+        "pooled": pooled_of(table),
         "classes": classes,
         "best": best_row(table, metrics[0]) if metrics else None,
         "costs": costs(table),
@@ -46,6 +44,12 @@ def comparison_entry(artifact: Artifact) -> Entry:
         "configurations": {name: artifact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
         "parents": artifact.parents,
     }
+
+
+def pooled_of(table: Entry) -> Entry:
+    """The pooled scores whose metrics are installed here."""
+    known = ((name, score, METRICS.get(score["metric"])) for name, score in table["pooled"].items())
+    return {name: score | {"metric": metric} for name, score, metric in known if metric}
 
 
 def best_row(table: Entry, metric: Metric) -> Entry:
