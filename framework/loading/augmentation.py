@@ -1,4 +1,4 @@
-"""Weak and strong views. What is drawn for an image depends on (seed, epoch, id) alone, so workers and restarts change nothing."""
+"""Weak and strong views, drawn for each image by (seed, epoch, id): workers and restarts change nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from framework.loading.sampler import SampleDraw
 
 
 class AugmentConfig(Settings):
-    """The weak view is geometric and moves the mask along; the strong view changes intensities on top of it."""
+    """The weak view is geometric and moves the mask along; the strong view changes its intensities too."""
 
     flip: bool = True
     quarter_turns: bool = True
@@ -27,9 +27,9 @@ class AugmentConfig(Settings):
     scale: float = Field(default=0.0, ge=0, lt=1)
     """Largest relative change of size, each axis on its own."""
     gain: float = Field(default=0.0, ge=0, lt=1)
-    """Weak view: largest relative change of contrast and shift of brightness, in standard deviations."""
+    """Weak view: largest relative change of contrast, and shift of brightness in standard deviations."""
     strong: float = Field(default=0.5, ge=0, lt=1)
-    """Strong view: the same, larger."""
+    """Strong view: the same."""
     blur: float = Field(default=1.5, ge=0)
     """Strong view: largest standard deviation of the Gaussian blur, pixels."""
 
@@ -40,7 +40,7 @@ def geometry(draws: Sequence[SampleDraw], config: AugmentConfig, seed: int) -> T
 
 
 def weak_view(images: Tensor, masks: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Warp images `[B, C, H, W]` bilinearly and masks `[B, H, W]` by the nearest pixel; the border's value fills what comes in."""
+    """Warp images `[B, C, H, W]` bilinearly, masks `[B, H, W]` by the nearest pixel; borders are repeated."""
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     warped = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
     moved = F.grid_sample(masks[:, None].float(), grid, "nearest", "border", align_corners=False)
@@ -57,36 +57,35 @@ def change_gain(images: Tensor, draws: Sequence[SampleDraw], strength: float, se
 def strong_view(
     images: Tensor, draws: Sequence[SampleDraw], config: AugmentConfig, seed: int, number: int = 0
 ) -> Tensor:
-    """Strong view number 0, 1, … of weak views `[B, C, H, W]` or `[B, C, D, H, W]`: contrast, brightness, in-plane blur of half."""
-    changed = change_gain(images, draws, config.strong, seed, f"strong {number}")
-    sigmas = [
-        generator(f"blur {number}", seed, d.epoch, d.id).uniform(-config.blur, config.blur) for d in draws
-    ]
-    return torch.stack(
-        [_blur(image, sigma) if sigma > 0.1 else image for image, sigma in zip(changed, sigmas, strict=True)]
-    )
+    """Strong view number 0, 1, … of weak views `[B, C, H, W]` or `[B, C, D, H, W]`: contrast, brightness, and
+    an in-plane blur of half of them."""
+    views = list(change_gain(images, draws, config.strong, seed, f"strong {number}"))
+    for place, draw in enumerate(draws):
+        rng = generator(f"blur {number}", seed, draw.epoch, draw.id)
+        if (sigma := rng.uniform(-config.blur, config.blur)) > 0.1:
+            views[place] = _blur(views[place], sigma)
+    return torch.stack(views)
 
 
 def standardise(images: Tensor) -> Tensor:
-    """Zero mean and unit deviation for each image or volume and channel `[B, C, …]`; a constant one becomes zero."""
+    """Each image or volume and channel `[B, C, …]` to mean 0 and deviation 1; a constant becomes 0."""
     return relative_to(images, levels(images))
 
 
 def levels(images: Tensor) -> Tensor:
-    """Mean and standard deviation of each image or volume and channel, `[B, 2, C, 1, 1]` or `[B, 2, C, 1, 1, 1]`."""
+    """Mean and deviation of each image and channel, `[B, 2, C, 1, 1]`; of volumes `[B, 2, C, 1, 1, 1]`."""
     pixels = tuple(range(2, images.dim()))
-    return torch.stack(
-        [images.mean(pixels, keepdim=True), images.std(pixels, keepdim=True, correction=0)], dim=1
-    )
+    mean, deviation = images.mean(pixels, keepdim=True), images.std(pixels, keepdim=True, correction=0)
+    return torch.stack([mean, deviation], dim=1)
 
 
 def relative_to(images: Tensor, level: Tensor) -> Tensor:
-    """Images or volumes `[B, C, …]` in deviations from their mean, by what `levels` found."""
+    """Images or volumes `[B, C, …]` in deviations from their mean, as `levels` gives both."""
     return (images - level[:, 0]) / level[:, 1].clamp_min(1e-6)
 
 
 def pad_masks(masks: Sequence[np.ndarray | None], shape: Sequence[int]) -> Tensor:
-    """Stack masks of a shape, `[B, H, W]` or `[B, D, H, W]` uint8; a missing one is ignored everywhere."""
+    """Stack masks of one shape, `[B, H, W]` or `[B, D, H, W]` uint8; a missing one is 255 everywhere."""
     blank = np.full(shape, IGNORE, np.uint8)
     return torch.from_numpy(np.stack([blank if mask is None else mask for mask in masks]))
 
@@ -94,9 +93,9 @@ def pad_masks(masks: Sequence[np.ndarray | None], shape: Sequence[int]) -> Tenso
 def _affine(draw: SampleDraw, config: AugmentConfig, seed: int) -> np.ndarray:
     rng = generator("weak", seed, draw.epoch, draw.id)
     turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    angle = math.radians(rng.uniform(-config.rotate, config.rotate)) + (
-        turns * math.pi / 2 if config.quarter_turns else 0
-    )
+    angle = math.radians(rng.uniform(-config.rotate, config.rotate))
+    if config.quarter_turns:
+        angle += turns * math.pi / 2
     zoom = 1 + rng.uniform(-config.scale, config.scale, 2)
     mirror = np.array([-1.0 if config.flip and mirrored else 1.0, 1.0])
     cos, sin = math.cos(angle), math.sin(angle)

@@ -1,4 +1,4 @@
-"""The label budget: which training patients keep their masks. Deterministic, stratified, and nested for growing shares."""
+"""The label budget: which training patients keep their masks. Deterministic, stratified, nested."""
 
 from __future__ import annotations
 
@@ -18,38 +18,34 @@ class BudgetConfig(Settings):
     share: float = Field(default=1.0, ge=0, le=1)
     """Share of the training groups that have masks; 0: a run uses no mask of the corpus."""
     stratify: str | None = None
-    """Image-level label whose values are spread evenly; None: the first that is one value per patient, else the first."""
+    """Image-level label to stratify by; None: the first with one value a patient, else the first."""
     seed: int = 0
 
 
 def labelled_ids(corpus: Corpus, budget: BudgetConfig) -> list[str]:
     """Ids of training images that keep their masks, in stored order; a group keeps all of its masks or none.
 
-    Groups are ranked so that every prefix holds each stratum in proportion: the budget of 10 % lies within that of 20 %.
-    None for a share of 0; raises `CorpusError` when a larger one would leave nothing.
+    Groups are ranked so that every prefix has each stratum in proportion: the budget of 10 % lies within that
+    of 20 %. None for a share of 0; raises `CorpusError` when a larger one would leave nothing.
     """
     if budget.share == 0:
         return []
-    light = corpus.index_columns
-    rows = [i for i, s in enumerate(light["split"]) if s == "train" and light["mask_kind"][i] == "mask"]
-    groups = sorted({light["group"][i] for i in rows})
+    name, index = corpus.info.name, corpus.index_columns
+    rows = [i for i, s in enumerate(index["split"]) if s == "train" and index["mask_kind"][i] == "mask"]
+    groups = sorted({index["group"][i] for i in rows})
     if not groups:
-        raise CorpusError(
-            f"label budget: no training image of corpus '{corpus.info.name}' has a mask; add some, "
-            "or set corpus.budget.share=0 to learn from label layers alone"
-        )
+        mend = "add some, or set corpus.budget.share=0 to learn from label layers alone"
+        raise CorpusError(f"label budget: no training image of corpus '{name}' has a mask; {mend}")
     count = round(budget.share * len(groups))
     if count == 0:
-        raise CorpusError(
-            f"label budget: {budget.share:.1%} of the {len(groups)} training groups with masks in corpus '{corpus.info.name}' "
-            "leaves no labelled image; raise corpus.budget.share"
-        )
+        share = f"{budget.share:.1%} of the {len(groups)} training groups with masks in corpus '{name}'"
+        raise CorpusError(f"label budget: {share} leaves no labelled image; raise corpus.budget.share")
     kept = set(_ranked(groups, _strata(corpus, rows, budget.stratify), budget.seed)[:count])
-    return [light["id"][i] for i in rows if light["group"][i] in kept]
+    return [index["id"][i] for i in rows if index["group"][i] in kept]
 
 
 def _ranked(groups: list[str], strata: dict[str, int], seed: int) -> list[str]:
-    """Position (rank + 1/2) / size within the own stratum interleaves the strata in proportion to their size."""
+    """Position (rank + 1/2) / size within its stratum interleaves the strata in proportion to their size."""
     draw = {g: hashlib.sha256(f"{seed}:{g}".encode()).hexdigest() for g in groups}
     sizes = Counter(strata[g] for g in groups)
     seen: Counter[int] = Counter()
@@ -67,17 +63,16 @@ def _strata(corpus: Corpus, rows: list[int], name: str | None) -> dict[str, int]
     for i in rows:
         values.setdefault(corpus.index_columns["group"][i], []).append(corpus.index_columns["labels"][i])
     column = _column(corpus, values, name)
-    return {
-        group: max(labels[column] for labels in found) if column is not None else 0
-        for group, found in values.items()
-    }
+    if column is None:
+        return dict.fromkeys(values, 0)
+    return {group: max(labels[column] for labels in images) for group, images in values.items()}
 
 
 def _column(corpus: Corpus, values: dict[str, list[list[int]]], name: str | None) -> int | None:
     if name is not None:
         return corpus.info.label(name)
     for column in range(len(corpus.info.labels)):
-        per_group = [{labels[column] for labels in found} for found in values.values()]
-        if all(len(found) == 1 for found in per_group) and len(set.union(*per_group)) > 1:
+        by_group = [{labels[column] for labels in images} for images in values.values()]
+        if all(len(distinct) == 1 for distinct in by_group) and len(set.union(*by_group)) > 1:
             return column
     return 0 if corpus.info.labels else None

@@ -24,7 +24,7 @@ AHEAD = 4
 
 @dataclass(frozen=True)
 class Stream:
-    """What a method eats: images whose label is of an accepted kind, `batch` of them in every step."""
+    """What a method reads: images whose label is of an accepted kind, a batch of them in every step."""
 
     name: str
     accepts: frozenset[str]
@@ -33,11 +33,11 @@ class Stream:
     hint: str = ""
     """What the reader of an error should do when the corpus has no such image."""
     target: Target | None = None
-    """Images whose class is known alone, and as many of each class as of the others; None: of any label."""
+    """Only images of a known class, the classes in turn; None: whatever the image-level labels say."""
 
 
 NO_LABELS = torch.empty(0, 0, dtype=torch.int64)
-"""Of images that are made up."""
+"""Image-level labels of images that have none."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class StreamBatch:
 
     ids: list[str]
     image: Tensor
-    """Weak view `[B, C, H, W]` (of volumes `[B, C, D, H, W]`), float32, each image and channel of zero mean and unit deviation."""
+    """Weak view `[B, C, H, W]` or `[B, C, D, H, W]`, float32, each channel of mean 0 and deviation 1."""
     strong: tuple[Tensor, ...]
-    """Strong views of the weak one."""
+    """Strong views made from the weak one."""
     mask: Tensor
-    """`[B, H, W]` (of volumes `[B, D, H, W]`) int64 class ids, 255 = ignore (everywhere, for an image without a mask).
-    Lesion bits in place of ids for a method whose lesions may overlap."""
+    """`[B, H, W]` or `[B, D, H, W]` int64 class ids, or bits for a multilabel method; 255: ignored,
+    everywhere for an image without a mask."""
     labels: Tensor = NO_LABELS
     """Image-level labels `[B, L]` int64, in the order of the corpus's labels; -1 = unknown."""
 
     def to(self, device: torch.device, images: torch.dtype) -> StreamBatch:
-        """The same on a device, with images of a type and in the layout that convolutions are fastest on."""
+        """The same on a device, images of a dtype and in the memory format of the fastest convolutions."""
 
         def move(view: Tensor) -> Tensor:
             return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
@@ -68,6 +68,8 @@ class StreamBatch:
 
 Batch = Mapping[str, StreamBatch]
 """A step's input: one `StreamBatch` per stream, by name."""
+Ready = queue.Queue[Batch | BaseException]
+"""Batches that were made ahead, or the error that ended them."""
 
 
 class Loader:
@@ -87,7 +89,7 @@ class Loader:
         self.data, self.views, self.seed = data, views, seed
         self.rank, self.world = rank, world
         self.streams = {stream.name: stream for stream in streams}
-        self.samplers = {stream.name: _order(data, stream, method, batch, seed) for stream in streams}
+        self.samplers = {stream.name: _sampler(data, stream, method, batch, seed) for stream in streams}
 
     def steps_per_epoch(self, stream: str) -> int:
         """Steps in which every image of the stream is seen once."""
@@ -102,7 +104,7 @@ class Loader:
         }
 
     def plain(self, stream: str) -> Iterator[StreamBatch]:
-        """This rank's share of all images of a stream, as they are: neither augmented nor repeated; volumes come one by one."""
+        """This rank's share of a stream's images, neither augmented nor repeated; volumes come one by one."""
         mine = self.samplers[stream].ids[self.rank :: self.world]
         batch = 1 if self.data.config.patch else 32
         for start in range(0, len(mine), batch):
@@ -112,7 +114,7 @@ class Loader:
 
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
+        ready: Ready = queue.Queue(AHEAD)
         ended = threading.Event()
         thread = threading.Thread(target=self._fill, args=(ready, ended, start, stop), daemon=True)
         thread.start()
@@ -128,9 +130,7 @@ class Loader:
                 ready.get_nowait()
             thread.join()
 
-    def _fill(
-        self, ready: queue.Queue[Batch | BaseException], ended: threading.Event, start: int, stop: int
-    ) -> None:
+    def _fill(self, ready: Ready, ended: threading.Event, start: int, stop: int) -> None:
         try:
             for step in range(start, stop):
                 _put(ready, self.batch_at(step), ended)
@@ -143,10 +143,8 @@ class Loader:
         image, mask = self._weak_views([self.data.get(draw.id) for draw in draws], draws)
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
-        strong = tuple(
-            augment.strong_view(image, draws, self.views, self.seed, view) for view in range(stream.strong)
-        )
-        names = [draw.id for draw in draws]
+        numbers, names = range(stream.strong), [draw.id for draw in draws]
+        strong = tuple(augment.strong_view(image, draws, self.views, self.seed, n) for n in numbers)
         return StreamBatch(names, image, strong, mask, self.data.labels(names))
 
     def _weak_views(self, samples: list[TrainingSample], draws: list[SampleDraw]) -> tuple[Tensor, Tensor]:
@@ -156,38 +154,33 @@ class Loader:
         return augment.weak_view(*collate(samples), maps)
 
 
-def _order(
+def _sampler(
     data: TrainingSet, stream: Stream, method: str, batch: int, seed: int
 ) -> Sampler | BalancedSampler:
     """The order of a stream's images; raises `CorpusError` when there is none, or none of a class."""
     ids = require(data.ids(stream.accepts), method, stream.name, stream.hint)
     if stream.target is None:
         return Sampler(tuple(ids), batch, seed, stream.name)
-    members: list[list[str]] = [[] for _ in stream.target.classes]
+    classes, where = stream.target.classes, stream.target.where
+    members: dict[int, list[str]] = {number: [] for number in range(len(classes))}
     for name, number in zip(ids, data.classes(ids, stream.target), strict=True):
         if number != UNKNOWN:
             members[number].append(name)
-    for held, found in zip(stream.target.classes, members, strict=True):
-        other = (
-            f"or take class '{held}' out of {stream.target.where}"
-            if len(members) > 2
-            else "two classes must be told apart"
-        )
-        hint = f"add some to split 'train' in labels.csv, {other}"
-        require(found, method, f"'{held}'", hint)
-    return BalancedSampler(tuple(map(tuple, members)), batch, seed, stream.name)
+    for number, label in enumerate(classes):
+        fewer = f"or take class '{label}' out of {where}"
+        mend = fewer if len(classes) > 2 else "two classes must be told apart"
+        require(members[number], method, f"'{label}'", f"add some to split 'train' in labels.csv, {mend}")
+    return BalancedSampler(tuple(map(tuple, members.values())), batch, seed, stream.name)
 
 
 def collate(samples: list[TrainingSample]) -> tuple[Tensor, Tensor]:
-    """Standardised images or volumes of one size, and their masks, uint8; a missing one is ignored everywhere."""
+    """Standardised images or volumes of one size, and their masks, uint8; a missing one is 255 everywhere."""
     raw = torch.from_numpy(np.stack([sample.image for sample in samples])).float()
     image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
     return image, augment.pad_masks([sample.mask for sample in samples], raw.shape[2:])
 
 
-def _put(
-    ready: queue.Queue[Batch | BaseException], item: Batch | BaseException, ended: threading.Event
-) -> None:
+def _put(ready: Ready, item: Batch | BaseException, ended: threading.Event) -> None:
     while not ended.is_set():
         try:
             return ready.put(item, timeout=0.1)

@@ -1,4 +1,4 @@
-"""Weak views of volumes: a patch of each, moved in its plane. What is drawn depends on (seed, epoch, id) alone, as for images."""
+"""Weak views of volumes: a patch of each, warped in its plane, drawn by (seed, epoch, id) as for images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from framework.loading.sampler import SampleDraw
 from framework.loading.training_set import TrainingSample
 
 FOREGROUND = 0.5
-"""Share of the patches of labelled volumes that are put on a voxel of the foreground."""
+"""Share of the patches of labelled volumes that are centred on a voxel of the foreground."""
 
 
 class Place(NamedTuple):
@@ -29,35 +29,28 @@ class Place(NamedTuple):
 
 
 def patch_views(
-    samples: Sequence[TrainingSample],
-    draws: Sequence[SampleDraw],
-    maps: Tensor,
-    patch: Sequence[int],
-    seed: int,
+    samples: Sequence[TrainingSample], draws: Sequence[SampleDraw], maps: Tensor, patch: list[int], seed: int
 ) -> tuple[Tensor, Tensor]:
     """Patches `[B, C, D, H, W]` of standardised volumes, and masks `[B, D, H, W]`, int64.
 
-    All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly and masks by the
-    nearest pixel. Beyond the border comes the border's value, beyond the ends of a volume its mirror image.
+    All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly
+    and masks by the nearest pixel. The border is repeated; at its ends a volume is mirrored.
     """
     places = [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
-    cut = [_slices(sample, place.slice, patch[0]) for sample, place in zip(samples, places, strict=True)]
-    image = augment.relative_to(
-        torch.stack([image for image, _ in cut]), torch.stack([sample.level for sample in samples])
-    )
-    size = image.shape[-1]
-    grid = F.affine_grid(_at(maps, places, patch, size), [len(cut), 1, *patch[1:]], align_corners=False)
+    slices = [_slices(sample, place.slice, patch[0]) for sample, place in zip(samples, places, strict=True)]
+    raw, masks = (torch.stack(parts) for parts in zip(*slices, strict=True))
+    image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
+    affine = _at(maps, places, patch, image.shape[-1])
+    grid = F.affine_grid(affine, [len(slices), 1, *patch[1:]], align_corners=False)
     warped = F.grid_sample(image.flatten(1, 2), grid, "bilinear", "border", align_corners=False)
-    moved = F.grid_sample(
-        torch.stack([mask for _, mask in cut]), grid, "nearest", "border", align_corners=False
-    )
+    moved = F.grid_sample(masks, grid, "nearest", "border", align_corners=False)
     return warped.unflatten(1, image.shape[1:3]), moved.long()
 
 
 def _place(sample: TrainingSample, draw: SampleDraw, patch: Sequence[int], seed: int) -> Place:
-    """Even over the volume, or, in half of the draws of a labelled volume, around a voxel of a class drawn evenly from its classes.
+    """Uniform over the volume; for half of a labelled volume's draws, around a voxel of a class drawn evenly.
 
-    The patch stays within the slices; in depth it stays within the volume or, when it is the deeper one, around it.
+    The patch stays within the slices; in depth within the volume or, when it is the deeper one, around it.
     """
     rng = generator("patch", seed, draw.epoch, draw.id)
     low, high = np.sort([np.zeros(3, int), np.subtract(sample.image.shape[1:], patch)], axis=0)
@@ -81,19 +74,16 @@ def _slices(sample: TrainingSample, first: int, depth: int) -> tuple[Tensor, Ten
 
 
 def mirrored(first: int, depth: int, length: int) -> np.ndarray:
-    """Places `[depth]` in a volume of `length` slices that goes on beyond its ends as its own mirror image.
+    """Slices `[depth]` of a volume of `length` slices that is mirrored at its ends.
 
-    So every slice of a patch has content and, where the volume has any, a mask: no loss needs to know where a volume ends.
+    So every slice of a patch has content and, where the volume has any, a mask: losses need not know ends.
     """
     turns = np.arange(first, first + depth) % (2 * length)
     return np.minimum(turns, 2 * length - 1 - turns)
 
 
 def _at(maps: Tensor, places: Sequence[Place], patch: Sequence[int], size: int) -> Tensor:
-    """In-plane maps from a patch's coordinates in -1..1 to those of whole slices `[B, 2, 3]`."""
+    """In-plane maps `[B, 2, 3]` from a patch's coordinates in -1..1 to those of whole slices."""
     shrunk = maps[:, :, :2] * torch.tensor([patch[2] / size, patch[1] / size])
-    centres = (
-        torch.tensor([[place.column + patch[2] / 2, place.row + patch[1] / 2] for place in places]) * 2 / size
-        - 1
-    )
-    return torch.cat([shrunk, centres[:, :, None]], dim=2)
+    centres = torch.tensor([[place.column + patch[2] / 2, place.row + patch[1] / 2] for place in places])
+    return torch.cat([shrunk, (centres * 2 / size - 1)[:, :, None]], dim=2)

@@ -31,15 +31,13 @@ class Sampler:
         """The global batch of a step. Every id comes once per epoch; a batch may lie across two epochs."""
         places = range(step * self.batch, (step + 1) * self.batch)
         n = len(self.ids)
-        return [
-            SampleDraw(self.ids[_permutation(self.seed, self.stream, p // n, n)[p % n]], p // n)
-            for p in places
-        ]
+        draws = (divmod(place, n) for place in places)
+        return [SampleDraw(self.ids[_permutation(self.seed, self.stream, e, n)[i]], e) for e, i in draws]
 
 
 @dataclass(frozen=True)
 class BalancedSampler:
-    """The endless sequence of a stream whose classes take turns: each has its own permutations, one after the other."""
+    """The endless sequence of a stream whose classes take turns, each with its own permutations."""
 
     classes: tuple[tuple[str, ...], ...]
     """The ids of each class, none empty."""
@@ -52,23 +50,20 @@ class BalancedSampler:
         return tuple(name for members in self.classes for name in members)
 
     def batch_at(self, step: int) -> list[SampleDraw]:
-        """The global batch of a step: over any run of as many places as there are classes, each class comes once."""
+        """The global batch of a step: of as many consecutive samples as there are classes, each has one."""
         return [self._draw(place) for place in range(step * self.batch, (step + 1) * self.batch)]
 
     def _draw(self, place: int) -> SampleDraw:
         turn, number = divmod(place, len(self.classes))
         members = self.classes[number]
         epoch, position = divmod(turn, len(members))
-        return SampleDraw(
-            members[_permutation(self.seed, f"{self.stream} {number}", epoch, len(members))[position]], epoch
-        )
+        order = _permutation(self.seed, f"{self.stream} {number}", epoch, len(members))
+        return SampleDraw(members[order[position]], epoch)
 
 
 def shard(draws: list[SampleDraw], rank: int, world: int) -> list[SampleDraw]:
     """The slice of a global batch that a rank takes; the slices of all ranks, interleaved, are the batch."""
-    assert len(draws) % world == 0, (
-        "the global batch is a multiple of the workers (checked with the configuration)"
-    )
+    assert len(draws) % world == 0, "`Trainer.build` checks it"
     return draws[rank::world]
 
 

@@ -18,7 +18,7 @@ from framework.core.rng import generator
 from framework.core.settings import BY_HASH, PLACEMENT, Settings
 from framework.corpus.bits import as_bits, require_bits
 from framework.corpus.label_layers import Layer
-from framework.corpus.reader import Corpus
+from framework.corpus.reader import Corpus, Sample
 from framework.corpus.schema import NO_MASK
 from framework.corpus.targets import Target
 from framework.imaging.resize import resize_image, resize_mask
@@ -34,15 +34,14 @@ class CorpusConfig(Settings):
     size: int = Field(default=96, ge=16)
     """Images are resized to size x size pixels for the network; predictions are resized back."""
     patch: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None
-    """Slices, rows and columns of the patches of volumes that a run trains on; None: it trains on single images."""
+    """Slices, rows and columns of the patches of volumes that a run trains on; None: single images."""
     layers: Annotated[list[str], BY_HASH] = []
     """Label layers, each a name beside the corpus or a path; the first that knows an image gives its mask."""
     budget: BudgetConfig = BudgetConfig()
     shuffle_labels: bool = False
-    """Control: the image-level labels of the training images are dealt out anew among them, for each seed of the run in another
-    way, so that they say nothing."""
+    """Control: permute the training images' image-level labels by the run's seed: they then say nothing."""
     disjoint: bool = False
-    """Take masks of one class a pixel where a method's lesions may overlap: they then never do."""
+    """Accept masks of one class a pixel for a multilabel method: its structures then never overlap."""
     cache_mb: Annotated[float, PLACEMENT] = Field(default=1024, gt=0)
     """Memory of each worker for decoded images."""
 
@@ -56,17 +55,15 @@ class CorpusConfig(Settings):
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]` uint8 or None: class
-    ids, or lesion bits for a method whose lesions may overlap.
-
-    A volume has an axis of slices before its rows: `[C, D, S, S]` and `[D, S, S]`.
+    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]`
+    uint8 or None: class ids, or bits for a multilabel method. Of a volume `[C, D, S, S]` and `[D, S, S]`.
     """
 
     image: np.ndarray
     mask: np.ndarray | None
     level: Tensor
-    """Mean and deviation of each channel `[2, C, 1, 1]` (of a volume `[2, C, 1, 1, 1]`), found once: it takes as long as the rest
-    of a view."""
+    """Mean and deviation of each channel `[2, C, 1, 1]` (of a volume `[2, C, 1, 1, 1]`), computed once: that
+    takes as long as the rest of a view."""
 
     @property
     def bytes(self) -> int:
@@ -74,12 +71,12 @@ class TrainingSample:
 
 
 class TrainingSet:
-    """TrainingSample samples by id, with a bounded cache; safe to use from several threads."""
+    """Training samples by id, with a bounded cache; safe to use from several threads."""
 
     def __init__(self, config: CorpusConfig, bits: bool = False, seed: int = 0) -> None:
-        """`bits`: masks are bits, for lesions that may overlap; `seed`: of the run, for `shuffle_labels`.
+        """`bits`: masks are bits, of structures that may overlap; `seed`: the run's, for `shuffle_labels`.
 
-        Raises `CorpusError` when the corpus's masks say less.
+        Raises `CorpusError` for bits of a corpus whose masks have one class a pixel.
         """
         self.config, self.bits = config, bits
         self.corpus = Corpus.open(config.path)
@@ -90,7 +87,7 @@ class TrainingSet:
         self.kinds = self._kinds()
         self._labels_from = shuffled(self.train, seed) if config.shuffle_labels else {}
         self._cache: OrderedDict[str, TrainingSample] = OrderedDict()
-        self._held = 0
+        self._cached_bytes = 0
         self._lock = threading.Lock()
 
     def ids(self, accepts: frozenset[str]) -> list[str]:
@@ -99,8 +96,8 @@ class TrainingSet:
 
     def labels(self, names: Sequence[str]) -> Tensor:
         """Image-level labels `[B, L]` int64 of some images; -1 = unknown."""
-        found = [self.corpus.value(self._labels_from.get(name, name), "labels") for name in names]
-        return torch.tensor(found, dtype=torch.int64).view(len(names), len(self.corpus.info.labels))
+        rows = [self.corpus.value(self._labels_from.get(name, name), "labels") for name in names]
+        return torch.tensor(rows, dtype=torch.int64).view(len(names), len(self.corpus.info.labels))
 
     def classes(self, names: Sequence[str], target: Target) -> list[int]:
         """The class of each image under a target."""
@@ -115,9 +112,9 @@ class TrainingSet:
         with self._lock:
             if name not in self._cache:
                 self._cache[name] = prepared
-                self._held += prepared.bytes
-            while self._held > self.config.cache_mb * 2**20:
-                self._held -= self._cache.popitem(last=False)[1].bytes
+                self._cached_bytes += prepared.bytes
+            while self._cached_bytes > self.config.cache_mb * 2**20:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].bytes
         return prepared
 
     def _kinds(self) -> dict[str, str]:
@@ -127,27 +124,29 @@ class TrainingSet:
         return kinds | dict.fromkeys(labelled_ids(self.corpus, self.config.budget), "mask")
 
     def _prepare(self, name: str) -> TrainingSample:
-        sample = self.corpus.read(name)
-        kind = self.kinds.get(
-            name, "mask"
-        )  # validation images are not in `kinds`: their masks are for measuring
-        mask = (
-            sample.mask if not self.bits else sample.bits if sample.bits is not None else as_bits(sample.mask)
-        )
-        if kind not in ("mask", NO_MASK):
-            layer = next(layer for layer in self.layers if name in layer.kinds)
-            mask = layer.mask(name, sample.image.shape[:2])
-            mask = as_bits(mask) if self.bits else mask
-        elif kind == NO_MASK:
-            mask = None
-        size = self.config.size
+        sample, size = self.corpus.read(name), self.config.size
+        mask = self._mask(name, sample)
         image = resize_image(sample.image, size)
         level = levels(torch.from_numpy(image.copy())[None].float())[0]
         return TrainingSample(image, None if mask is None else resize_mask(mask, size, size), level)
 
+    def _mask(self, name: str, sample: Sample) -> np.ndarray | None:
+        """The corpus's own mask or a layer's, as the label budget and the order of the layers have it."""
+        kind = self.kinds.get(name, "mask")  # validation images have no kind: their masks are for measuring
+        if kind == NO_MASK:
+            return None
+        if kind == "mask" and self.bits and sample.bits is not None:
+            return sample.bits
+        if kind == "mask":
+            mask = sample.mask
+        else:
+            layer = next(layer for layer in self.layers if name in layer.kinds)
+            mask = layer.mask(name, sample.image.shape[:2])
+        return as_bits(mask) if self.bits else mask
+
 
 def shuffled(names: list[str], seed: int) -> dict[str, str]:
-    """The names dealt out anew among themselves, in a way that depends on them and the seed alone."""
+    """A permutation of the names, drawn by them and the seed alone."""
     drawn = generator("labels", seed, *names[:1], len(names)).permutation(len(names))
     return {name: names[place] for name, place in zip(names, drawn, strict=True)}
 

@@ -14,11 +14,11 @@ from framework.loading.training_set import CorpusConfig, TrainingSample, Trainin
 
 
 class VolumeSet(TrainingSet):
-    """TrainingSample volumes by volume id; `train` and `kinds` still speak of their slices.
+    """Volumes by volume id; `train` and `kinds` still speak of their slices.
 
-    The kind of a volume is the best (in the order of `schema.MASK_KINDS`) among its slices; slices of any other kind are ignored.
-    So a volume is labelled when its patient is within the budget, also when only some of its slices have masks.
-    Layers apply slice by slice. Raises `CorpusError` when an image is of no volume.
+    The kind of a volume is the best (in the order of `schema.MASK_KINDS`) among its slices; slices of other
+    kinds are ignored. So one labelled slice labels a volume within the budget. Layers apply slice by slice.
+    Raises `CorpusError` when an image is of no volume.
     """
 
     def __init__(self, config: CorpusConfig) -> None:
@@ -32,21 +32,18 @@ class VolumeSet(TrainingSet):
         return [volume for volume, kind in self.volume_kinds.items() if kind in accepts]
 
     def labels(self, names: Sequence[str]) -> Tensor:
-        """Image-level labels `[B, L]` of volumes: the largest value among the slices, which is the graver grade."""
-        found = [super(VolumeSet, self).labels(self.volumes[name]).amax(0) for name in names]
-        return torch.stack(found)
+        """Image-level labels `[B, L]` of volumes: the largest value among the slices, the graver grade."""
+        return torch.stack([super(VolumeSet, self).labels(self.volumes[name]).amax(0) for name in names])
 
     def _kind(self, slices: list[str]) -> str:
-        found = {self.kinds[name] for name in slices}
-        return next((kind for kind in MASK_KINDS if kind in found), NO_MASK)
+        kinds = {self.kinds[name] for name in slices}
+        return next((kind for kind in MASK_KINDS if kind in kinds), NO_MASK)
 
     def _prepare(self, name: str) -> TrainingSample:
-        prepare, parts, kind = super()._prepare, self.volumes[name], self.volume_kinds.get(name)
-        slices = [prepare(part) for part in parts]
-        masks = [
-            s.mask if self.kinds.get(part) == kind else None for s, part in zip(slices, parts, strict=True)
-        ]
-        image = np.stack([s.image for s in slices], axis=1)
+        prepare, kind = super()._prepare, self.volume_kinds.get(name)
+        slices = {part: prepare(part) for part in self.volumes[name]}
+        masks = [s.mask if self.kinds.get(part) == kind else None for part, s in slices.items()]
+        image = np.stack([s.image for s in slices.values()], axis=1)
         level = levels(torch.from_numpy(image)[None].float())[0]
         labelled = any(mask is not None for mask in masks)
         return TrainingSample(image, pad_masks(masks, image.shape[2:]).numpy() if labelled else None, level)

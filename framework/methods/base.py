@@ -1,4 +1,4 @@
-"""What a method is: an `nn.Module` that owns its networks and says what it reads and what it minimises."""
+"""What a method is: an `nn.Module` that owns its networks, and says what it reads and minimises."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class MethodContext:
 
 
 Read = Callable[[str], Iterator[StreamBatch]]
-"""This rank's share of all images of a stream, by its name, without augmentation."""
+"""From a stream's name to this rank's share of its images, without augmentation."""
 
 
 class Update(NamedTuple):
-    """One optimiser step that the loop shall make: backward on `loss`, then step the optimiser of `group`."""
+    """One step for the loop to make: backward on `loss`, then step the optimiser of `group`."""
 
     group: str
     loss: Tensor
     metrics: dict[str, Tensor]
     """Scalars for the log, detached; means over this rank's equal share of the batch, or global values."""
     lr_scale: float = 1.0
-    """Share of the run's learning rate that this group learns with."""
+    """Factor on the run's learning rate."""
 
 
 class PretrainedModel(NamedTuple):
@@ -70,6 +70,11 @@ class PretrainedModel(NamedTuple):
     method: Settings
     """The settings of the method that trained it."""
 
+    def weights(self, module: str) -> dict[str, Tensor]:
+        """The state of the module of a dotted name, empty where the model has none."""
+        prefix = f"{module}."
+        return {name.removeprefix(prefix): w for name, w in self.state.items() if name.startswith(prefix)}
+
 
 class Needs(NamedTuple):
     """What a method asks of the run's network and corpus."""
@@ -77,28 +82,28 @@ class Needs(NamedTuple):
     encoder: bool = False
     """Its networks are encoders, which give features, and not segmenters, which give logits."""
     volumes: bool = True
-    """It can learn from volumes as well as from images."""
+    """It can also learn from volumes."""
 
 
 class Example(NamedTuple):
-    """A tiny run of a method, on which the contract tests every method: what it changes in a run of the test's own."""
+    """A tiny run on which the contract tests a method: what it changes in the tests' own run."""
 
     changes: dict[str, Any]
-    """`method` holds its settings; `corpus.layers` may name the layers "box" and "seed", `models` other methods."""
+    """`method` has its settings; `corpus.layers` may name layers "box" and "seed", `models` other methods."""
     volumes: bool = False
-    """The same is tried on volumes too."""
+    """It is tried on volumes too."""
 
 
 TINY_ENCODER = {"name": "encoder", "widths": [4, 4, 8, 8]}
-"""The network of examples of methods that need an encoder."""
+"""The network of the examples of methods that need an encoder."""
 
 
 class Method(nn.Module, ABC):
-    """Base of all methods. A subclass fills `networks`, and writes `train_step` and `predict`, `classify` or both.
+    """Base of all methods: a subclass fills `networks` and writes `train_step`, and `predict` or `classify`.
 
-    `networks` maps the name of an optimiser group to the module that it trains: state and checkpoints are read there.
-    `frozen` holds what it uses but does not train: always in evaluation mode, outside optimisers and strategies.
-    `live` holds the same modules as the strategy wrapped them (DDP, DeepSpeed): a training step calls these.
+    `networks` maps the name of an optimiser group to the module that it trains: state and checkpoints are
+    theirs. `frozen` has what it uses but does not train: always in evaluation mode, outside optimisers and
+    strategies. `live` has the networks as the strategy wrapped them (DDP, DeepSpeed), for training steps.
     """
 
     Config: ClassVar[type[Settings]]
@@ -109,16 +114,16 @@ class Method(nn.Module, ABC):
     """The paper it is from."""
     needs: ClassVar[Needs] = Needs()
     streams: tuple[Stream, ...]
-    """What a batch holds; of the class, or of a single method where its settings matter."""
+    """What a batch is made of: an attribute of the class, or of the instance where settings matter."""
     revision: ClassVar[int] = 0
-    """Raised by a change after which the same settings give another model, so that one of older code is not taken for it."""
+    """Raised by a change after which the same settings give another model: older ones no longer count."""
     segments: ClassVar[bool] = True
     """Whether it makes masks."""
     targets: tuple[Target, ...] = ()
-    """Which questions about whole images it answers."""
+    """What it classifies whole images by."""
     multilabel: ClassVar[bool] = False
-    """Whether the structures it finds may overlap: its masks are bits (bit i is class i + 1), its networks have no channel for
-    the background, channel k > 0 of `predict` is the probability of class k by itself, channel 0 that of none."""
+    """Whether structures may overlap: masks are bits (bit i is class i + 1), networks have no channel for the
+    background, channel k > 0 of `predict` is the probability of class k alone, channel 0 that of none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,45 +134,40 @@ class Method(nn.Module, ABC):
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
         """Raise `ValueError` where the run's network or corpus does not fit the method under its settings."""
-        kind, given = architecture_of(network), f"network '{network.name}'"
-        volumes = f"method '{config.name}' takes images, corpus.patch makes volumes; leave corpus.patch out"
+        kind = architecture_of(network)
+        me, given = f"method '{config.name}'", f"network '{network.name}'"
         if cls.needs.encoder and not kind.gives_features:
-            raise ValueError(
-                f"method '{config.name}' reads features, which {given} does not give; set network.name to encoder"
-            )
+            raise ValueError(f"{me} reads features, which {given} does not give; set network.name to encoder")
         if kind.gives_features and not cls.needs.encoder:
-            raise ValueError(
-                f"{given} makes no masks, as method '{config.name}' must; set network.name to unet or smp"
-            )
+            raise ValueError(f"{given} makes no masks, as {me} must; set network.name to unet or smp")
         if corpus.patch and not cls.needs.volumes:
-            raise ValueError(volumes)
+            raise ValueError(f"{me} takes images, corpus.patch makes volumes; leave corpus.patch out")
         if corpus.patch and not kind.takes_volumes:
             raise ValueError(f"{given} takes images, corpus.patch makes volumes; set network.name to monai")
         if kind.takes_volumes and not corpus.patch:
-            raise ValueError(
-                f"{given} takes volumes; set corpus.patch to slices, rows and columns, such as [8, 96, 96]"
-            )
+            mend = "set corpus.patch to slices, rows and columns, such as [8, 96, 96]"
+            raise ValueError(f"{given} takes volumes; {mend}")
 
     @classmethod
     def required_models(cls, config: Any) -> tuple[str, ...]:
-        """The roles of the finished models that it starts from, under its settings."""
+        """The roles of the finished models that it starts from under its settings."""
         return ()
 
     @classmethod
     def classifies(cls) -> bool:
-        """Whether it answers questions about whole images."""
+        """Whether it classifies whole images."""
         return cls.classify is not Method.classify
 
     @classmethod
     def metric(cls) -> str:
-        """The key of the metric on validation images by which it is judged, one whose larger values are better."""
+        """The key of the metric on validation images that judges it; its larger values are better."""
         if not cls.segments:
             return "auc"
         return "aupr" if cls.multilabel else "dice"
 
     @classmethod
     def example(cls) -> dict[str, Example]:
-        """Tiny runs by variant, the plain one under "": each goes through the contract and the golden losses."""
+        """Tiny runs by variant, the plain one under "", for the contract tests and the golden losses."""
         return {}
 
     @classmethod
@@ -176,13 +176,11 @@ class Method(nn.Module, ABC):
         return []
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
-        """Take over the weights of the finished model of a role, before training.
-
-        Raises `RuntimeError` when they do not fit, `ConfigError` when they are of another kind of model.
-        """
+        """Take the weights of a role's finished model, before training; raises `RuntimeError` when they do
+        not fit, `ConfigError` for another kind of model."""
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
-        """Make room for state that belongs to single images, or count them: the ids of every stream, before training."""
+        """Before training, make state that depends on the images: `ids` by stream, `read` gives them."""
 
     def train(self, mode: bool = True) -> Method:
         super().train(mode)
@@ -191,10 +189,10 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        """Yield the updates of one step; between two yields the loop has made the first."""
+        """Yield the updates of one step; the loop makes each before it asks for the next."""
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """Probabilities `[B, K, H, W]` by predictor; the first is the one to use when nobody chooses."""
+        """Probabilities `[B, K, H, W]` by predictor, the default one first."""
         return {}
 
     def classify(self, image: Tensor) -> dict[str, Tensor]:
@@ -202,25 +200,23 @@ class Method(nn.Module, ABC):
         return {}
 
     def explain(self, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """What it sees in images `[B, C, H, W]` with image-level labels `[B, L]`, to look at, by title.
-
-        Maps are `[B, h, w]` in 0..1; masks are `[B, H, W]` int64 of class ids, 255 where nothing is claimed.
-        """
+        """Maps `[B, h, w]` in 0..1 and masks `[B, H, W]` of class ids (255: unlabelled), by title, to look
+        at: of images `[B, C, H, W]` with image-level labels `[B, L]`."""
         return {}
 
     def after_step(self, step: int, read: Read) -> None:
-        """Work after the updates of a step, such as moving an average; called on all ranks."""
+        """Work after a step's updates, such as moving an average; called on all ranks."""
 
     def statistics(self) -> dict[str, Tensor]:
-        """What is worth a look now and then: `[K]` vectors and scalars, global over ranks."""
+        """Vectors `[K]` and scalars for the log, global over ranks."""
         return {}
 
     def tables(self) -> dict[str, dict[str, list]]:
-        """What is written beside the finished model, by name: columns `id` and `weight` of equal length."""
+        """Tables to write beside the finished model, by name: columns `id` and `weight` of equal length."""
         return {}
 
     def call(self, group: str, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run a group's networks in training: wrapped by the strategy where there is one."""
+        """Run a group's networks in training, as the strategy wrapped them."""
         return self.live.get(group, self.networks[group])(*inputs)
 
 
@@ -235,17 +231,17 @@ class FindsBoundaries(Protocol):
 
 @runtime_checkable
 class Explainable(Protocol):
-    """A method whose answers class activation maps can explain."""
+    """A method whose predictions class activation maps can explain."""
 
     @property
     def stride(self) -> int:
-        """Pixels of an image to a cell of the coarsest level."""
+        """Stride of the coarsest level, in pixels."""
         ...
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The levels `[B, D, h, w]` that answers are read from, the last one last."""
+        """The levels `[B, D, h, w]` that it classifies by, the coarsest last."""
         ...
 
     def decide(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
-        """The logits `[B, C]` of each target that levels lead to."""
+        """The logits `[B, C]` of each target from those levels."""
         ...

@@ -1,10 +1,10 @@
 """Co-DA, co-distribution alignment (Wang et al. 2023; methods/README 4).
 
-The paper's abstract gives two ideas: align each network's marginal on unlabelled pixels, class by class, with its marginal on
-labelled pixels before it teaches the other, and keep only pixels over an expected confidence. The exact formulas here are
-reconstructed after AdaMatch, as methods/README 4.3 says; its letters (a) to (f) mark the steps. The strong views are AdaMatch's too.
-Of volumes, patches with masks are drawn around structures more often than others, so that small patches raise the labelled
-marginal.
+The paper's abstract gives two ideas: before a network's predictions become the other's pseudo-labels, align
+its marginal on unlabelled pixels, class by class, with its marginal on labelled pixels; and keep only pixels
+over an expected confidence. The exact formulas here are reconstructed after AdaMatch, as methods/README 4.3
+says; its letters (a) to (f) mark the steps. The strong views are AdaMatch's too. In volumes, half of the
+patches with masks are drawn around structures, so that small patches raise the labelled marginal.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from framework.core.settings import Settings
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Update
 from framework.methods.common.losses import class_sums, gaussian_ramp, hard_labels, planar
-from framework.methods.common.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
+from framework.methods.common.pair import STREAMS, Pair, cross_loss, predict_pair, supervised_pair, views
+from framework.methods.common.update import semi_supervised_update
 from framework.methods.sections import Block, LineChart, ModelRecord, Section, Series
 
 ABOUT = (
-    "Per class and over steps: the share of pixels that each network gives to the class on labelled and on unlabelled images, the "
-    "ratio that aligns one with the other, and the share of the class's pseudo-labelled pixels that was kept."
+    "Per class and over steps: the share of pixels that each network gives to the class on labelled and on "
+    "unlabelled images, the ratio that aligns one with the other, and the share of the class's "
+    "pseudo-labelled pixels that was kept."
 )
 SATURATED = 0.999
-"""Expected confidences are cut here: when all confidences round to 1, nothing would exceed their mean."""
+"""Largest expected confidence: when all confidences round to 1, none would exceed their mean."""
 
 
-class Teaching(NamedTuple):
-    """What one network tells the other: hard labels and kept pixels `[B, H, W]`."""
+class PseudoLabels(NamedTuple):
+    """Hard labels and kept pixels `[B, H, W]`, from one network for the other."""
 
     labels: Tensor
     keep: Tensor | None
@@ -43,15 +45,19 @@ class Teaching(NamedTuple):
 class Distributions(nn.Module):
     """The moving averages of one network, in float32 (or double) and equal on all ranks.
 
-    `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as class k.
+    `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as k.
     """
 
     labelled: Tensor
     unlabelled: Tensor
     expected: Tensor
+    """`[K]`; -1 until the class is observed."""
     overall: Tensor
+    """Mean confidence on labelled pixels; -1 until it is observed."""
     seen: Tensor
+    """Updates of each row, labelled and unlabelled, `[2, K + 1]`."""
     kept: Tensor
+    """Kept and all pixels of each class in this rank's last batch, `[2, K]`."""
 
     def __init__(self, config: CoDA.Config, classes: int) -> None:
         super().__init__()
@@ -59,21 +65,15 @@ class Distributions(nn.Module):
         uniform = torch.full((classes + 1, classes), 1 / classes)
         self.register_buffer("labelled", uniform.clone())
         self.register_buffer("unlabelled", uniform.clone())
-        self.register_buffer("expected", torch.full((classes,), -1.0))  # -1: not yet observed
+        self.register_buffer("expected", torch.full((classes,), -1.0))
         self.register_buffer("overall", torch.tensor(-1.0))
-        self.register_buffer(
-            "seen", torch.zeros(2, classes + 1)
-        )  # updates of each row, labelled and unlabelled
-        self.register_buffer(
-            "kept", torch.ones(2, classes), persistent=False
-        )  # this rank's last batch: pixels kept and all, by class
+        self.register_buffer("seen", torch.zeros(2, classes + 1))
+        self.register_buffer("kept", torch.ones(2, classes), persistent=False)
 
     def observe(self, labelled: Tensor, unlabelled: Tensor, confidence: Tensor) -> None:
-        """(b) Move the averages by global sums `[K + 1, K]` of probabilities and the labelled mean confidence."""
+        """(b) Move the averages by global sums `[K + 1, K]` of probabilities and mean labelled confidence."""
         for i, (average, sums) in enumerate(((self.labelled, labelled), (self.unlabelled, unlabelled))):
-            count = sums.sum(
-                1, keepdim=True
-            )  # probabilities of a pixel sum to 1: this is the number of pixels
+            count = sums.sum(1, keepdim=True)  # of pixels: the probabilities of each sum to 1
             present = count > 0
             updated = torch.lerp((sums / count.clamp_min(1)).to(average), average, self.config.momentum)
             average.copy_(torch.where(present, updated, average))
@@ -81,7 +81,7 @@ class Distributions(nn.Module):
         self.overall.copy_(_move(self.overall, confidence, self.config.momentum))
 
     def marginals(self) -> tuple[Tensor, Tensor]:
-        """Bias-corrected averages `[K + 1, K]`, labelled and unlabelled: the uniform start is forgotten at once."""
+        """Bias-corrected averages `[K + 1, K]`, labelled and unlabelled, without the uniform start."""
         decay = self.config.momentum ** self.seen[..., None]
         averages = torch.stack([self.labelled, self.unlabelled])
         corrected = ((averages - decay / self.classes) / (1 - decay).clamp_min(1e-12)).clamp_min(0)
@@ -90,13 +90,13 @@ class Distributions(nn.Module):
         return corrected[0], corrected[1]
 
     def ratios(self) -> Tensor:
-        """(c) The clamped ratios of the marginals, `[K + 1, K]`."""
+        """(c) Clamped ratios of the marginals, `[K + 1, K]`."""
         labelled, unlabelled = self.marginals()
         ratio = (labelled + 1e-6) / (unlabelled + 1e-6)
         return ratio.clamp(1 / self.config.r_max, self.config.r_max)
 
     def align(self, logits: Tensor) -> Tensor:
-        """(c) Aligned logits `[B, K, H, W]`: softmax(z + log r) is the normalised product p r, and never under-flows."""
+        """(c) Aligned logits `[B, K, H, W]`: softmax(z + log r) is the normalised p r, without underflow."""
         if self.config.alignment == "off":
             return logits
         ratio = self.ratios().log()
@@ -105,7 +105,7 @@ class Distributions(nn.Module):
         return logits + ratio[hard_labels(logits)].movedim(-1, 1)
 
     def threshold(self) -> Tensor:
-        """(d) What the confidence of a pixel of each class must reach, `[K]`."""
+        """(d) The least confidence of a kept pixel of each class, `[K]`."""
         if self.config.expectation == "marginal":
             expected = self.marginals()[0][-1]
         elif self.config.expectation == "global":
@@ -128,20 +128,20 @@ class CoDA(Method):
 
         name: Literal["coda"]
         weight: float = Field(default=0.5, ge=0)
-        """Of the unsupervised loss, after the ramp."""
+        """Weight of the unsupervised loss, after the ramp."""
         ramp: float = Field(default=0.3, ge=0, le=1)
         """Share of the run over which the weight rises (Gaussian)."""
         warmup: int = Field(default=30, ge=0)
-        """Steps in which only statistics are gathered; about one epoch of the labelled images."""
+        """Steps that only gather statistics; about one epoch of the labelled images."""
         alignment: Literal["off", "per_class", "per_class_conditional"] = "per_class"
         """One ratio per class, or one row of ratios per predicted class."""
         expectation: Literal["off", "per_class", "global", "marginal"] = "per_class"
-        """What a pixel's confidence must exceed: its class's mean confidence on unlabelled pixels, the mean confidence on
-        labelled pixels, or its class's share of labelled predictions."""
+        """What a pixel's confidence must reach: its class's mean confidence on unlabelled pixels, the mean
+        confidence on labelled pixels, or its class's share of labelled predictions."""
         kappa: float = Field(default=1.0, ge=0)
         """Factor on the expectation."""
         momentum: float = Field(default=0.99, ge=0, lt=1)
-        """Of the moving averages."""
+        """Momentum of the moving averages."""
         r_max: float = Field(default=10.0, ge=1)
         """Ratios are clamped to [1 / r_max, r_max]: those of rare classes would explode."""
 
@@ -168,52 +168,38 @@ class CoDA(Method):
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         logits, mask = self.call("pair", *views(batch)), batch["labelled"].mask
-        taught = self.teach(
-            [planar(torch.cat(seen).detach()) for seen in zip(logits[:2], logits[2:4], strict=True)], mask
-        )
+        both = zip(logits[:2], logits[2:4], strict=True)
+        first, second = self.pseudo_labels([planar(torch.cat(own).detach()) for own in both], mask)
         supervised = supervised_pair(logits[:2], mask)
-        unsupervised = cross_teaching(logits[4:], [t.labels for t in taught], [t.keep for t in taught])
-        weight = self._weight(step)
-        metrics = {
-            "loss_supervised": supervised.detach(),
-            "loss_unsupervised": unsupervised.detach(),
-            "weight": torch.tensor(weight),
-            "disagreement": (taught[0].labels != taught[1].labels).float().mean(),
-        }
-        yield Update("pair", supervised + weight * unsupervised, metrics)
+        unsupervised = cross_loss(logits[4:], (first.labels, second.labels), (first.keep, second.keep))
+        apart = (first.labels != second.labels).float().mean()
+        yield semi_supervised_update("pair", supervised, unsupervised, self._weight(step), disagreement=apart)
 
     @torch.no_grad()
-    def teach(self, logits: list[Tensor], mask: Tensor) -> list[Teaching]:
-        """(a) to (d) for both networks: logits `[B_L + B_U, K, H, W]`, mask of the labelled part `[B_L, H, W]`."""
-        n = len(mask)
+    def pseudo_labels(self, logits: list[Tensor], mask: Tensor) -> list[PseudoLabels]:
+        """(a) to (d) for both networks: logits `[B_L + B_U, K, H, W]`, labelled masks `[B_L, H, W]`."""
+        rows = self.context.classes + 1
         sums = all_reduce_sum(torch.stack([_batch_sums(z, mask) for z in logits]))
-        aligned: list[tuple[Tensor, Tensor]] = []
+        predicted: list[tuple[Tensor, Tensor]] = []
         for z, own, distribution in zip(logits, sums, self._each(), strict=True):
-            rows = self.context.classes + 1
             distribution.observe(own[:rows], own[rows : 2 * rows], own[-1, 0] / own[-1, 1].clamp_min(1))
-            moved = distribution.align(z[n:])
-            highest, labels = moved.max(1)
-            aligned.append(((highest - moved.logsumexp(1)).exp(), labels))
-        confidences = all_reduce_sum(
-            torch.stack(
-                [_sums_and_counts(values, labels, self.context.classes) for values, labels in aligned]
-            )
-        )
-        parts = zip(aligned, confidences, self._each(), strict=True)
-        return [
-            self._filter(values, labels, sums, distribution) for (values, labels), sums, distribution in parts
-        ]
+            aligned = distribution.align(z[len(mask) :])
+            highest, labels = aligned.max(1)
+            predicted.append(((highest - aligned.logsumexp(1)).exp(), labels))
+        by_class = [_sums_and_counts(*prediction, self.context.classes) for prediction in predicted]
+        parts = zip(predicted, all_reduce_sum(torch.stack(by_class)), self._each(), strict=True)
+        return [self._filter(*prediction, sums, distribution) for prediction, sums, distribution in parts]
 
     def _filter(
         self, confidence: Tensor, labels: Tensor, sums: Tensor, distribution: Distributions
-    ) -> Teaching:
-        """(d) Keep the pixels over their expectation, after this step's confidences have moved it."""
+    ) -> PseudoLabels:
+        """(d) Keep the pixels over their expectation, once this step's confidences have moved it."""
         distribution.expect(sums[0], sums[1])
         if self.config.expectation == "off":
-            return Teaching(labels, None)
+            return PseudoLabels(labels, None)
         keep = confidence >= distribution.threshold()[labels]
         distribution.kept.copy_(_sums_and_counts(keep, labels, self.context.classes))
-        return Teaching(labels, keep)
+        return PseudoLabels(labels, keep)
 
     def _weight(self, step: int) -> float:
         if step < self.config.warmup:
@@ -224,40 +210,37 @@ class CoDA(Method):
         return [self.distributions[0], self.distributions[1]]  # type: ignore[list-item]
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """No alignment at inference: the aligned distribution is a training device (methods/README 4.5)."""
+        """Without alignment, which is for training alone (methods/README 4.5)."""
         return predict_pair(self.networks["pair"](image))
 
     @classmethod
     def report(cls, record: ModelRecord) -> list[Section]:
-        """How the marginals of both networks, their ratio and the kept share went, class by class."""
-        found = record.statistics("pi_labelled_1")
-        blocks = [
-            Block(name, k or None, charts=_charts(found, k)) for k, name in enumerate(record.classes) if found
-        ]
-        return (
-            [Section("Distribution alignment", ABOUT, "Solid: network 1, dashed: network 2.", blocks)]
-            if found
-            else []
-        )
+        """Marginals of both networks, their ratio and the kept share over steps, class by class."""
+        history = record.statistics("pi_labelled_1")
+        if not history:
+            return []
+        blocks = [Block(name, k or None, charts=_charts(history, k)) for k, name in enumerate(record.classes)]
+        return [Section("Distribution alignment", ABOUT, "Solid: network 1, dashed: network 2.", blocks)]
 
     def statistics(self) -> dict[str, Tensor]:
-        found = {}
+        statistics = {}
         for i, distribution in enumerate(self._each(), start=1):
             labelled, unlabelled = distribution.marginals()
-            found |= {
+            kept, pixels = all_reduce_sum(distribution.kept)
+            statistics |= {
                 f"pi_labelled_{i}": labelled[-1],
                 f"pi_unlabelled_{i}": unlabelled[-1],
                 f"ratio_{i}": distribution.ratios()[-1],
                 f"expected_{i}": distribution.expected,
-                f"kept_{i}": _share(all_reduce_sum(distribution.kept)),
+                f"kept_{i}": kept / pixels.clamp_min(1),
             }
-        return found
+        return statistics
 
 
 def _batch_sums(logits: Tensor, mask: Tensor) -> Tensor:
-    """(a) Sums over this rank `[2 (K + 1) + 1, K]`: labelled rows, unlabelled rows, then labelled confidence and its count.
+    """(a) Sums of this rank `[2 K + 3, K]`: labelled rows, unlabelled rows, labelled confidence and count.
 
-    In double, like all sums here that add one pixel after another: past 100,000 pixels float32 rounds confidences near 1 up.
+    In double, as pixels are added one by one: past 100,000 of them float32 rounds confidences near 1 up.
     """
     n, valid = len(mask), mask != IGNORE
     probability = logits.softmax(1)
@@ -268,7 +251,7 @@ def _batch_sums(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def _conditional_sums(probability: Tensor) -> Tensor:
-    """Sums `[K + 1, K]` of probabilities over pixels by their predicted class, and over all of them."""
+    """Sums `[K + 1, K]` of probabilities over the pixels of each predicted class, and over all pixels."""
     classes = probability.shape[1]
     labels = hard_labels(probability).flatten()
     flat = probability.movedim(1, -1).reshape(-1, classes).double()
@@ -278,33 +261,27 @@ def _conditional_sums(probability: Tensor) -> Tensor:
 
 
 def _sums_and_counts(values: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Sum of values and number of pixels for each class `[2, K]`."""
+    """Sum of values and number of pixels of each class `[2, K]`."""
     sums = class_sums(values, labels, classes)
     return torch.stack([sums, torch.bincount(labels.flatten(), minlength=classes).to(sums.dtype)])
 
 
-def _share(sums: Tensor) -> Tensor:
-    return sums[0] / sums[1].clamp_min(1)
-
-
 def _move(average: Tensor, value: Tensor, momentum: float) -> Tensor:
-    """A moving average that starts at its first value; -1 marks one that has none yet."""
+    """A moving average that starts at its first value; -1 stands for none yet."""
     value = value.to(average.dtype)
     return torch.where(average < 0, value, torch.lerp(value, average, momentum))
 
 
-def _charts(found: Sequence[tuple[int, dict[str, Any]]], class_id: int) -> list[LineChart]:
+def _charts(history: Sequence[tuple[int, dict[str, Any]]], class_id: int) -> list[LineChart]:
     """Three charts of one class; network 2 is dashed."""
 
-    def over_time(name: str, key: str, colour: int) -> list[Series]:
-        values = {
-            i: [(step, statistics[f"{key}_{i}"][class_id]) for step, statistics in found] for i in (1, 2)
-        }
-        return [Series(f"{name}, network {i}", values[i], colour, dashed=i == 2) for i in (1, 2)]
+    def series(name: str, key: str, colour: int) -> list[Series]:
+        points = {i: [(step, values[f"{key}_{i}"][class_id]) for step, values in history] for i in (1, 2)}
+        return [Series(f"{name}, network {i}", points[i], colour, dashed=i == 2) for i in (1, 2)]
 
-    shares = over_time("labelled", "pi_labelled", 0) + over_time("unlabelled", "pi_unlabelled", 1)
+    shares = series("labelled", "pi_labelled", 0) + series("unlabelled", "pi_unlabelled", 1)
     return [
         LineChart("Share of pixels", shares),
-        LineChart("Ratio", over_time("ratio", "ratio", 2), include=(1.0,), reference=1.0),
-        LineChart("Kept share", over_time("kept", "kept", 3), include=(0.0, 1.0)),
+        LineChart("Ratio", series("ratio", "ratio", 2), include=(1.0,), reference=1.0),
+        LineChart("Kept share", series("kept", "kept", 3), include=(0.0, 1.0)),
     ]

@@ -1,11 +1,10 @@
-"""Cross pseudo supervision (Chen et al., CVPR 2021; methods/README 6): two networks learn from each other's hard labels."""
+"""Cross pseudo supervision (Chen et al., CVPR 2021; methods/README 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -13,18 +12,19 @@ from framework.core.settings import Settings
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Update
 from framework.methods.common.losses import gaussian_ramp, hard_labels, planar
-from framework.methods.common.pair import STREAMS, Pair, cross_teaching, predict_pair, supervised_pair, views
+from framework.methods.common.pair import STREAMS, Pair, cross_loss, predict_pair, supervised_pair, views
+from framework.methods.common.update import semi_supervised_update
 
 
 class CPS(Method):
-    """Two networks, one optimiser."""
+    """Two networks that learn each other's hard labels, one optimiser."""
 
     class Config(Settings):
         """Cross supervision on unlabelled images only, as SSL4MIS has it."""
 
         name: Literal["cps"]
         weight: float = Field(default=0.5, ge=0)
-        """Of the unsupervised loss, after the ramp."""
+        """Weight of the unsupervised loss, after the ramp."""
         ramp: float = Field(default=0.3, ge=0, le=1)
         """Share of the run over which the weight rises (Gaussian)."""
 
@@ -46,15 +46,10 @@ class CPS(Method):
         logits = self.call("pair", *views(batch))
         supervised = supervised_pair(logits[:2], batch["labelled"].mask)
         labels = [hard_labels(planar(z)) for z in logits[2:4]]
-        unsupervised = cross_teaching(logits[4:], labels, (None, None))
+        unsupervised = cross_loss(logits[4:], labels)
         weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
-        metrics = {
-            "loss_supervised": supervised.detach(),
-            "loss_unsupervised": unsupervised.detach(),
-            "weight": torch.tensor(weight),
-            "disagreement": (labels[0] != labels[1]).float().mean(),
-        }
-        yield Update("pair", supervised + weight * unsupervised, metrics)
+        apart = (labels[0] != labels[1]).float().mean()
+        yield semi_supervised_update("pair", supervised, unsupervised, weight, disagreement=apart)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         return predict_pair(self.networks["pair"](image))

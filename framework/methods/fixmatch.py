@@ -1,6 +1,7 @@
-"""FixMatch for segmentation (Sohn et al., NeurIPS 2020, in the form of UniMatch's authors; methods/README 6): weak view teaches strong.
+"""FixMatch for segmentation (Sohn et al., NeurIPS 2020, in the form of UniMatch's authors; methods/README 6).
 
-SSL4MIS's version relabels unsure pixels as background (methods/README 7.3); here they teach nothing.
+The weak view's confident pixels are pseudo-labels of the strong view. SSL4MIS's version relabels the others
+as background (methods/README 7.3); here they count for nothing.
 """
 
 from __future__ import annotations
@@ -8,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Update
+from framework.methods.common import weak_to_strong
 from framework.methods.common.losses import pixel_cross_entropy, planar, supervised_loss
-from framework.methods.common.weak_to_strong import (
-    WeakAndStrong,
-    WeakToStrongConfig,
-    mixed_images,
-    mixed_views,
-    partner_target,
-    streams,
-    target,
-)
+from framework.methods.common.update import semi_supervised_update
+from framework.methods.common.weak_to_strong import WeakAndStrong, WeakToStrongConfig, pseudo_label
 
 
 class FixMatch(Method):
@@ -35,8 +29,8 @@ class FixMatch(Method):
 
     learns_from = "masks + images"
     source = "Sohn et al., NeurIPS 2020, as UniMatch's authors have it"
-    streams = streams(views=1)
-    revision = 1  # normalisation forgets strong views
+    streams = weak_to_strong.streams(views=1)
+    revision = 1  # strong views are kept out of the normalisation's statistics
 
     def __init__(self, config: FixMatch.Config, context: MethodContext) -> None:
         super().__init__()
@@ -48,22 +42,16 @@ class FixMatch(Method):
         return {"": Example({"method": {"name": "fixmatch", "threshold": 0.3, "cutmix": 1.0}})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        partner = partner_target(self.networks["network"], batch["partner"].image)
-        (mixed,) = mixed_views(batch, self.config.cutmix, self.context.seed, step)
-        weak, strong = self.call("network", mixed_images(batch), mixed.image)
+        partner = weak_to_strong.partner_label(self.networks["network"], batch["partner"].image)
+        (mixed,) = weak_to_strong.mixed_views(batch, self.config.cutmix, self.context.seed, step)
+        weak, strong = self.call("network", weak_to_strong.weak_images(batch), mixed.image)
         mask = batch["labelled"].mask
         supervised = supervised_loss(weak[: len(mask)], mask)
-        taught = mixed.target(target(weak[len(mask) :]), partner)
-        keep = taught.confidence >= self.config.threshold
-        unsupervised = pixel_cross_entropy(strong, taught.label, keep)
+        label = mixed.label(pseudo_label(weak[len(mask) :]), partner)
+        keep = label.confidence >= self.config.threshold
+        unsupervised = pixel_cross_entropy(strong, label.ids, keep)
         weight = self.config.weight_at(step, self.context.steps)
-        metrics = {
-            "loss_supervised": supervised.detach(),
-            "loss_unsupervised": unsupervised.detach(),
-            "weight": torch.tensor(weight),
-            "kept": keep.float().mean(),
-        }
-        yield Update("network", supervised + weight * unsupervised, metrics)
+        yield semi_supervised_update("network", supervised, unsupervised, weight, kept=keep.float().mean())
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         (logits,) = self.networks["network"](image)

@@ -1,8 +1,8 @@
-"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; settings for medical images from SSL4MIS, methods/README 6).
+"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; medical settings from SSL4MIS, methods/README 6).
 
-As in the paper, student and teacher each see a view of their own of an unlabelled image: the student the strong one, the teacher
-the weak one with noise. SSL4MIS's student sees the weak view, which `augment: {strong: 0, blur: 0}` gives. Normalisation remembers
-the labelled images alone, as it does in supervised training.
+As in the paper, student and teacher see different views of an unlabelled image: the student the strong one,
+the teacher the weak one with noise. SSL4MIS's student sees the weak view: `augment: {strong: 0, blur: 0}`.
+The normalisation's statistics are those of the labelled images alone, as in supervised training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from framework.methods.common.losses import gaussian_ramp, planar, supervised_lo
 from framework.methods.common.noise import noisy
 from framework.methods.common.pair import STREAMS
 from framework.methods.common.teacher import Teacher
+from framework.methods.common.update import semi_supervised_update
 from framework.methods.common.weak_to_strong import WeakAndStrong
 
 
@@ -29,11 +29,11 @@ class TeacherConfig(Settings):
     """The consistency of a student with the average of its own past."""
 
     weight: float = Field(default=0.1, ge=0)
-    """Of the consistency, after the ramp."""
+    """Weight of the consistency loss, after the ramp."""
     ramp: float = Field(default=0.3, ge=0, le=1)
     """Share of the run over which the weight rises (Gaussian)."""
     decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the teacher's average."""
+    """Decay of the teacher's average."""
     noise: float = Field(default=0.1, ge=0)
     """Deviation of the noise on the teacher's input; images have deviation 1."""
 
@@ -42,7 +42,7 @@ class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
     class Config(TeacherConfig):
-        """Nothing but that."""
+        """No further settings."""
 
         name: Literal["mean_teacher"]
 
@@ -68,24 +68,18 @@ class MeanTeacher(Method):
         supervised = supervised_loss(logits, labelled.mask)
         unsupervised, metrics = self.consistency(planar(strong).softmax(1), unlabelled, step)
         weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
-        metrics |= {
-            "loss_supervised": supervised.detach(),
-            "loss_unsupervised": unsupervised.detach(),
-            "weight": torch.tensor(weight),
-        }
-        yield Update("network", supervised + weight * unsupervised, metrics)
+        yield semi_supervised_update("network", supervised, unsupervised, weight, **metrics)
 
     def consistency(
         self, student: Tensor, unlabelled: StreamBatch, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """How far the student's probabilities `[B, K, H, W]` are from the teacher's, squared, and metrics of it."""
-        return (student - self.taught(unlabelled, step, 0)).square().mean(), {}
+        """Mean squared distance of the student's probabilities `[B, K, H, W]` from the teacher's; metrics."""
+        return (student - self.teacher_prediction(unlabelled, step, 0)).square().mean(), {}
 
-    def taught(self, unlabelled: StreamBatch, step: int, number: int) -> Tensor:
+    def teacher_prediction(self, unlabelled: StreamBatch, step: int, number: int) -> Tensor:
         """The teacher's probabilities `[B, K, H, W]`, with noise number 0, 1, … of this step on its input."""
-        return self.teacher(
-            noisy(unlabelled.image, unlabelled.ids, self.config.noise, self.context.seed, step, number)
-        )
+        image, ids = unlabelled.image, unlabelled.ids
+        return self.teacher(noisy(image, ids, self.config.noise, self.context.seed, step, number))
 
     def after_step(self, step: int, read: Read) -> None:
         self.teacher.follow(self.networks["network"], step)

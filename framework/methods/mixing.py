@@ -1,7 +1,7 @@
-"""Naive mixing, the control of hybrid supervision (methods/README 5): weak masks teach as if they were true ones.
+"""Naive mixing, the control of hybrid supervision (methods/README 5): weak masks are learnt like true ones.
 
-Theirs is cross-entropy alone, over the pixels that they claim: a Dice loss needs whole masks, and scribbles are not. It has the
-weight of the whole loss on true masks, so its cross-entropy counts twice; the paper has cross-entropy for both.
+Their loss is cross-entropy over their labelled pixels: Dice needs whole masks, and scribbles are not. It has
+the weight of the whole loss on true masks, so its cross-entropy counts twice; the paper has that for both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Mixing(Method):
 
         name: Literal["mixing"]
         weight: float = Field(default=1.0, ge=0)
-        """Of the loss on weak masks."""
+        """Weight of the loss on weak masks."""
 
     learns_from = "masks + weak masks"
     source = "the control of hybrid supervision"

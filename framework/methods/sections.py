@@ -1,4 +1,4 @@
-"""What a method says about a model of its own in a report: plain data, which the report draws."""
+"""What a method adds to the report of its model: plain data, which the report draws."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What is left of a training: the model's folder, the records of its log, and the classes of its masks, background first."""
+    """A finished training: the model's folder, the records of its log, and its classes, background first."""
 
     store: Store
     log: Sequence[dict[str, Any]]
     classes: Sequence[str]
 
     def statistics(self, key: str) -> list[tuple[int, dict[str, Any]]]:
-        """By step, the method's statistics among which there is one of this name."""
+        """The method's statistics by step, of the steps that have the one of this name."""
         records = (record for record in self.log if key in record.get("statistics", {}))
         return [(record["step"], record["statistics"]) for record in records]
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line: points (x, y), in order of x, and the number of its colour."""
+    """A line: points (x, y) by rising x, and the number of its colour."""
 
     name: str
     points: Sequence[Point]
@@ -41,7 +41,7 @@ class Series:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Lines over optimiser steps; the y axis reaches all values and those of `include`; `reference` is a level to mark."""
+    """Lines over optimiser steps; the y axis covers all values and `include`; `reference` is marked."""
 
     title: str
     series: Sequence[Series]
@@ -51,7 +51,7 @@ class LineChart:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many of what `name` says lie in each bin `(low, high, count)`."""
+    """Bins `(low, high, count)` of the quantity `name`."""
 
     name: str
     bins: Sequence[tuple[float, float, int]]
@@ -59,7 +59,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ModelPicture:
-    """A PNG file of the model's folder, panels side by side under `columns`, and what stands below."""
+    """A PNG file of the model's folder, panels side by side under `columns`, with a caption below."""
 
     file: str
     columns: Sequence[str]
@@ -80,7 +80,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Section:
-    """What all models with a section of the same title share: `about`; and what this one has: `summary` and blocks."""
+    """`about` is the same in every section of this title; `summary` and `blocks` are this model's."""
 
     title: str
     about: str

@@ -10,14 +10,14 @@ from framework.loading.patches import mirrored
 from framework.methods.base import Method
 
 OVERLAP = 0.5
-"""Of neighbouring windows, as a share of their sides."""
+"""Overlap of neighbouring windows, as a share of their sides."""
 
 
 def predict_whole(method: Method, image: Tensor, patch: Sequence[int] | None) -> dict[str, Tensor]:
-    """Probabilities `[B, K, H, W]` of images, or, where a method was trained on patches, `[1, K, D, H, W]` of a volume.
+    """Probabilities `[B, K, H, W]` of images, or `[1, K, D, H, W]` of a volume for methods of patches.
 
-    Windows are of the size of a patch; their probabilities are blended by a Gaussian around each window's centre. A volume that is
-    shallower than a window is continued by its mirror image, as in training.
+    Windows have the size of a patch; a Gaussian around each window's centre blends them. A volume shallower
+    than a window is mirrored at its ends, as in training.
     """
     if patch is None:
         return method.predict(image)
@@ -26,6 +26,6 @@ def predict_whole(method: Method, image: Tensor, patch: Sequence[int] | None) ->
     depth = image.shape[2]
     before = max(0, patch[0] - depth) // 2
     whole = image[:, :, mirrored(-before, max(depth, patch[0]), depth)]
-    found = sliding_window_inference(whole, patch, 4, method.predict, OVERLAP, "gaussian")
-    assert isinstance(found, dict)
-    return {name: probability[:, :, before : before + depth] for name, probability in found.items()}
+    probabilities = sliding_window_inference(whole, patch, 4, method.predict, OVERLAP, "gaussian")
+    assert isinstance(probabilities, dict)
+    return {name: p[:, :, before : before + depth] for name, p in probabilities.items()}

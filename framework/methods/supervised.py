@@ -12,16 +12,18 @@ from framework.loading.loader import Batch, Stream
 from framework.methods.base import Example, Method, MethodContext, Update
 from framework.methods.common.losses import supervised_loss
 
-LABELLED = Stream(
-    "labelled", frozenset({"mask", "pseudo"}), hint="give the corpus masks, or raise corpus.budget.share"
-)
+NO_MASKS = "give the corpus masks, or raise corpus.budget.share"
+MASKED = Stream("labelled", frozenset({"mask"}), hint=NO_MASKS)
+"""Images with masks of the corpus."""
+LABELLED = Stream("labelled", frozenset({"mask", "pseudo"}), hint=NO_MASKS)
+"""Images with masks of the corpus or pseudo masks of a layer."""
 
 
 class Supervised(Method):
     """One network."""
 
     class Config(Settings):
-        """No switches: cross-entropy and soft Dice on masks, and on pseudo masks when a layer brings them."""
+        """No switches: cross-entropy and soft Dice on masks, and on pseudo masks of layers."""
 
         name: Literal["supervised"] = "supervised"
 
@@ -48,7 +50,7 @@ class Supervised(Method):
 
 
 class Single(nn.Module):
-    """One network as a group: every input gives its logits."""
+    """One network as a group: logits of every input."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Uncertainty-aware Mean Teacher (Yu et al., MICCAI 2019; methods/README 6): consistency only where the teacher is sure."""
+"""Uncertainty-aware Mean Teacher (Yu et al., MICCAI 2019; methods/README 6)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class UAMT(MeanTeacher):
     """Mean Teacher whose consistency leaves out the pixels that its teacher is unsure of."""
 
     class Config(TeacherConfig):
-        """Mean Teacher with a cut of the teacher's entropy."""
+        """Mean Teacher with a bound on the teacher's entropy."""
 
         name: Literal["ua_mt"]
         passes: int = Field(default=8, ge=1)
-        """Noisy passes (with dropout, where the network has any) whose mean tells how sure the teacher is."""
+        """Noisy passes (with the network's dropout) whose mean's entropy is the teacher's uncertainty."""
 
         @model_validator(mode="after")
         def _passes_differ(self) -> UAMT.Config:
@@ -42,17 +42,18 @@ class UAMT(MeanTeacher):
         self, student: Tensor, unlabelled: StreamBatch, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         keep = self.entropy(unlabelled, step) < entropy_cut(step, self.context.steps)
-        apart = (student - self.taught(unlabelled, step, 0)).square().sum(1)
-        kept = keep.to(apart.dtype)
-        sums = all_reduce_sum(torch.stack([(apart * kept).sum(), kept.sum()]))
+        distance = (student - self.teacher_prediction(unlabelled, step, 0)).square().sum(1)
+        kept = keep.to(distance.dtype)
+        sums = all_reduce_sum(torch.stack([(distance * kept).sum(), kept.sum()]))
         return sums[0] / (2 * sums[1]).clamp_min(1), {"kept": kept.mean()}
 
     def entropy(self, unlabelled: StreamBatch, step: int) -> Tensor:
-        """Of the mean prediction of the noisy passes, `[B, H, W]`, in 0 to ln K."""
-        mean = torch.stack([self.taught(unlabelled, step, i) for i in range(1, self.passes + 1)]).mean(0)
+        """Entropy `[B, H, W]` of the mean prediction of the noisy passes, in 0 to ln K."""
+        passes = range(1, self.passes + 1)
+        mean = torch.stack([self.teacher_prediction(unlabelled, step, i) for i in passes]).mean(0)
         return -(mean * mean.clamp_min(1e-6).log()).sum(1)
 
 
 def entropy_cut(step: int, steps: int) -> float:
-    """(3/4 + 1/4 ramp) ln 2: the paper's two classes' largest entropy, which its code keeps for more classes too."""
+    """(3/4 + 1/4 ramp) ln 2: two classes' largest entropy, which the paper's code keeps for more classes."""
     return (0.75 + 0.25 * gaussian_ramp(step, steps)) * math.log(2)

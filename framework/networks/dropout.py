@@ -12,31 +12,26 @@ from torch.nn.modules.dropout import _DropoutNd
 class ImageDropout(_DropoutNd):
     """Drops whole channels of features `[B, C, …]` in training, drawn from the pixels of each image.
 
-    Rotations, changes of size and of contrast make it another image in every epoch, and noise in every pass, so that it loses other
-    channels each time; without any of these it would lose the same ones. The rest of the batch, and so the number of workers, does
-    not matter.
+    Augmentation, and noise in every pass, change the image and so its channels; else it would lose the same
+    ones again. The rest of the batch, and so the number of workers, does not matter.
     """
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Features of images `[B, C, H, W]`, those that are kept scaled up."""
         if not self.training or self.p == 0:
             return features
-        return drop_channels(
-            features, self.p, [torch.Generator().manual_seed(seed) for seed in fingerprints(image)]
-        )
+        draws = (torch.Generator().manual_seed(seed) for seed in fingerprints(image))
+        return drop_channels(features, self.p, draws)
 
 
 def drop_channels(features: Tensor, share: float, draws: Iterable[torch.Generator]) -> Tensor:
-    """Features `[B, C, …]` without a share of the channels of each image, by one generator an image."""
+    """Features `[B, C, …]` without a share of each image's channels, drawn by one generator an image."""
     kept = torch.stack([torch.rand(features.shape[1], generator=draw) >= share for draw in draws])
     return features * (kept / (1 - share)).to(features)[(...,) + (None,) * (features.ndim - 2)]
 
 
 def fingerprints(image: Tensor) -> list[int]:
-    """A number for each image `[B, …]`, float32 or float64, from the bits of its pixels and their places.
-
-    Sums of integers are exact, whatever their order.
-    """
+    """A number for each image `[B, …]`, float32 or float64: an exact sum of its pixels' bits and places."""
     flat = image.detach().flatten(1).contiguous()
     bits = flat.view(torch.int32 if flat.element_size() == 4 else torch.int64).long()
     places = torch.arange(1, 2 * bits.shape[1], 2, device=bits.device)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """A moving average of parameters and normalisation statistics; the first steps count fully, as in a plain mean."""
+    """A moving average of parameters and normalisation statistics; a plain mean over the first steps."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module, self.decay = module, decay
@@ -19,12 +19,8 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the average after the optimiser's step number `step`."""
-        live = averaged(self.module)
-        follow(
-            list(self.shadow.values()),
-            [live[name] for name in self.shadow],
-            min(self.decay, 1 - 1 / (step + 2)),
-        )
+        live, decay = averaged(self.module), min(self.decay, 1 - 1 / (step + 2))
+        follow(list(self.shadow.values()), [live[name] for name in self.shadow], decay)
 
     @contextlib.contextmanager
     def swapped_in(self) -> Iterator[None]:
@@ -38,13 +34,13 @@ class Ema:
     @torch.no_grad()
     def _swap(self) -> None:
         for name, tensor in averaged(self.module).items():
-            held = tensor.clone()
+            live = tensor.clone()
             tensor.copy_(self.shadow[name])
-            self.shadow[name].copy_(held)
+            self.shadow[name].copy_(live)
 
 
 def averaged(module: nn.Module) -> dict[str, Tensor]:
-    """What an average of a module holds: its parameters and its normalisation's statistics, by name."""
+    """What is averaged of a module: its parameters and its normalisation's statistics, by name."""
     state = dict(module.named_parameters()) | dict(module.named_buffers())
     return {name: tensor.data for name, tensor in state.items() if tensor.is_floating_point()}
 

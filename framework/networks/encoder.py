@@ -1,4 +1,4 @@
-"""Encoders: an image to a pyramid of features, for classifiers and for segmenters that are prompted by them."""
+"""Encoders: from an image to a pyramid of features, for classifiers and prompted segmenters."""
 
 from __future__ import annotations
 
@@ -11,32 +11,30 @@ from torch import Tensor, nn
 
 from framework.core.errors import ConfigError, nearest
 from framework.core.settings import Settings
-from framework.networks.base import Architecture
+from framework.networks.base import Architecture, first_line, no_weights
 from framework.networks.padding import enlarged
-from framework.networks.unet import Block
+from framework.networks.unet import blocks
 
 LEVELS = 4
-"""Of a pyramid; timm's finer ones are left out."""
+"""Number of levels of a pyramid; timm's finer ones are left out."""
 
 
 class EncoderConfig(Settings):
-    """`small` is that of the small U-Net, for work on processors; all others are timm's names, such as resnet50."""
+    """`small` is that of the small U-Net, for CPUs; all others are timm's names, such as resnet50."""
 
     name: Literal["encoder"]
     encoder: str = "small"
     widths: list[int] = Field(default=[16, 32, 64, 128], min_length=LEVELS, max_length=LEVELS)
     """Channels of each level of `small`."""
     output_stride: Literal[8, 16, 32] | None = None
-    """The lowest resolution; levels that would go below keep it. None: as the encoder is, 16 for `small`."""
+    """Largest stride; levels that would exceed it keep it. None: the encoder's own, 16 for `small`."""
     pretrained: bool = False
     """Start from ImageNet weights, downloaded when they are not in the cache."""
 
 
 class Encoder(nn.Module):
-    """Maps `[B, C, H, W]` to four levels `[B, widths[i], H / s_i, W / s_i]`, the finest first.
-
-    They are those of the image enlarged to multiples of the coarsest stride.
-    """
+    """Maps `[B, C, H, W]`, enlarged to multiples of the coarsest stride, to four levels
+    `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
 
     def __init__(
         self,
@@ -47,11 +45,11 @@ class Encoder(nn.Module):
         names: list[str],
         channels_last: bool = False,
     ) -> None:
-        """`stages` gives the levels, which its modules `names` make; `channels_last`: as `[B, h, w, C]`, like transformers."""
+        """`stages` gives the levels, made by its modules `names`; `channels_last`: as `[B, h, w, C]`."""
         super().__init__()
         self.stages, self.channels, self.widths, self._names = stages, channels, widths, names
         self.stride = stride
-        """Of the coarsest level."""
+        """Stride of the coarsest level, in pixels."""
         self._channel = -1 if channels_last else 1
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -74,9 +72,7 @@ class Small(nn.Module):
         super().__init__()
         strides = [2 if 2 ** (level + 1) <= output_stride else 1 for level in range(len(widths))]
         self.stride = math.prod(strides)
-        self.blocks = nn.ModuleList(
-            Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True)
-        )
+        self.blocks = blocks(channels, widths, strides)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         levels = [image]
@@ -89,9 +85,8 @@ def build_encoder(config: EncoderConfig, channels: int) -> Encoder:
     """Raises `ConfigError` for names that timm does not know, and weights that cannot be had."""
     if config.encoder == "small":
         stages = Small(config.widths, channels, config.output_stride or 16)
-        return Encoder(
-            stages, channels, config.widths, stages.stride, [f"blocks.{level}" for level in range(LEVELS)]
-        )
+        names = [f"blocks.{level}" for level in range(LEVELS)]
+        return Encoder(stages, channels, config.widths, stages.stride, names)
     stages = _timm(config, channels)
     info: Any = stages.feature_info
     known = dict(stages.named_modules())
@@ -105,27 +100,20 @@ def _timm(config: EncoderConfig, channels: int) -> nn.Module:
 
     if not timm.is_model(config.encoder):
         close = nearest(config.encoder, timm.list_models())
-        raise ConfigError(
-            f"network.encoder: timm has no model '{config.encoder}'{close}; 'small' needs no timm"
-        )
-    special: dict[str, Any] = {} if config.output_stride is None else {"output_stride": config.output_stride}
-    if (
-        "swin" in config.encoder
-    ):  # they else take pictures of one size alone, and maps of evidence need several
-        special["strict_img_size"] = False
+        fault = f"timm has no model '{config.encoder}'{close}; 'small' needs no timm"
+        raise ConfigError(f"network.encoder: {fault}")
+    options: dict[str, Any] = {"in_chans": channels, "features_only": True}
+    if config.output_stride is not None:
+        options["output_stride"] = config.output_stride
+    if "swin" in config.encoder:  # they else take images of one size alone, and CAMs are made at several
+        options["strict_img_size"] = False
     try:
-        return timm.create_model(
-            config.encoder, config.pretrained, in_chans=channels, features_only=True, **special
-        )
+        return timm.create_model(config.encoder, config.pretrained, **options)
     except OSError as error:
-        raise ConfigError(
-            f"network.pretrained: the weights of '{config.encoder}' cannot be downloaded ({str(error).splitlines()[0][:120]}); "
-            "put them in the cache of huggingface_hub, or set network.pretrained=false"
-        ) from None
+        raise no_weights(config.encoder, error) from None
     except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise ConfigError(
-            f"network.encoder: '{config.encoder}' gives no pyramid: {str(error).splitlines()[0][:120]}"
-        ) from None
+        fault = f"'{config.encoder}' gives no pyramid: {first_line(error)}"
+        raise ConfigError(f"network.encoder: {fault}") from None
 
 
 class EncoderArchitecture(Architecture):

@@ -1,4 +1,4 @@
-"""Networks as they are now: gradients pass through them to their inputs, and none reaches their own weights."""
+"""Networks with fixed weights: gradients pass through to their inputs, and none reaches the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch.func import functional_call
 
 
 def call_fixed(network: nn.Module, *inputs: Tensor) -> Any:
-    """What a network gives; its weights learn nothing from it, whatever wraps them."""
-    return functional_call(
-        network, {name: value.detach() for name, value in network.named_parameters()}, inputs
-    )
+    """The network's output; its weights get no gradient from it, whatever wraps them."""
+    fixed = {name: value.detach() for name, value in network.named_parameters()}
+    return functional_call(network, fixed, inputs)

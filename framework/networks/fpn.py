@@ -1,6 +1,7 @@
-"""The way down of SKS's classifier, whose branch is a U as the segmenter's is (Chen et al. 2024; methods/README 3.3).
+"""The top-down pathway (FPN) of SKS's classifier (Chen et al. 2024; methods/README 3.3).
 
-That there is one is the paper's; how it is made is reconstructed: u_4 = c_4, u_i = c_i + up(W_i u_{i+1}), with W_i at every place.
+That there is one is the paper's; how it is made is reconstructed: u_4 = c_4, u_i = c_i + up(W_i u_{i+1}),
+with W_i a 1 x 1 convolution.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ from torch import Tensor, nn
 from framework.networks.encoder import Encoder
 
 
-class TopDown(nn.Module):
-    """Maps `[B, C, H, W]` to the levels of its encoder, each with what those below it found: same shapes, the finest first."""
+class TopDownPathway(nn.Module):
+    """Maps `[B, C, H, W]` to its encoder's levels, the coarser ones added: same shapes, finest first."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder, self.stride, self.widths = encoder, encoder.stride, encoder.widths
-        self.down = nn.ModuleList(
-            nn.Conv2d(below, own, 1) for own, below in zip(self.widths, self.widths[1:], strict=False)
-        )
+        pairs = zip(self.widths, self.widths[1:], strict=False)
+        self.down = nn.ModuleList(nn.Conv2d(coarser, own, 1) for own, coarser in pairs)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        *finer, lowest = self.encoder(image)
-        levels = [lowest]
-        for level, change in zip(reversed(finer), reversed(self.down), strict=True):
-            below = F.interpolate(change(levels[0]), level.shape[2:], mode="bilinear", align_corners=False)
-            levels.insert(0, level + below)
+        *finer, coarsest = self.encoder(image)
+        levels = [coarsest]
+        for level, down in zip(reversed(finer), reversed(self.down), strict=True):
+            coarser = F.interpolate(down(levels[0]), level.shape[2:], mode="bilinear", align_corners=False)
+            levels.insert(0, level + coarser)
         return levels

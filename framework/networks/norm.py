@@ -1,6 +1,6 @@
-"""Batch normalisation over the global batch, on processors too (torch's SyncBatchNorm wants GPUs).
+"""Batch normalisation over the global batch: a step does not depend on how many workers share it.
 
-With it a step does not depend on how many workers share the batch.
+On CPUs too, unlike torch's SyncBatchNorm.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from framework.core.errors import ConfigError
 
 
 class GlobalBatchNorm(_BatchNorm):
-    """Batch normalisation of images or volumes by the statistics of all ranks; with one rank it is exactly torch's."""
+    """Batch normalisation of images or volumes by the statistics of all ranks; exactly torch's on one."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and world_size() == 1 and input.numel() == input.shape[1]:
             fault = "a level of the network has one pixel of one image, which nothing can be normalised by"
-            raise ConfigError(
-                f"network: {fault}; raise train.batch or corpus.size, or give the network fewer levels"
-            )
+            mend = "raise train.batch or corpus.size, or give the network fewer levels"
+            raise ConfigError(f"network: {fault}; {mend}")
         if not self.training or world_size() == 1:
             return super().forward(input)
         assert self.weight is not None and self.running_mean is not None and self.running_var is not None
@@ -44,7 +43,7 @@ class GlobalBatchNorm(_BatchNorm):
 
     @classmethod
     def replace_in(cls, module: nn.Module) -> nn.Module:
-        """Turn every `BatchNorm2d` and `BatchNorm3d` of a network into this one, keeping its weights and buffers."""
+        """Turn every `BatchNorm2d` and `BatchNorm3d` of a network into this, with its weights and buffers."""
         for child in module.modules():
             if type(child) in (nn.BatchNorm2d, nn.BatchNorm3d):
                 child.__class__ = cls
@@ -54,7 +53,7 @@ class GlobalBatchNorm(_BatchNorm):
 
 
 class GlobalBatchNormAct(GlobalBatchNorm):
-    """The same with dropout and activation in one module, as timm's networks (EfficientNet, MobileNet, …) have it."""
+    """The same with dropout and activation in one module, as timm has it (EfficientNet, MobileNet, …)."""
 
     drop: nn.Module
     act: nn.Module
@@ -65,31 +64,29 @@ class GlobalBatchNormAct(GlobalBatchNorm):
 
 @contextlib.contextmanager
 def kept_statistics(network: nn.Module) -> Iterator[None]:
-    """Inside the block a network in training normalises by its batch as ever, but its running statistics stay as they are.
+    """Inside the block a network in training normalises by its batch, but its running statistics do not move.
 
-    For images that are unlike those it will predict: half of what it remembers would else be of them.
+    For images unlike those it will predict: else half of the statistics would be theirs.
     """
     norms = [module for module in network.modules() if isinstance(module, GlobalBatchNorm)]
-    held = [norm.momentum for norm in norms]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, held, strict=True):
+        for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
 
 class _Normalise(torch.autograd.Function):
-    """One all-reduce forward, one backward; statistics in the type of the weights whatever the input's type.
+    """One all-reduce forward, one backward; statistics have the dtype of the weights, whatever the input's.
 
-    Everything that walks over pixels is one of torch's fused kernels: written as tensor arithmetic it takes ten times as long.
+    All passes over pixels are torch's fused kernels: as tensor arithmetic they take ten times as long.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
         channels = input.shape[1]
         count = input.numel() / channels
         _, mean, inverse = torch.native_batch_norm(input, None, None, None, None, True, 0.0, eps)
@@ -115,11 +112,11 @@ class _Normalise(torch.autograd.Function):
         )
         total = torch.cat([plain, by_normal])
         dist.all_reduce(total)
-        # What the statistics' own dependence on the input adds is linear in it: slope * input + offset for each channel.
+        # Through the statistics the gradient is linear in the input: slope * input + offset for each channel.
         inverse = torch.rsqrt(var + eps)
         slope = -weight * inverse.square() * total[channels:] / count
         offset = -weight * inverse * total[:channels] / count - slope * mean
         unit = torch.ones_like(var) - eps
         through = F.batch_norm(input, torch.zeros_like(mean), unit, slope, offset, False, 0.0, eps)
-        # The parameters' gradients stay local sums: the strategy averages them over ranks as it does all others.
+        # The parameters' gradients stay local sums: the strategy averages them over ranks, like all others.
         return fixed + through, by_normal, plain, None

@@ -45,8 +45,8 @@ def architecture_of(config: Any) -> type[Architecture]:
 def build_network(config: Settings, channels: int, classes: int, seed: int, member: int) -> nn.Module:
     """Build member 0, 1, … of a run: the same on all ranks, each member with an initialisation of its own.
 
-    Maps `[B, C, H, W]` to logits `[B, K, H, W]`, volumes with an axis D before H; an `Encoder` gives a pyramid of features instead.
-    Raises `ConfigError` for names that a library does not know and weights that cannot be had.
+    Maps `[B, C, H, W]` to logits `[B, K, H, W]`, volumes with an axis D before H; an `Encoder` gives features
+    instead. Raises `ConfigError` for names that a library does not know and weights that cannot be had.
     """
     kind = architecture_of(config)
     with seeded("network", seed, member):
@@ -55,7 +55,7 @@ def build_network(config: Settings, channels: int, classes: int, seed: int, memb
 
 
 class Padded(nn.Module):
-    """Lets a network whose levels halve the resolution take images or volumes of any size; `strides` are those of each axis."""
+    """Lets a network whose levels halve the resolution take any size; `strides` are those of the axes."""
 
     def __init__(self, network: nn.Module, strides: tuple[int, ...]) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from framework.core.errors import ConfigError, nearest
 from framework.core.settings import Settings
-from framework.networks.base import Architecture
+from framework.networks.base import Architecture, first_line, no_weights
 from framework.networks.unet import Perturb
 
 
@@ -23,7 +23,7 @@ class SmpConfig(Settings):
 
 
 class Smp(nn.Module):
-    """A network of smp, whose encoder's features can be changed on their way to the decoder."""
+    """A network of smp whose encoder's features can be changed on their way to the decoder."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -49,26 +49,13 @@ class SmpArchitecture(Architecture):
 
         decoders = set(smp.MODEL_ARCHITECTURES_MAPPING)
         if config.decoder.lower() not in decoders:
-            raise ConfigError(
-                f"network.decoder: smp has no decoder '{config.decoder}'{nearest(config.decoder, decoders)}"
-            )
+            fault = f"smp has no decoder '{config.decoder}'{nearest(config.decoder, decoders)}"
+            raise ConfigError(f"network.decoder: {fault}")
+        weights = "imagenet" if config.pretrained else None
         try:
-            weights = "imagenet" if config.pretrained else None
-            return Smp(
-                smp.create_model(
-                    config.decoder, config.encoder, weights, in_channels=channels, classes=classes
-                )
-            )
+            return Smp(smp.create_model(config.decoder, config.encoder, weights, channels, classes))
         except (KeyError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"network.encoder: '{config.encoder}' cannot be built: {_line(error)}"
-            ) from None
+            fault = f"'{config.encoder}' cannot be built: {first_line(error)}"
+            raise ConfigError(f"network.encoder: {fault}") from None
         except OSError as error:
-            raise ConfigError(
-                f"network.pretrained: the weights of '{config.encoder}' cannot be downloaded ({_line(error)}); "
-                "put them in the cache of huggingface_hub, or set network.pretrained=false"
-            ) from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+            raise no_weights(config.encoder, error) from None

@@ -1,4 +1,4 @@
-"""A small residual U-Net for work on processors: by default its first level is at half resolution, where a step costs a quarter."""
+"""A small residual U-Net for CPUs: its first level is at half resolution, where a step costs a quarter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from framework.networks.base import Architecture
 from framework.networks.dropout import ImageDropout
 
 Perturb = Callable[[list[Tensor]], list[Tensor]]
-"""Changes the features of an encoder, from the image itself (level 0) to the lowest resolution."""
+"""Changes an encoder's features, from the image itself (level 0) to the lowest resolution."""
 
 
 class UNetConfig(Settings):
@@ -24,28 +24,25 @@ class UNetConfig(Settings):
     widths: list[int] = Field(default=[16, 32, 64, 128, 128], min_length=2)
     """Channels of each level; every level halves the resolution of the one before."""
     stride: Literal[1, 2] = 2
-    """Of the first level; at 1 it works at the image's own resolution, as the classic U-Net does."""
+    """Stride of the first level; 1 keeps the image's own resolution, as the classic U-Net does."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Of whole channels, at the lowest level."""
+    """Share of whole channels that are dropped at the lowest level."""
 
 
 class UNet(nn.Module):
-    """Maps `[B, C, H, W]` to logits `[B, K, H, W]`; H and W are multiples of its largest stride (see `build.Padded`)."""
+    """Maps `[B, C, H, W]` to logits `[B, K, H, W]`; sides are multiples of its stride (`registry.Padded`)."""
 
     def __init__(self, config: UNetConfig, channels: int, classes: int) -> None:
         super().__init__()
         widths = config.widths
         strides = [config.stride] + [2] * (len(widths) - 1)
-        self.down = nn.ModuleList(
-            Block(a, b, s) for a, b, s in zip([channels, *widths[:-1]], widths, strides, strict=True)
-        )
+        self.down = blocks(channels, widths, strides)
         self.dropout = ImageDropout(config.dropout)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in rising)
         self.merge = nn.ModuleList(Block(2 * b, b) for _, b in rising)
-        self.head = nn.Sequential(
-            *_enlarging(widths[0], config.stride), nn.Conv2d(widths[0], classes, 3, padding=1)
-        )
+        enlarging = _enlarging(widths[0], config.stride)
+        self.head = nn.Sequential(*enlarging, nn.Conv2d(widths[0], classes, 3, padding=1))
 
     def forward(self, image: Tensor, perturb: Perturb = list) -> Tensor:
         levels = [image]
@@ -62,11 +59,8 @@ def _enlarging(width: int, stride: int) -> list[nn.Module]:
     """From the first level back to the image's resolution."""
     if stride == 1:
         return []
-    return [
-        nn.ConvTranspose2d(width, width, stride, stride, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    ]
+    up = nn.ConvTranspose2d(width, width, stride, stride, bias=False)
+    return [up, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
 
 
 class Block(nn.Module):
@@ -81,12 +75,17 @@ class Block(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.shortcut = (
-            nn.Conv2d(inputs, outputs, stride, stride) if stride > 1 or inputs != outputs else nn.Identity()
-        )
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, stride, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
+
+
+def blocks(channels: int, widths: list[int], strides: list[int]) -> nn.ModuleList:
+    """A block for each level, from `channels` to the widths."""
+    inputs = [channels, *widths[:-1]]
+    return nn.ModuleList(Block(a, b, s) for a, b, s in zip(inputs, widths, strides, strict=True))
 
 
 class UNetArchitecture(Architecture):

@@ -1,7 +1,7 @@
 """Checkpoints: safetensors and JSON, whole or not there at all, and free of the number of workers.
 
-A checkpoint is a folder of tensor files and, written last, `checkpoint.json` with their sizes and hashes. A folder without it,
-or whose files do not match it, is passed over: an interrupted write is never picked up.
+A checkpoint is a folder of tensor files and, written last, `checkpoint.json` with their sizes and hashes. A
+folder without it, or whose files do not match it, is passed over: an interrupted write is never picked up.
 """
 
 from __future__ import annotations
@@ -43,13 +43,8 @@ def save(store: Store, checkpoint: Checkpoint) -> str:
         data = encode_tensors(tensors)
         (store / name).write_bytes(f"{part}.safetensors", data)
         files[part] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    record = {
-        "step": checkpoint.step,
-        "best": checkpoint.best,
-        "identity": checkpoint.identity,
-        "files": files,
-    }
-    (store / name).write_json("checkpoint.json", record)
+    facts = {"step": checkpoint.step, "best": checkpoint.best, "identity": checkpoint.identity}
+    (store / name).write_json("checkpoint.json", facts | {"files": files})
     return name
 
 
@@ -59,7 +54,7 @@ def encode_tensors(tensors: Tensors) -> bytes:
 
 
 def latest(store: Store, identity: dict[str, Any]) -> Checkpoint | None:
-    """The newest whole checkpoint, or None; raises `CheckpointError` when it belongs to another configuration."""
+    """The newest whole checkpoint, or None; raises `CheckpointError` when it is of another configuration."""
     for name in sorted((n for n in store.names() if n.startswith("step-")), reverse=True):
         if (store / name).exists("checkpoint.json"):
             try:
@@ -75,30 +70,25 @@ def read(store: Store) -> Checkpoint:
     """Read one checkpoint folder; raises `CheckpointError` when it is damaged."""
     try:
         record = store.read_json("checkpoint.json")
-        parts = {
-            part: read_tensors(store, f"{part}.safetensors", facts["sha256"])
-            for part, facts in record["files"].items()
-        }
+        hashes = {part: facts["sha256"] for part, facts in record["files"].items()}
+        parts = {part: read_tensors(store, f"{part}.safetensors", hash) for part, hash in hashes.items()}
         return Checkpoint(record["step"], parts, record["identity"], record["best"])
     except (StorageError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{store.url}: damaged checkpoint ({error}); delete this folder to go on from an older one"
-        ) from None
+        mend = "delete this folder to go on from an older one"
+        raise CheckpointError(f"{store.url}: damaged checkpoint ({error}); {mend}") from None
 
 
 def read_tensors(store: Store, name: str, sha256: str | None = None) -> Tensors:
-    """Tensors of a safetensors file; raises `CheckpointError` when it is truncated or not what was written."""
-    data = store.read_bytes(name)
+    """Tensors of a safetensors file; raises `CheckpointError` when it is damaged."""
+    data, url = store.read_bytes(name), f"{store.url}/{name}"
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(
-            f"{store.url}/{name}: truncated or damaged checkpoint ({len(data)} bytes); delete its folder"
-        )
+        fault = f"truncated or damaged checkpoint ({len(data)} bytes)"
+        raise CheckpointError(f"{url}: {fault}; delete its folder")
     try:
         return load_tensors(data)
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{store.url}/{name}: not a whole safetensors file ({error}); delete it and train again"
-        ) from None
+        fault = f"not a whole safetensors file ({error})"
+        raise CheckpointError(f"{url}: {fault}; delete it and train again") from None
 
 
 def prune(store: Store, keep: set[str]) -> None:
@@ -108,17 +98,14 @@ def prune(store: Store, keep: set[str]) -> None:
             store.remove(name)
 
 
-def _require_same(found: dict[str, Any], wanted: dict[str, Any], store: Store) -> None:
-    differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+def _require_same(saved: dict[str, Any], now: dict[str, Any], store: Store) -> None:
+    differing = sorted(key for key in saved.keys() | now.keys() if saved.get(key) != now.get(key))
     if differing:
-        changes = ", ".join(
-            f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing[:3]
-        )
-        raise CheckpointError(
-            f"{store.url}: checkpoint of another configuration ({changes}); give this run another name, or delete that folder"
-        )
+        changes = (f"{key}: {saved.get(key)!r} there, {now.get(key)!r} now" for key in differing[:3])
+        fault = f"checkpoint of another configuration ({', '.join(changes)})"
+        raise CheckpointError(f"{store.url}: {fault}; give this run another name, or delete that folder")
 
 
-def to_state(tensors: Tensors, device: torch.device) -> Tensors:
-    """Tensors on a device."""
+def to_device(tensors: Tensors, device: torch.device) -> Tensors:
+    """The tensors on a device."""
     return {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""One typed description of a training. YAML holds it, dotted overrides change it, and its identity names what it made."""
+"""One typed description of a training, from YAML and dotted overrides, and the identity of what it makes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class ScheduleConfig(Settings):
     select: Literal["last", "best"] = "last"
     """Which checkpoint becomes the model: the last, or the best on the validation split."""
     precision: Precision = "bf16"
-    """`fp64` is double throughout: slow, and for telling rounding from a fault."""
+    """`fp64` is double throughout: slow, to tell rounding from a fault."""
 
 
 class ComputeConfig(Settings):
-    """Where a run happens; nothing here changes its result, dropout inside MONAI's, timm's and smp's networks excepted."""
+    """Where a run happens: no part of its result, but for dropout in MONAI's, timm's and smp's networks."""
 
     workers: int = Field(default=1, ge=0)
     """Ray Train workers; 0 trains in this process without Ray."""
@@ -88,9 +88,8 @@ class TrainConfig(Settings):
                 raise ValueError(f"models.{role}: method '{method}' has no such role{nearest(role, roles)}")
         for role in roles:
             if role not in self.models:
-                raise ValueError(
-                    f"method '{method}' starts from a finished model: set models.{role} to the folder of one"
-                )
+                mend = f"set models.{role} to the folder of one"
+                raise ValueError(f"method '{method}' starts from a finished model: {mend}")
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -104,8 +103,8 @@ class TrainConfig(Settings):
 
 
 def load_train(path: str | Path, assignments: Sequence[str] = ()) -> TrainConfig:
-    """The training that a YAML file and overrides describe; what a pipeline's file says beside it is left out."""
+    """The training that a YAML file and overrides describe, without a pipeline's own keys."""
     value = override(load_yaml(path), assignments)
-    return parse(
-        {key: held for key, held in value.items() if key not in ("source", "stages")}, TrainConfig, str(path)
-    )
+    for key in ("source", "stages"):
+        value.pop(key, None)
+    return parse(value, TrainConfig, str(path))

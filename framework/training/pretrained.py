@@ -1,4 +1,4 @@
-"""PretrainedModel models that a run starts from."""
+"""The finished models that a run starts from."""
 
 from __future__ import annotations
 
@@ -24,40 +24,35 @@ def run_of(store: Store) -> TrainConfig:
 
 
 def self_contained(run: TrainConfig) -> TrainConfig:
-    """The same with networks that ask for no weights of others: those of the finished model replace them."""
+    """The same without pretrained encoders, whose weights the finished model's replace."""
     return parse(_without_pretrained(run.model_dump(mode="json")), TrainConfig)
 
 
 def _without_pretrained(value: dict[str, Any]) -> dict[str, Any]:
-    held = {key: _without_pretrained(part) if isinstance(part, dict) else part for key, part in value.items()}
-    return held | {"pretrained": False} if held.get("pretrained") is True else held
+    parts = {k: _without_pretrained(part) if isinstance(part, dict) else part for k, part in value.items()}
+    return parts | {"pretrained": False} if parts.get("pretrained") is True else parts
 
 
 def load_pretrained_models(method: Method, run: TrainConfig, corpus: Corpus) -> None:
-    """Give the method the finished models that it starts from. Raises errors that name the one that is missing or does not fit."""
+    """Give the method the finished models that it starts from; errors name one that is missing or unfit."""
     for role, url in run.models.items():
         store = Store.at(url)
-        made, known = run_of(store), ModelInfo.model_validate(store.read_json("model.json"))
+        config, info = run_of(store).method, ModelInfo.model_validate(store.read_json("model.json"))
         _require_unseen(role, store, corpus)
+        state = read_tensors(store, "model.safetensors")
         try:
-            method.load_pretrained(
-                role, PretrainedModel(read_tensors(store, "model.safetensors"), known.classes, made.method)
-            )
+            method.load_pretrained(role, PretrainedModel(state, info.classes, config))
         except RuntimeError:
-            advice = "give both the same 'network', classes and sizes under 'method'"
-            raise ConfigError(
-                f"models.{role}: {store.url} has another network than this run; {advice}"
-            ) from None
+            fault = f"{store.url} has another network than this run"
+            mend = "give both the same 'network', classes and sizes under 'method'"
+            raise ConfigError(f"models.{role}: {fault}; {mend}") from None
 
 
 def _require_unseen(role: str, model: Store, corpus: Corpus) -> None:
-    """Raise `ConfigError` where a model has learnt from a picture, whatever its name was, that this corpus keeps for measuring
-    (methods/README 3.7). Models of earlier versions do not say."""
-    trained = (
-        set(model.read_json("trained_image_hashes.json"))
-        if model.exists("trained_image_hashes.json")
-        else set()
-    )
+    """Raise `ConfigError` where a model was trained on an image, by its pixels, that this corpus keeps for
+    measuring (methods/README 3.7)."""
+    trained = set(model.read_json("trained_image_hashes.json"))
     if seen := [name for name in corpus.ids_in("val", "test") if corpus.value(name, "hash") in trained]:
-        fault = f"{model.url} has learnt from image '{seen[0]}', which corpus '{corpus.info.name}' keeps for measuring"
-        raise ConfigError(f"models.{role}: {fault}; train it on this corpus, or on one with the same splits")
+        fault = f"{model.url} has learnt from image '{seen[0]}', which corpus '{corpus.info.name}' keeps"
+        mend = "train it on this corpus, or on one with the same splits"
+        raise ConfigError(f"models.{role}: {fault} for measuring; {mend}")

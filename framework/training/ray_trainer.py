@@ -1,4 +1,4 @@
-"""Ray Train around the loop: worker processes, their process group, and their replacement when one is lost."""
+"""Ray Train around the loop: worker processes, their group, and their replacement when one is lost."""
 
 from __future__ import annotations
 
@@ -18,50 +18,49 @@ FAILURE = "failure.json"
 
 
 def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
-    """Train with `compute.workers` workers; raises the `ScantsegError` that stopped a worker, or `TrainingError`.
+    """Train with `compute.workers` workers; raises the `ScantsegError` of a worker, or `TrainingError`.
 
-    A lost worker is replaced `compute.max_failures` times: the new group goes on from our own last checkpoint.
+    A lost worker is replaced `compute.max_failures` times: the group goes on from our own last checkpoint.
     """
-    from ray.train import FailureConfig, ScalingConfig
-    from ray.train import RunConfig as RayRunConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
+
+    from framework.training.progress import follow
 
     start_ray()
     run.compute.processes.require("compute.workers")
     attempt = uuid.uuid4().hex[:12]
-    trainer = TorchTrainer(
+    trainer = _ray_trainer(run, store, attempt, tuning)
+    try:
+        with follow(store, run.name, run.train.steps):
+            trainer.fit()
+    except TrainingFailedError as error:
+        _raise_failure(store, attempt)
+        fault = f"run '{run.name}': {_last_line(error)}"
+        raise TrainingError(f"{fault}; run the same command again to continue") from None
+    _raise_failure(store, attempt)
+
+
+def _ray_trainer(run: TrainConfig, store: Store, attempt: str, tuning: bool) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    config = {"run": anchored(run).model_dump(), "store": store.url, "attempt": attempt, "tuning": tuning}
+    return TorchTrainer(
         _worker,
-        train_loop_config={
-            "run": anchored(run).model_dump(),
-            "store": store.url,
-            "attempt": attempt,
-            "tuning": tuning,
-        },
+        train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if run.compute.gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=run.compute.workers,
             use_gpu=run.compute.gpu,
             resources_per_worker=run.compute.processes.resources,
         ),
-        run_config=RayRunConfig(
+        run_config=RunConfig(
             name=f"{run.name}-{attempt}",
             storage_path=ray_storage(store),
             failure_config=FailureConfig(max_failures=run.compute.max_failures),
             callbacks=_tune_callbacks() if tuning else None,
         ),
     )
-    from framework.training.progress import follow
-
-    try:
-        with follow(store, run.name, run.train.steps):
-            trainer.fit()
-    except TrainingFailedError as error:
-        _raise_failure(store, attempt)
-        raise TrainingError(
-            f"run '{run.name}': {_last_line(error)}; run the same command again to continue"
-        ) from None
-    _raise_failure(store, attempt)
 
 
 def anchored(run: TrainConfig) -> TrainConfig:
@@ -73,7 +72,7 @@ def anchored(run: TrainConfig) -> TrainConfig:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    """One rank. An error for the reader is written down for the driver instead of raised: a retry would not mend it."""
+    """One rank. The driver raises errors for the reader: raised here, they would cause a retry."""
     from ray.train import get_context
     from ray.train.torch import get_device
 
@@ -83,17 +82,14 @@ def _worker(config: dict[str, Any]) -> None:
     if _failure(store, config["attempt"]):
         return
     run = parse(config["run"], TrainConfig)
-    local = get_context().get_local_world_size()
     os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
-    os.environ.setdefault("LOCAL_WORLD_SIZE", str(local))
+    os.environ.setdefault("LOCAL_WORLD_SIZE", str(get_context().get_local_world_size()))
+    listener = _tune_listener(run.train.steps) if config["tuning"] else _silent
     try:
-        train_worker(
-            run, store, get_device(), _tune_listener(run.train.steps) if config["tuning"] else _silent
-        )
+        train_worker(run, store, get_device(), listener)
     except ScantsegError as error:
-        store.write_json(
-            FAILURE, {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)}
-        )
+        failure = {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)}
+        store.write_json(FAILURE, failure)
 
 
 def _silent(record: dict[str, Any]) -> None:
@@ -104,9 +100,7 @@ def _tune_listener(steps: int) -> Listener:
     from ray import train
 
     def report(record: dict[str, Any]) -> None:
-        if (
-            record["step"] < steps
-        ):  # the last one comes before the model is written: Tune must not stop the trial there
+        if record["step"] < steps:  # at the last one Tune may stop the trial before the model is written
             train.report(record)
 
     return report
@@ -119,17 +113,14 @@ def _tune_callbacks() -> list[Any]:
 
 
 def _failure(store: Store, attempt: str) -> dict[str, str] | None:
-    if not store.exists(FAILURE):
-        return None
-    found = store.read_json(FAILURE)
-    return found if found["attempt"] == attempt else None
+    failure = store.read_json(FAILURE) if store.exists(FAILURE) else None
+    return failure if failure and failure["attempt"] == attempt else None
 
 
 def _raise_failure(store: Store, attempt: str) -> None:
-    found = _failure(store, attempt)
-    if found is not None:
+    if failure := _failure(store, attempt):
         store.remove(FAILURE)
-        raise getattr(errors, found["type"])(found["message"])
+        raise getattr(errors, failure["type"])(failure["message"])
 
 
 def _last_line(error: Exception) -> str:

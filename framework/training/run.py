@@ -1,4 +1,4 @@
-"""From a configuration to a finished model artifact; the same call again continues or recognises it."""
+"""From a configuration to a finished model; the same call again continues or recognises it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def train(run: TrainConfig) -> Store:
     if is_finished(store, artifact_spec(run)):
         return store
     with store.lock():
-        store.write_text("config.yaml", run.to_yaml())  # anew: an attempt that failed may have left another
+        store.write_text("config.yaml", run.to_yaml())  # anew: a failed attempt may have left another
         _fit(run, store)
     return store
 

@@ -1,4 +1,4 @@
-"""What a method found about single images, written beside its model: a table, and pictures of the least trusted ones."""
+"""A method's tables of single images, written beside its model with pictures of the least trusted ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 6
 
 
 def write_tables(trainer: Trainer, model: ArtifactSpec) -> None:
-    """Each table of the method as a layer without masks, `id` and `weight`, in a folder of the model's."""
+    """Each table of the method as a layer without masks, `id` and `weight`, in the model's folder."""
     import pyarrow as pa
 
     for name, columns in trainer.method.tables().items():
@@ -30,12 +30,8 @@ def write_tables(trainer: Trainer, model: ArtifactSpec) -> None:
             store.write_bytes(f"least-{place}.png", _picture(trainer.data.get(image)))
             listed.append({"case": image, "weight": weights[image], "file": f"least-{place}.png"})
         store.write_json("pictures.json", listed)
-        finish(
-            store,
-            ArtifactSpec("layer", model.inputs, {**model.settings, "table": name}),
-            {"rows": len(weights), "masks": 0},
-            0.0,
-        )
+        spec = ArtifactSpec("layer", model.inputs, {**model.settings, "table": name})
+        finish(store, spec, {"rows": len(weights), "masks": 0}, 0.0)
 
 
 def _picture(sample: TrainingSample) -> bytes:
@@ -47,4 +43,5 @@ def _picture(sample: TrainingSample) -> bytes:
     if mask.ndim == 3:
         fullest = int(((mask > 0) & (mask != IGNORE)).sum((1, 2)).argmax())
         image, mask = image[:, fullest], mask[fullest]
-    return panels(np.moveaxis(image, 0, -1).astype(np.uint8 if image.dtype == np.uint8 else np.uint16), mask)
+    depth = np.uint8 if image.dtype == np.uint8 else np.uint16
+    return panels(np.moveaxis(image, 0, -1).astype(depth), mask)

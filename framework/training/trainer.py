@@ -1,4 +1,4 @@
-"""One rank's parts of a run: what a step of training is, and what is saved of it."""
+"""One rank's parts of a run: a step of training, and what is saved of it."""
 
 from __future__ import annotations
 
@@ -51,28 +51,15 @@ class Trainer:
     @classmethod
     def build(cls, run: TrainConfig, store: Store, device: torch.device) -> Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
-        if run.train.batch % world_size():
-            raise ConfigError(
-                f"train.batch {run.train.batch} is not a multiple of compute.workers {world_size()}; change either"
-            )
-        kind = method_of(run.method)
-        data = (
-            VolumeSet(run.corpus)
-            if run.corpus.patch
-            else TrainingSet(run.corpus, kind.multilabel and kind.segments, run.seed)
-        )
+        batch, ranks = run.train.batch, world_size()
+        if batch % ranks:
+            fault = f"train.batch {batch} is not a multiple of compute.workers {ranks}"
+            raise ConfigError(f"{fault}; change either")
+        data = training_set(run)
         method = new_method(run, ModelInfo.of(data.corpus.info))
-        loader = Loader(
-            data,
-            method.streams,
-            run.method.name,
-            run.train.batch,
-            run.seed,
-            run.augment,
-            rank(),
-            world_size(),
-        )
-        method.to(device)  # what it counts while it prepares, it sums over ranks on their device
+        name, streams = run.method.name, method.streams
+        loader = Loader(data, streams, name, batch, run.seed, run.augment, rank(), ranks)
+        method.to(device)  # before it prepares: its counts are summed over ranks on their device
         method.prepare({name: sampler.ids for name, sampler in loader.samplers.items()}, loader.plain)
         load_pretrained_models(method, run, data.corpus)
         method.to(device, parameter_type(run.train.precision))
@@ -84,21 +71,20 @@ class Trainer:
 
     def restore(self) -> None:
         """Go on from the latest whole checkpoint, if there is one."""
-        found = checkpoints.latest(self.store / "checkpoints", self.identity)
-        if found is None:
+        latest = checkpoints.latest(self.store / "checkpoints", self.identity)
+        if latest is None:
             return
-        self.step, self.best = found.step, found.best
-        self.strategy.load_model_state(checkpoints.to_state(found.parts["model"], self.device))
-        self.strategy.load_optimiser_state(checkpoints.to_state(found.parts["optimiser"], self.device))
+        self.step, self.best = latest.step, latest.best
+        parts = {name: checkpoints.to_device(part, self.device) for name, part in latest.parts.items()}
+        self.strategy.load_model_state(parts["model"])
+        self.strategy.load_optimiser_state(parts["optimiser"])
         if self.ema is not None:
-            self.ema.shadow = checkpoints.to_state(found.parts["ema"], self.device)
+            self.ema.shadow = parts["ema"]
 
     def to_device(self, batch: Batch) -> Batch:
-        """A batch of the loader on the run's device, its images in the type of the weights."""
-        return {
-            name: stream.to(self.device, parameter_type(self.run.train.precision))
-            for name, stream in batch.items()
-        }
+        """A batch of the loader on the run's device, its images in the dtype of the weights."""
+        dtype = parameter_type(self.run.train.precision)
+        return {name: stream.to(self.device, dtype) for name, stream in batch.items()}
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """All updates of one step; gives its metrics."""
@@ -124,13 +110,13 @@ class Trainer:
             parts = {"model": model, "optimiser": optimiser}
             if self.ema is not None:
                 parts["ema"] = self.ema.shadow
-            found = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
-            name = checkpoints.save(self.store / "checkpoints", found)
-            checkpoints.prune(self.store / "checkpoints", {name})
+            store = self.store / "checkpoints"
+            made = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
+            checkpoints.prune(store, {checkpoints.save(store, made)})
         barrier()
 
     def weights(self) -> dict[str, Tensor]:
-        """What the model predicts with: averaged weights where the run keeps them."""
+        """The model's weights, averaged where the run averages them."""
         if self.ema is None:
             return self.strategy.model_state()
         with self.ema.swapped_in():
@@ -138,10 +124,8 @@ class Trainer:
 
     def read(self, stream: str) -> Iterator[StreamBatch]:
         """This rank's share of a stream's images as they are, on the run's device."""
-        return (
-            part.to(self.device, parameter_type(self.run.train.precision))
-            for part in self.loader.plain(stream)
-        )
+        dtype = parameter_type(self.run.train.precision)
+        return (part.to(self.device, dtype) for part in self.loader.plain(stream))
 
     def _next(self, updates: Iterator[Update]) -> Update | None:
         with self.strategy.autocast():
@@ -149,59 +133,59 @@ class Trainer:
 
 
 def seed_device(device: torch.device, seed: int) -> None:
-    """Seed the generators that a step draws from; `torch.manual_seed` costs a millisecond, for devices that are not there."""
+    """Seed the generators that a step uses; `torch.manual_seed` takes a millisecond for absent devices."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
 
 
-def new_method(run: TrainConfig, known: ModelInfo) -> Method:
-    """The run's method, freshly initialised, on the processor."""
-    outputs = len(known.classes) - method_of(run.method).multilabel
+def training_set(run: TrainConfig) -> TrainingSet:
+    """The run's data."""
+    if run.corpus.patch:
+        return VolumeSet(run.corpus)
+    method = method_of(run.method)
+    return TrainingSet(run.corpus, method.multilabel and method.segments, run.seed)
+
+
+def new_method(run: TrainConfig, model: ModelInfo) -> Method:
+    """The run's method, freshly initialised, on the CPU."""
+    names, channels, labels = model.classes, model.channels, model.labels
+    outputs = len(names) - method_of(run.method).multilabel
 
     def network(member: int) -> torch.nn.Module:
-        return build_network(run.network, known.channels, outputs, run.seed, member)
+        return build_network(run.network, channels, outputs, run.seed, member)
 
-    return build_method(
-        run.method,
-        MethodContext(known.classes, run.train.steps, run.seed, network, known.channels, known.labels),
-    )
+    context = MethodContext(names, run.train.steps, run.seed, network, channels, labels)
+    return build_method(run.method, context)
 
 
 def identity(run: TrainConfig, data: TrainingSet) -> dict[str, Any]:
     """The configuration and the versions of the data: what determines the result."""
     layers = [layer.artifact["hash"] for layer in data.layers]
     models = {f"models.{role}": input_of(Store.at(url), "model").hash for role, url in run.models.items()}
-    return {
-        **run.identity(),
-        "corpus.version": data.corpus.info.version,
-        "corpus.layer_hashes": layers,
-        **models,
-    }
+    version = data.corpus.info.version
+    return {**run.identity(), "corpus.version": version, "corpus.layer_hashes": layers, **models}
 
 
 def artifact_spec(run: TrainConfig) -> ArtifactSpec:
     """What a run's model is made from; raises when the corpus or a layer is not there."""
-    corpus = Store.at(run.corpus.path)
+    corpus, mend = Store.at(run.corpus.path), f"make one with {LAYER_COMMANDS}"
     inputs = {"corpus": Input(corpus.url, CorpusInfo.read(corpus).version)}
     for name in run.corpus.layers:
-        inputs[f"layer {name.rsplit('/', 1)[-1]}"] = input_of(
-            layer_store(corpus, name), "layer", f"make one with {LAYER_COMMANDS}"
-        )
+        inputs[f"layer {name.rsplit('/', 1)[-1]}"] = input_of(layer_store(corpus, name), "layer", mend)
     for role, url in run.models.items():
         inputs[role] = input_of(Store.at(url), "model")
     return ArtifactSpec("model", inputs, run.identity())
 
 
 def require_finite(value: Tensor, batch: Batch, step: int) -> None:
-    """Stop all ranks together when a value is not finite on any of them, and name the images of those ranks."""
+    """Stop all ranks together when a value is not finite on any of them; names the images of those ranks."""
     if bool(all_reduce_sum(torch.isfinite(value).float().reshape(1)) == world_size()):
         return
     mine = [] if bool(torch.isfinite(value)) else _suspects(batch)
-    ids = sorted({name for names in gather_objects(mine) for name in names})
-    raise TrainingError(
-        f"step {step}: the loss is not finite; no weight was changed. Images of the batch: {', '.join(ids)}"
-    )
+    ids = ", ".join(sorted({name for names in gather_objects(mine) for name in names}))
+    fault = "the loss is not finite; no weight was changed"
+    raise TrainingError(f"step {step}: {fault}. Images of the batch: {ids}")
 
 
 def _suspects(batch: Batch) -> list[str]:

@@ -34,7 +34,7 @@ def main(folder: Path, corpus: str) -> None:
         for method, steps in UNDER_STRATEGIES.items():
             trained(tiny_run(corpus, method, folder / strategy, {**changes, "train": {"steps": steps}}))
     (folder / f"finite-{dist.get_rank()}").write_text(_non_finite_ids())
-    # Out without the interpreter's teardown: beside gloo's threads it aborts now and then, when all collectives are long done.
+    # Without the interpreter's teardown, which beside gloo's threads aborts now and then, all being done.
     sys.stderr.flush()
     os._exit(0)
 

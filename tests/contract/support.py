@@ -56,12 +56,12 @@ UNDER_STRATEGIES = {"coda": 50, "collaborative": 10}
 
 
 def long(method: str) -> dict[str, Any]:
-    """Eight steps (of volumes, four) in double precision: a difference that AdamW has amplified is then no rounding of float32."""
+    """Eight steps (of volumes, four) in double precision: a difference is then no amplified rounding."""
     return {"train": {"steps": 4 if method.endswith(VOLUMES) else 8, "precision": "fp64"}}
 
 
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
-    """A packed phantom with layers of boxes and of seeds, and models that others start from beside it; gives its path."""
+    """A phantom with layers of boxes and seeds, and the models that others start from; gives its path."""
     pack(phantom_source(PhantomConfig(images=images, size=size), "tiny"), Store.at(folder))
     simulate(str(folder), "box", Box())
     _write_seeds(Corpus.open(str(folder)))
@@ -93,7 +93,7 @@ def _write_seeds(corpus: Corpus) -> None:
 
 
 def tiny_run(corpus: str, name: str, out: Path | str, changes: dict[str, Any] | None = None) -> TrainConfig:
-    """An example of a few steps at 32 px in float32, in this process; of volumes with the corpus beside that of images."""
+    """A few steps at 32 px in float32, in this process; of volumes with the corpus beside that of images."""
     base, volumes, _ = name.partition(VOLUMES)
     value = {
         "name": name,

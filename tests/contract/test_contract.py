@@ -29,7 +29,7 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 
 def shape_of(method: str, size: tuple[int, int]) -> tuple[int, ...]:
-    """Of an image, or of a volume of an odd number of slices."""
+    """Sides of an image, or of a volume of an odd number of slices."""
     return (5, *size) if method.endswith(VOLUMES) else size
 
 
@@ -49,7 +49,7 @@ def random_batch(trainer: Trainer, size: tuple[int, ...], label: int | None = No
             for _ in range(1 + trainer.loader.streams[name].strong)
         )
         labels = torch.tensor(
-            [[-1 if i else len(held.values) - 1 for held in info.labels] for i in range(2)]
+            [[-1 if i else len(label.values) - 1 for label in info.labels] for i in range(2)]
         )  # one image's unknown
         batch[name] = StreamBatch(
             list(trainer.loader.samplers[name].ids[:2]), views[0], views[1:], mask, labels
@@ -82,9 +82,9 @@ def test_overfits_four_images(method: str, tiny_corpus: str, tmp_path: Path) -> 
     batch = trainer.loader.batch_at(0)
 
     def loss() -> float:
-        found = float(trainer.train_step(batch)["loss_supervised"])
+        loss = float(trainer.train_step(batch)["loss_supervised"])
         trainer.step += 1
-        return found
+        return loss
 
     first = loss()
     assert any(loss() < 0.4 * first for _ in range(100))
@@ -105,8 +105,8 @@ def test_saved_and_loaded_bit_for_bit(method: str, tiny_corpus: str, tmp_path: P
     run = tiny_run(tiny_corpus, method, tmp_path)
     saved = trained(run)
     assert_equal(state(saved), state(build(run)))
-    found = latest(saved.store / "checkpoints", saved.identity)
-    assert found is not None and found.step == 6
+    checkpoint = latest(saved.store / "checkpoints", saved.identity)
+    assert checkpoint is not None and checkpoint.step == 6
 
 
 def test_same_seed_same_losses_other_seed_others(method: str, tiny_corpus: str, tmp_path: Path) -> None:

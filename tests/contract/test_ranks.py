@@ -55,13 +55,11 @@ def test_two_ranks_equal_one_for_many_steps_in_double(
 
 @pytest.mark.parametrize("method", UNDER_STRATEGIES)
 def test_a_method_has_equal_losses_under_ddp_and_zero(method: str, folder: Path, tiny_corpus: str) -> None:
-    found = {
-        name: losses(tiny_run(tiny_corpus, method, folder / name, changes))
-        for name, changes in STRATEGIES.items()
-    }
-    assert len(found["ddp"]) == UNDER_STRATEGIES[method]
-    assert found["zero1"] == pytest.approx(found["ddp"], rel=2e-3)
-    assert found["zero2"] == pytest.approx(found["ddp"], rel=2e-3)
+    runs = {n: tiny_run(tiny_corpus, method, folder / n, changes) for n, changes in STRATEGIES.items()}
+    by_strategy = {name: losses(run) for name, run in runs.items()}
+    assert len(by_strategy["ddp"]) == UNDER_STRATEGIES[method]
+    assert by_strategy["zero1"] == pytest.approx(by_strategy["ddp"], rel=2e-3)
+    assert by_strategy["zero2"] == pytest.approx(by_strategy["ddp"], rel=2e-3)
 
 
 def test_a_loss_that_is_not_finite_on_one_rank_stops_both_and_names_the_image(folder: Path) -> None:

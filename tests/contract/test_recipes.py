@@ -49,21 +49,23 @@ def trainings(*folders: str) -> list[TrainConfig]:
 
 
 def test_boundaries_are_learnt_without_momentum() -> None:
-    """Methods/README 7.3, 1: the authors' optimiser hands on its weight decay in the place of momentum, so that theirs has none."""
-    found = [run.optimiser for run in trainings(*FOLDERS, "idrid", "paper") if run.method.name == "irnet"]
-    assert [(optimiser.name, optimiser.momentum) for optimiser in found] == [("sgd", 0)] * 4
+    """Methods/README 7.3, 1: the authors' optimiser passes its weight decay as momentum: theirs has none."""
+    optimisers = [
+        run.optimiser for run in trainings(*FOLDERS, "idrid", "paper") if run.method.name == "irnet"
+    ]
+    assert [(optimiser.name, optimiser.momentum) for optimiser in optimisers] == [("sgd", 0)] * 4
 
 
 def test_the_papers_boundaries_are_at_stride_16() -> None:
-    found = [run for run in trainings("paper") if run.method.name == "irnet"]
-    assert [run.network.output_stride for run in found if isinstance(run.network, EncoderConfig)] == [16, 16]
+    runs = [run for run in trainings("paper") if run.method.name == "irnet"]
+    assert [run.network.output_stride for run in runs if isinstance(run.network, EncoderConfig)] == [16, 16]
 
 
 def test_classifiers_whose_maps_are_used_have_dropblock() -> None:
     """Methods/README 7.3, 2: the authors' description names a block size for a network that ignores it."""
     methods = [run.method for run in trainings(*FOLDERS, "paper")]
-    found = [method.dropblock for method in methods if isinstance(method, Classifier.Config)]
-    assert len(found) >= 5 and all(found)
+    dropblocks = [method.dropblock for method in methods if isinstance(method, Classifier.Config)]
+    assert len(dropblocks) >= 5 and all(dropblocks)
     assert load_yaml(CONFIGS / "method/classifier.yaml")["method"]["dropblock"]["share"] > 0
 
 
@@ -89,8 +91,8 @@ def test_a_recipe_is_whole_and_bears_its_place_as_its_name(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "compare").glob("*.yaml")), ids=spoken)
 def test_a_comparison_finds_its_recipes(path: Path) -> None:
-    found = load_comparison(path)
-    assert found.config.control in found.recipes
+    comparison = load_comparison(path)
+    assert comparison.config.control in comparison.recipes
 
 
 @pytest.mark.parametrize("path", recipes("paper"), ids=spoken)

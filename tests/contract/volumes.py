@@ -1,4 +1,4 @@
-"""A tiny corpus of volumes: bright ellipsoids with a brighter core, one patient's two volumes of different depth."""
+"""A tiny corpus of volumes: bright ellipsoids with a brighter core; one patient's two differ in depth."""
 
 from __future__ import annotations
 

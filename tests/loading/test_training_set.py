@@ -92,7 +92,7 @@ def test_the_cache_is_bounded_and_safe_for_threads(phantom_url: str) -> None:
         for one, name in zip(found, data.train * 3, strict=True)
     )
     assert 0 < len(data._cache) <= 10
-    assert data._held == sum(prepared.bytes for prepared in data._cache.values())
+    assert data._cached_bytes == sum(prepared.bytes for prepared in data._cache.values())
     assert data.get(data.train[0]) is data.get(data.train[0])
 
 

@@ -34,10 +34,10 @@ def sums(probability: Tensor) -> Tensor:
 
 def distributions(labelled: Tensor, unlabelled: Tensor, updates: int = 1, **changes: object) -> Distributions:
     """Averages after some batches of these probabilities."""
-    found = Distributions(CoDA.Config(name="coda", **changes), K)  # type: ignore[arg-type]
+    averages = Distributions(CoDA.Config(name="coda", **changes), K)  # type: ignore[arg-type]
     for _ in range(updates):
-        found.observe(sums(labelled), sums(unlabelled), torch.tensor(0.9))
-    return found
+        averages.observe(sums(labelled), sums(unlabelled), torch.tensor(0.9))
+    return averages
 
 
 def random_probability(scale: Tensor | float = 1.0) -> Tensor:
@@ -47,58 +47,60 @@ def random_probability(scale: Tensor | float = 1.0) -> Tensor:
 
 def test_equal_marginals_change_nothing() -> None:
     p = random_probability()
-    found = distributions(p, p, updates=5)
-    assert torch.equal(found.labelled, found.unlabelled)
-    assert torch.allclose(found.align(p.log()).softmax(1), p, atol=1e-6)
+    averages = distributions(p, p, updates=5)
+    assert torch.equal(averages.labelled, averages.unlabelled)
+    assert torch.allclose(averages.align(p.log()).softmax(1), p, atol=1e-6)
 
 
 def test_aligned_probabilities_sum_to_one_and_a_certain_pixel_stays() -> None:
-    found = distributions(random_probability(0.5), random_probability(-0.5))
+    averages = distributions(random_probability(0.5), random_probability(-0.5))
     logits = torch.full((1, K, 1, 1), -1e4)
     logits[0, 2] = 0
-    aligned = found.align(logits).softmax(1)
+    aligned = averages.align(logits).softmax(1)
     assert aligned[0, 2].item() == 1.0
     assert torch.allclose(
-        found.align(random_probability().log()).softmax(1).sum(1), torch.ones(4, 8, 8), atol=1e-6
+        averages.align(random_probability().log()).softmax(1).sum(1), torch.ones(4, 8, 8), atol=1e-6
     )
 
 
 def test_alignment_moves_the_marginal_to_the_target() -> None:
     torch.manual_seed(0)
     labelled, unlabelled = random_probability(0.4), random_probability(-0.4)
-    found = distributions(labelled, unlabelled)
+    averages = distributions(labelled, unlabelled)
     target = labelled.mean((0, 2, 3))
     before = (unlabelled.mean((0, 2, 3)) - target).abs().sum()
-    after = (found.align(unlabelled.log()).softmax(1).mean((0, 2, 3)) - target).abs().sum()
+    after = (averages.align(unlabelled.log()).softmax(1).mean((0, 2, 3)) - target).abs().sum()
     assert after < 0.6 * before
 
 
 def test_bias_correction_forgets_the_uniform_start() -> None:
     p = random_probability(1.0)
-    found = distributions(p, p, momentum=0.99)
-    assert torch.allclose(found.marginals()[0][-1], p.mean((0, 2, 3)), atol=1e-4)
+    averages = distributions(p, p, momentum=0.99)
+    assert torch.allclose(averages.marginals()[0][-1], p.mean((0, 2, 3)), atol=1e-4)
 
 
 def test_ratios_are_clamped() -> None:
     rare = torch.full((1, K, 4, 4), 1e-9)
     rare[:, 0] = 1 - 3e-9
-    found = distributions(random_probability(), rare, r_max=3.0)
-    assert found.ratios().max() <= 3.0 and found.ratios().min() >= 1 / 3
+    averages = distributions(random_probability(), rare, r_max=3.0)
+    assert averages.ratios().max() <= 3.0 and averages.ratios().min() >= 1 / 3
 
 
 def test_a_class_without_pixels_keeps_its_expectation() -> None:
-    found = distributions(random_probability(), random_probability())
-    found.expect(torch.tensor([8.0, 0, 0, 4.5]), torch.tensor([10.0, 0, 0, 5.0]))
-    assert found.expected.tolist() == pytest.approx([0.8, -1, -1, 0.9])
-    assert found.threshold().min() >= 1 / K
-    found.expect(torch.tensor([0.0, 3.0, 0, 0]), torch.tensor([0.0, 5.0, 0, 0]))
-    assert found.expected[0].item() == pytest.approx(0.8) and found.expected[1].item() == pytest.approx(0.6)
+    averages = distributions(random_probability(), random_probability())
+    averages.expect(torch.tensor([8.0, 0, 0, 4.5]), torch.tensor([10.0, 0, 0, 5.0]))
+    assert averages.expected.tolist() == pytest.approx([0.8, -1, -1, 0.9])
+    assert averages.threshold().min() >= 1 / K
+    averages.expect(torch.tensor([0.0, 3.0, 0, 0]), torch.tensor([0.0, 5.0, 0, 0]))
+    assert averages.expected[0].item() == pytest.approx(0.8) and averages.expected[1].item() == pytest.approx(
+        0.6
+    )
 
 
 def test_saturated_confidences_still_pass() -> None:
-    found = distributions(random_probability(), random_probability())
-    found.expect(torch.full((K,), 10.0), torch.full((K,), 10.0))
-    assert (torch.ones(K) >= found.threshold()).all()
+    averages = distributions(random_probability(), random_probability())
+    averages.expect(torch.full((K,), 10.0), torch.full((K,), 10.0))
+    assert (torch.ones(K) >= averages.threshold()).all()
 
 
 def test_both_ideas_off_is_cps_exactly() -> None:
@@ -119,9 +121,9 @@ def test_a_network_learns_from_strong_views_what_the_other_says_of_weak_ones() -
     method, given = CPS(CPS.Config(name="cps", ramp=0.0), convolutions(K)), batch()
     unlabelled = given["unlabelled"]
     first, second = method.networks["pair"].children()
-    taught = F.cross_entropy(first(unlabelled.strong[0]), second(unlabelled.image).argmax(1))
-    taught += F.cross_entropy(second(unlabelled.strong[0]), first(unlabelled.image).argmax(1))
-    assert torch.allclose(next(method.train_step(given, 0)).metrics["loss_unsupervised"], taught)
+    expected = F.cross_entropy(first(unlabelled.strong[0]), second(unlabelled.image).argmax(1))
+    expected += F.cross_entropy(second(unlabelled.strong[0]), first(unlabelled.image).argmax(1))
+    assert torch.allclose(next(method.train_step(given, 0)).metrics["loss_unsupervised"], expected)
 
 
 @pytest.mark.parametrize("alignment", ["off", "per_class", "per_class_conditional"])
@@ -131,7 +133,7 @@ def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation
     logits = [torch.randn(6, K, 8, 8), torch.randn(6, K, 8, 8)]
     mask = torch.randint(0, K, (3, 8, 8))
     one, two = CoDA(config, convolutions(K)), CoDA(config, convolutions(K))
-    first, second = one.teach(logits, mask), two.teach(logits[::-1], mask)
+    first, second = one.pseudo_labels(logits, mask), two.pseudo_labels(logits[::-1], mask)
     assert torch.equal(first[0].labels, second[1].labels)
     assert first[0].keep is second[1].keep is None or torch.equal(first[0].keep, second[1].keep)  # type: ignore[arg-type]
 
@@ -173,7 +175,7 @@ def test_the_state_is_the_networks_and_the_averages_in_float32() -> None:
 
 
 def test_sums_over_millions_of_pixels_are_exact() -> None:
-    """One float32 after another, sums past 100,000 pixels round what is near 1 up: the mean confidence came out as 0.999."""
+    """Past 100,000 pixels sums of float32 round values near 1 up: the mean confidence was 0.999."""
     torch.manual_seed(0)
     confidence = 1 - 0.1 * torch.rand(1, 1000, 1500) ** 3
     (value, count) = _sums_and_counts(confidence, torch.zeros(1, 1000, 1500, dtype=torch.long), 2)[:, 0]

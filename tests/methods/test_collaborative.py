@@ -1,4 +1,4 @@
-"""Lesions, grades and their collaboration: the invariants of methods/README 1.13, and the losses against slow references."""
+"""Lesions, grades and their collaboration: methods/README 1.13, and losses against slow references."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from framework.core.labels import IGNORE
 from framework.corpus.bits import BITS, require_bits
 from framework.loading.training_set import CorpusConfig, TrainingSet
 from framework.methods.base import PretrainedModel
-from framework.methods.collaborative.discriminator import Adversary, Pair
+from framework.methods.collaborative.discriminator import Adversary, MaskPair
 from framework.methods.collaborative.lesions import Lesions, lesion_loss, rarity, targets
 from framework.methods.collaborative.method import Collaborative
-from framework.methods.collaborative.networks import Attention, Grader
+from framework.methods.collaborative.networks import Attention, GraderNetwork
 from framework.methods.collaborative.pseudo_masks import PseudoMaskConfig, pseudo_masks, unweighted
 from framework.training.run import train
 from framework.training.trainer import Trainer
@@ -35,12 +35,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 def updates(trainer: Trainer) -> list[tuple[str, dict[str, torch.Tensor | None]]]:
     """The group of each update of a first step, and the gradients that its loss leaves, by parameter."""
     trainer.method.train()
-    found = []
+    gradients = []
     for update in trainer.method.train_step(trainer.loader.batch_at(0), 0):
         update.loss.backward()
-        found.append((update.group, {n: p.grad for n, p in trainer.method.networks.named_parameters()}))
+        gradients.append((update.group, {n: p.grad for n, p in trainer.method.networks.named_parameters()}))
         trainer.method.zero_grad(set_to_none=True)
-    return found
+    return gradients
 
 
 @pytest.mark.parametrize("method", ["lesions", "collaborative"])
@@ -70,27 +70,27 @@ def test_without_pseudo_masks_and_judge_it_is_a_supervised_step(corpus: str, tmp
 
 def test_a_healthy_image_has_no_lesion_whatever_the_attention() -> None:
     attention, predicted = torch.rand(2, L, 8, 8), torch.rand(2, L, 32, 32)
-    found = pseudo_masks(attention, predicted, torch.tensor([True, False]), SHARP)
-    assert not found[0].any() and found[1].any()
-    assert set(found.unique().tolist()) <= {0, 1, IGNORE} and not found.requires_grad
+    planes = pseudo_masks(attention, predicted, torch.tensor([True, False]), SHARP)
+    assert not planes[0].any() and planes[1].any()
+    assert set(planes.unique().tolist()) <= {0, 1, IGNORE} and not planes.requires_grad
 
 
 def test_attention_without_contrast_says_nothing_and_a_low_peak_says_there_is_none() -> None:
     attention = torch.stack([torch.full((8, 8), 0.97), torch.full((8, 8), 0.1), torch.zeros(8, 8)])[None]
     attention[0, 2, 2:4, 2:4] = 0.9
-    found = pseudo_masks(attention, torch.ones(1, L, 8, 8), torch.tensor([False]), SHARP)[0]
-    assert (found[0] == IGNORE).all() and (found[1] == 0).all()
-    assert (found[2, 2:4, 2:4] == 1).all() and (found[2] == 1).sum() == 4
+    planes = pseudo_masks(attention, torch.ones(1, L, 8, 8), torch.tensor([False]), SHARP)[0]
+    assert (planes[0] == IGNORE).all() and (planes[1] == 0).all()
+    assert (planes[2, 2:4, 2:4] == 1).all() and (planes[2] == 1).sum() == 4
     unsure = pseudo_masks(attention, torch.zeros(1, L, 8, 8), torch.tensor([False]), PseudoMaskConfig())[0]
     assert (unsure[2, 2:4, 2:4] == IGNORE).all() and not (unsure == 1).any()
 
 
 def test_attention_that_is_low_on_a_lesion_does_not_take_it_away() -> None:
-    """The grader may attend to what surrounds a lesion; where attention and segmenter differ, nothing is said."""
+    """The grader may attend to what surrounds a lesion; pixels where the segmenter differs are unlabelled."""
     attention, predicted = torch.full((1, 1, 8, 8), 0.9), torch.zeros(1, 1, 8, 8)
     attention[..., 2:4, 2:4], predicted[..., 2:4, 2:4] = 0.1, 0.99
-    found = pseudo_masks(attention, predicted, torch.tensor([False]), PseudoMaskConfig())
-    assert (found == IGNORE).all()
+    planes = pseudo_masks(attention, predicted, torch.tensor([False]), PseudoMaskConfig())
+    assert (planes == IGNORE).all()
     assert (
         pseudo_masks(1 - attention, predicted, torch.tensor([False]), PseudoMaskConfig())[..., 2:4, 2:4] == 1
     ).all()
@@ -105,15 +105,15 @@ def test_no_predicted_lesion_still_gives_a_grade(corpus: str, tmp_path: Path) ->
 
 def test_a_graded_image_with_a_mask_keeps_it(corpus: str, tmp_path: Path) -> None:
     """Where every image of a step has a mask, attention decides nothing: other thresholds, the same loss."""
-    found = []
+    metrics = []
     for pseudo in ({}, {"contrast": 0.0, "low": 0.0, "high": 0.0, "agreement": 0.0}):
         trainer = build(
             tiny_run(corpus, "collaborative", tmp_path, {"method": {"ramp": 0.0, "pseudo": pseudo}})
         )
         batch = trainer.loader.batch_at(0)
         batch["graded"].mask.copy_(batch["labelled"].mask)
-        found.append(list(trainer.method.train_step(batch, 0))[-1].metrics)
-    assert found[0]["loss_unsupervised"] == found[1]["loss_unsupervised"] and found[0]["kept"] == 1
+        metrics.append(list(trainer.method.train_step(batch, 0))[-1].metrics)
+    assert metrics[0]["loss_unsupervised"] == metrics[1]["loss_unsupervised"] and metrics[0]["kept"] == 1
 
 
 def test_graded_images_that_all_have_masks_are_refused(corpus: str, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_agreement_is_that_of_a_network_whose_lesions_weigh_one() -> None:
     assert torch.allclose(unweighted(logits.sigmoid(), weights), expected, atol=1e-6)
 
 
-def attend_everywhere(grader: Grader, height: float) -> None:
+def attend_everywhere(grader: GraderNetwork, height: float) -> None:
     """Let it attend to all lesions alike, at all places: `height` is the attention's logit."""
     for attention in grader.attend:
         assert isinstance(attention, Attention) and attention.height.bias is not None
@@ -138,9 +138,9 @@ def attend_everywhere(grader: Grader, height: float) -> None:
 
 
 def test_how_much_attention_there_is_reaches_the_grade(corpus: str, tmp_path: Path) -> None:
-    """Pooled by a mean that attention weighs, even attention says nothing of its height, and would stay high without a lesion."""
+    """A mean weighted by even attention does not depend on its height: it would stay high without lesions."""
     grader = build(tiny_run(corpus, "collaborative", tmp_path)).method.networks["grader"].eval()
-    assert isinstance(grader, Grader)
+    assert isinstance(grader, GraderNetwork)
     images, masks = torch.randn(2, 3, 32, 32), torch.zeros(2, 4, 32, 32)
     answers = []
     for height in (-4.0, 4.0):
@@ -158,7 +158,7 @@ def test_the_judge_sees_equal_masks_alike_whether_true_or_predicted(corpus: str,
     trainer.method.networks["discriminator"].register_forward_pre_hook(
         lambda discriminator, inputs: seen.append(inputs[0])
     )
-    trainer.method.adversary.discriminator_update([Pair(images, (truth == 1).float(), truth)], 0)
+    trainer.method.adversary.discriminator_update([MaskPair(images, (truth == 1).float(), truth)], 0)
     (shown,) = seen
     true, predicted = shown.chunk(2)
     assert torch.equal(true, predicted) and not torch.equal(true[:, 3:], (truth == 1).float())
@@ -207,8 +207,8 @@ def test_masks_keep_lesions_that_overlap(corpus: str) -> None:
     for name in names[:5]:
         np.testing.assert_array_equal(data.get(name).mask, data.corpus.read(name).bits)  # type: ignore[arg-type]
     both = next(mask for name in names if ((mask := data.get(name).mask) & (mask - 1)).any())  # type: ignore[operator]
-    found = targets(torch.from_numpy(np.array(both)).long()[None], 4)
-    assert (found.sum(1) > 1).any()
+    planes = targets(torch.from_numpy(np.array(both)).long()[None], 4)
+    assert (planes.sum(1) > 1).any()
 
 
 def test_class_ids_become_bits_only_when_told(corpus: str) -> None:
@@ -227,7 +227,7 @@ def test_what_the_truth_leaves_open_is_hidden_from_the_judge(corpus: str, tmp_pa
     truth = targets(images.mask, 4)
     truth[:, :, :8] = IGNORE
     seen = [
-        Pair(images, masks, truth).shown(masks)
+        MaskPair(images, masks, truth).shown(masks)
         for masks in (torch.rand(truth.shape), torch.ones(truth.shape))
     ]
     assert all(not pairs[:, 3:, :8].any() for pairs in seen)
@@ -293,7 +293,7 @@ def test_a_contradiction_on_another_rank_stops_this_one_too(
 
 def test_a_grader_that_attends_to_nothing_still_answers(corpus: str, tmp_path: Path) -> None:
     grader = build(tiny_run(corpus, "grader", tmp_path)).method.networks["grader"].eval()
-    assert isinstance(grader, Grader)
+    assert isinstance(grader, GraderNetwork)
     attend_everywhere(grader, -200)
     assert torch.isfinite(grader(torch.randn(1, 3, 32, 32), torch.zeros(1, 4, 32, 32))[0]).all()
 

@@ -1,4 +1,4 @@
-"""The invariants of methods/README 5.10, the reductions to CPS and naive mixing, and wrong masks that must sink."""
+"""Invariants of methods/README 5.10, reductions to CPS and naive mixing, and wrong masks that must sink."""
 
 from __future__ import annotations
 
@@ -61,29 +61,29 @@ def test_influences_are_inner_products_with_each_images_own_gradient(scope: str)
     network, image, mask = unet(), torch.randn(4, 1, 17, 19).double(), torch.randint(0, K, (4, 17, 19))
     mask[0, :5] = mask[1] = IGNORE
     direction = torch.randn(SCOPES[scope].size(network)).double()
-    found = SCOPES[scope].influence(network, image, mask, direction)
+    influences = SCOPES[scope].influence(network, image, mask, direction)
     parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
     for i in range(4):
         loss = image_cross_entropy(network(image[i : i + 1]), mask[i : i + 1]).sum()
         gradient = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-        assert found[i] == pytest.approx(
+        assert influences[i] == pytest.approx(
             float(torch.cat([g.flatten() for g in gradient]) @ direction), abs=1e-12
         )
-    assert found[1] == 0
+    assert influences[1] == 0
 
 
 @pytest.mark.parametrize("scope", list(SCOPES))
 def test_the_strong_gradient_is_that_of_the_loss_that_training_lowers_over_all_strong_images(
     scope: str,
 ) -> None:
-    """It was that of cross-entropy alone, without the soft Dice, and could not tell wrong masks from true ones on ACDC."""
+    """That of cross-entropy alone, without soft Dice, could not tell wrong masks from true ones on ACDC."""
     torch.manual_seed(0)
     network, image, mask = unet(), torch.randn(5, 1, 16, 16).double(), torch.randint(0, K, (5, 16, 16))
     mask[3] = 0  # a batch of its own would have no other class
     mask[0, :9] = IGNORE
-    found = indicators(network, ["w"], scope=scope)
+    dii = indicators(network, ["w"], scope=scope)
     parts = [StreamBatch([], image[cut], (), mask[cut]) for cut in (slice(0, 3), slice(3, 5))]
-    gradient = found.strong_gradient(deepcopy(network).requires_grad_(False), lambda name: iter(parts))
+    gradient = dii.strong_gradient(deepcopy(network).requires_grad_(False), lambda name: iter(parts))
     parameters = list(network.parameters()) if scope == "all" else [_last(network).weight]
     whole = torch.autograd.grad(
         supervised_loss(network(image), mask), parameters, allow_unused=True, materialize_grads=True
@@ -96,18 +96,18 @@ def _last(network: nn.Module) -> nn.Conv2d:
 
 
 def indicators(network: nn.Module, ids: list[str], **changes: Any) -> Indicators:
-    found = Indicators(
+    dii = Indicators(
         IndicatorConfig(start=1, interval=1, initial=0.5, **changes), 100, _last(network).out_channels
     )
-    found.prepare(ids, network)
-    return found.double()
+    dii.prepare(ids, network)
+    return dii.double()
 
 
 def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> None:
     torch.manual_seed(0)
     network, image = unet(classes=2), torch.randn(1, 1, 16, 16).double()
     mask = (image[:, 0] > 0).long()
-    found = indicators(network, ["right", "wrong", "silent"])
+    dii = indicators(network, ["right", "wrong", "silent"])
     masks = torch.cat([mask, 1 - mask, torch.full_like(mask, IGNORE)])
 
     def read(name: str) -> Iterator[StreamBatch]:
@@ -118,62 +118,67 @@ def test_a_copy_of_a_strong_image_rises_and_one_with_swapped_labels_falls() -> N
 
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.random.get_rng_state()
-    found.update(0, network.train(), read)
-    right, wrong, silent = found.value
+    dii.update(0, network.train(), read)
+    right, wrong, silent = dii.value
     assert right > 0.5 > wrong and silent == (right + wrong) / 2
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training and torch.equal(torch.random.get_rng_state(), state)
     for step in range(1, 40):
-        found.update(step, network, read)
-    assert found.value.tolist() == [1, 0, 0.5] and not found.value.requires_grad
-    assert found.of(["silent", "wrong"]).tolist() == [1, 0]
+        dii.update(step, network, read)
+    assert dii.value.tolist() == [1, 0, 0.5] and not dii.value.requires_grad
+    assert dii.sample_weights(["silent", "wrong"]).tolist() == [1, 0]
 
 
 def test_weight_moves_between_the_weak_masks_and_none_is_taken_away() -> None:
-    """With the indicators themselves as weights, DII took up to half of the weight of scribbles that were all right."""
-    found = indicators(unet(), ["a", "b", "c", "d"])
-    found.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
-    assert found.of(["d", "a", "b"]).tolist() == [0, 2, 1] and found.of(list("abcd")).mean() == 1
-    found.value = torch.zeros(4)
-    assert found.of(["a"]) == 0
-    found.value[0] = 1e-3
-    assert found.of(["a"]) == pytest.approx(0.01)  # and not 4: one mask would teach as much as all
+    """With the indicators themselves as weights, DII took up to half of the weight of correct scribbles."""
+    dii = indicators(unet(), ["a", "b", "c", "d"])
+    dii.value = torch.tensor([1.0, 0.5, 0.5, 0.0])
+    assert (
+        dii.sample_weights(["d", "a", "b"]).tolist() == [0, 2, 1]
+        and dii.sample_weights(list("abcd")).mean() == 1
+    )
+    dii.value = torch.zeros(4)
+    assert dii.sample_weights(["a"]) == 0
+    dii.value[0] = 1e-3
+    assert dii.sample_weights(["a"]) == pytest.approx(0.01)  # and not 4: one mask would teach as much as all
 
 
 def test_a_mask_of_little_influence_moves_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a scale for each, an influence of -0.001 moved its indicator as far as one of -0.5."""
-    found = indicators(unet(), ["wrong", "noise", "right"], lr=0.1)
+    dii = indicators(unet(), ["wrong", "noise", "right"], lr=0.1)
     influence = torch.tensor([-0.5, -0.001, 0.5]).double()
     monkeypatch.setattr(Indicators, "_influences", lambda *given: influence)
-    found.update(0, unet(), lambda name: iter([_double(stream("s"))]))
-    moved = found.value - 0.5
+    dii.update(0, unet(), lambda name: iter([_double(stream("s"))]))
+    moved = dii.value - 0.5
     assert torch.allclose(moved / moved[2], influence / 0.5)
     assert moved.square().mean().sqrt() == pytest.approx(0.1)  # the rate is that of a typical influence
 
 
 def test_masks_without_any_claim_change_nothing_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They made the typical influence smaller, so that the others moved too far, and kept the weight that the others lost."""
-    held = []
+    """They lowered the typical influence: others moved too far, and these kept the weight that those lost."""
+    pairs = []
     for silent in (0, 6):
-        found = indicators(unet(), [str(i) for i in range(2 + silent)], lr=0.1)
+        dii = indicators(unet(), [str(i) for i in range(2 + silent)], lr=0.1)
         influence = torch.tensor([0.5, -0.1] + [0.0] * silent).double()
         monkeypatch.setattr(Indicators, "_influences", lambda *given, influence=influence: influence)
-        found.update(0, unet(), lambda name: iter([_double(stream("s"))]))
-        held.append(found.of(["0", "1"]))
-        assert torch.allclose(found.of([str(i) for i in range(2, 2 + silent)]), torch.ones(silent).double())
-    assert torch.allclose(held[0], held[1])
+        dii.update(0, unet(), lambda name: iter([_double(stream("s"))]))
+        pairs.append(dii.sample_weights(["0", "1"]))
+        assert torch.allclose(
+            dii.sample_weights([str(i) for i in range(2, 2 + silent)]), torch.ones(silent).double()
+        )
+    assert torch.allclose(pairs[0], pairs[1])
 
 
 def test_updates_come_at_their_start_and_interval_only() -> None:
-    """The paper's printed algorithm lost the "not" in front of its interval, and public code skips one worker (7.3)."""
+    """The paper's algorithm lost the "not" in front of its interval, and public code skips a worker (7.3)."""
     network = unet()
-    found = indicators(network, ["w"])
-    found.config = IndicatorConfig(start=4, interval=3)
+    dii = indicators(network, ["w"])
+    dii.config = IndicatorConfig(start=4, interval=3)
     seen = []
     for step in range(12):
-        before = float(found.updates)
-        found.update(step, network, lambda name: iter([_double(stream("w"))]))
-        if found.updates > before:
+        before = float(dii.updates)
+        dii.update(step, network, lambda name: iter([_double(stream("w"))]))
+        if dii.updates > before:
             seen.append(step + 1)
     assert seen == [4, 7, 10]
 
@@ -184,7 +189,7 @@ def _double(part: StreamBatch) -> StreamBatch:
 
 @pytest.mark.parametrize("decay", [0.0, 0.75])
 def test_the_average_of_network_1_judges(decay: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between steps the network itself wanders too far from an optimum for implicit differentiation to hold."""
+    """Between steps the network wanders too far from an optimum for implicit differentiation to hold."""
     dcr = DCR(DCR.Config(name="dcr", indicators=IndicatorConfig(decay=decay)), convolutions(K))
     judges: list[float] = []
     monkeypatch.setattr(
@@ -239,7 +244,7 @@ def test_the_weak_masks_of_dcr_have_a_weight_as_those_of_mixing() -> None:
 
 
 def test_distrust_halves_the_lessons_on_mixed_images() -> None:
-    """The weight of a mixed pixel is the mean of its images', (1 + trust) / 2; it was 1, cast to the type of the boxes."""
+    """The weight of a mixed pixel is the mean of its images', (1 + w) / 2; it was 1, cast to bool."""
     batch = {"labelled": stream("a", "b"), "weak": stream("c", "d")}
     dcr = DCR(DCR.Config(name="dcr", indicators=IndicatorConfig()), convolutions(K))
     dcr.prepare({"weak": ["c", "d"]}, lambda stream: iter(()))

@@ -39,7 +39,7 @@ def drawn(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def by_pairs(boundary: np.ndarray, labels: np.ndarray, moved: np.ndarray) -> tuple[float, float]:
     """The loss with and without displacement, every pair on its own."""
-    found: list[list[Any]] = [[] for _ in range(5)]
+    losses: list[list[Any]] = [[] for _ in range(5)]
     for b, y, x in np.ndindex(labels.shape):
         for dy, dx in offsets(RADIUS):
             if not (y + dy < labels.shape[1] and 0 <= x + dx < labels.shape[2]):
@@ -50,14 +50,14 @@ def by_pairs(boundary: np.ndarray, labels: np.ndarray, moved: np.ndarray) -> tup
             tied = 1 - max(boundary[b, y + py, x + px] for py, px in path((dy, dx)))
             apart = moved[b, :, y, x] - moved[b, :, y + dy, x + dx]
             if own != other:
-                found[2].append(-np.log(1 + TINY - tied))
+                losses[2].append(-np.log(1 + TINY - tied))
             elif own == 0:
-                found[0].append(-np.log(tied + TINY))
-                found[4].append(np.abs(apart).mean())
+                losses[0].append(-np.log(tied + TINY))
+                losses[4].append(np.abs(apart).mean())
             else:
-                found[1].append(-np.log(tied + TINY))
-                found[3].append(np.abs(apart - np.array([dy, dx])).mean())
-    background, objects, different, towards, still = (sum(values) / (len(values) + TINY) for values in found)
+                losses[1].append(-np.log(tied + TINY))
+                losses[3].append(np.abs(apart - np.array([dy, dx])).mean())
+    background, objects, different, towards, still = (sum(values) / (len(values) + TINY) for values in losses)
     affinity = 0.5 * (0.5 * background + 0.5 * objects) + 0.5 * different
     return affinity, affinity + 0.5 * towards + 0.5 * still
 
@@ -71,7 +71,7 @@ def test_loss_equals_the_sums_pair_by_pair(seed: int) -> None:
 
 
 def test_one_mean_over_the_batch_not_a_mean_of_the_images() -> None:
-    """What several ranks must not turn into: public code averages ratios of images with other numbers of pairs."""
+    """Public code averages ratios of images with other numbers of pairs, which ranks would too."""
     boundary, labels, _ = drawn(0)
     labels[1, 2:] = IGNORE
     whole = pair_loss(boundary, labels, RADIUS)[0]
@@ -119,7 +119,7 @@ def test_the_backbone_is_drawn_from_the_seed_and_stays_as_it_was(corpus: str, tm
 def test_seeds_are_read_from_the_middle_of_a_cell(
     corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They were read from its first pixel, a pixel and a half up and to the left of what the boundaries are of."""
+    """They were read from its first pixel, a pixel and a half up and to the left of the boundaries' place."""
     method = build(tiny_run(corpus, "irnet", tmp_path)).method
     read: list[torch.Tensor] = []
 
@@ -137,7 +137,7 @@ def test_seeds_are_read_from_the_middle_of_a_cell(
 
 
 def test_boundaries_of_a_mirror_image_are_mirrored_whatever_its_width(corpus: str, tmp_path: Path) -> None:
-    """Widths that are no multiple of a cell were continued on the other side, so that the two halves of the mean lay apart."""
+    """Widths that are no multiple of a cell were continued on the other side: the halves lay apart."""
     method = build(tiny_run(corpus, "irnet", tmp_path)).method
     assert isinstance(method, IRNet)
     seen: list[torch.Size] = []

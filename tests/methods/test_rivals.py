@@ -1,4 +1,4 @@
-"""Mean Teacher, UA-MT, FixMatch and UniMatch: what they share, and the traps of public code (methods/README 7.3)."""
+"""Mean Teacher, UA-MT, FixMatch and UniMatch, and the traps of public code (methods/README 7.3)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from framework.methods.coda import CoDA
 from framework.methods.common.losses import pixel_cross_entropy
 from framework.methods.common.noise import boxes, noisy, paste
 from framework.methods.common.teacher import Teacher
-from framework.methods.common.weak_to_strong import Mixed, Target, partner_target, target
+from framework.methods.common.weak_to_strong import Mixed, PseudoLabel, partner_label, pseudo_label
 from framework.methods.cps import CPS
 from framework.methods.fixmatch import FixMatch
 from framework.methods.mean_teacher import MeanTeacher
@@ -50,7 +50,7 @@ def stream(ids: list[str], views: int = 0, label: int | None = None) -> StreamBa
 
 
 def test_a_teacher_normalises_by_its_averages_from_the_first_step_on() -> None:
-    """It did so only after the first validation: a run that was resumed in between went on with another teacher."""
+    """It did so only after the first validation: a run resumed before that went on with another teacher."""
     method = MeanTeacher(MeanTeacher.Config(name="mean_teacher"), setting())
     assert not any(module.training for module in method.teacher.modules() if isinstance(module, _BatchNorm))
 
@@ -116,11 +116,11 @@ def test_boxes_of_no_probability_are_empty_and_pasting_follows_them() -> None:
 def test_a_mixed_view_takes_label_and_confidence_from_the_same_image_as_its_pixel() -> None:
     box = boxes(IDS, (8, 8), (0.1, 0.4), 1, 1.0, 0)
     own, partner = (
-        Target(torch.zeros_like(box).long(), torch.zeros(box.shape)),
-        Target(box * 0 + 2, torch.ones(box.shape)),
+        PseudoLabel(torch.zeros_like(box).long(), torch.zeros(box.shape)),
+        PseudoLabel(box * 0 + 2, torch.ones(box.shape)),
     )
-    found = Mixed(torch.zeros(3, 1, 8, 8), box).target(own, partner)
-    assert torch.equal(found.label, 2 * box) and torch.equal(found.confidence, box.float())
+    mixed = Mixed(torch.zeros(3, 1, 8, 8), box).label(own, partner)
+    assert torch.equal(mixed.ids, 2 * box) and torch.equal(mixed.confidence, box.float())
 
 
 def test_unsure_pixels_teach_nothing_and_not_the_background() -> None:
@@ -146,11 +146,11 @@ def test_of_partly_sure_images_the_sure_pixels_alone_teach() -> None:
 
 def test_a_partner_is_predicted_without_a_trace() -> None:
     network = nn.Sequential(build_network(UNetConfig(widths=[4, 8]), 1, K, 0, 0)).train()
-    before = {name: held.clone() for name, held in network.state_dict().items()}
+    before = {name: value.clone() for name, value in network.state_dict().items()}
     wrapped = _Tuple(network)
-    found = partner_target(wrapped, torch.randn(2, 1, 16, 16))
-    assert found.label.shape == (2, 16, 16)
-    assert all(torch.equal(before[name], held) for name, held in network.state_dict().items())
+    predicted = partner_label(wrapped, torch.randn(2, 1, 16, 16))
+    assert predicted.ids.shape == (2, 16, 16)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert wrapped.training and network.training
 
 
@@ -160,7 +160,7 @@ def test_a_rare_class_teaches_unimatch_no_more_than_its_pixels() -> None:
     label = torch.zeros(1, 8, 8, dtype=torch.int64)
     label[0, 0, 0] = 1
     logits = torch.zeros(1, K, 8, 8, requires_grad=True)
-    method._loss(logits, Target(label, torch.ones(1, 8, 8))).backward()
+    method._loss(logits, PseudoLabel(label, torch.ones(1, 8, 8))).backward()
     assert logits.grad is not None
     pull = logits.grad.abs().sum(1)[0]
     assert pull[0, 0].item() == pytest.approx(pull[5, 5].item())
@@ -219,20 +219,20 @@ def test_normalisation_remembers_no_strong_view(name: str) -> None:
     for images in remembered(batch["labelled"].image, batch["unlabelled"].image):
         alone(images)
     next(method.train_step(batch, 0))
-    (found, *_) = method.networks.children()
-    network = found.first if name in ("cps", "coda") else found.network
-    held = network.state_dict()  # type: ignore[union-attr]
+    (group, *_) = method.networks.children()
+    network = group.first if name in ("cps", "coda") else group.network
+    state = network.state_dict()  # type: ignore[union-attr]
     expected = {key: value for key, value in alone.state_dict().items() if "running" in key}
-    assert expected and all(torch.allclose(held[key], value) for key, value in expected.items())
+    assert expected and all(torch.allclose(state[key], value) for key, value in expected.items())
 
 
 def test_a_target_has_no_graph() -> None:
-    found = target(torch.randn(1, K, 4, 4, requires_grad=True))
-    assert not found.confidence.requires_grad and (found.confidence >= 1 / K).all()
+    label = pseudo_label(torch.randn(1, K, 4, 4, requires_grad=True))
+    assert not label.confidence.requires_grad and (label.confidence >= 1 / K).all()
 
 
 def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one() -> None:
-    """On one and the same view a student learnt its own mistakes: no better than without unlabelled images."""
+    """On one and the same view a student learnt its own mistakes: no better than labelled images alone."""
     method = MeanTeacher(MeanTeacher.Config(name="mean_teacher", noise=0.0), setting())
     student, teacher = [], []
     method.networks["network"].register_forward_pre_hook(lambda _, images: student.extend(images))

@@ -14,7 +14,7 @@ from framework.core.errors import ConfigError
 from framework.core.storage import Store
 from framework.methods.sks.method import SKS
 from framework.methods.sks.network import Prompted, Share
-from framework.networks.fpn import TopDown
+from framework.networks.fpn import TopDownPathway
 from framework.training.checkpoint import read_tensors
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run, trained
@@ -42,9 +42,9 @@ def made(corpus: str, tmp_path: Path) -> Callable[..., SKS]:
 
 
 def network(method: SKS) -> Prompted:
-    found = method.networks["network"]
-    assert isinstance(found, Prompted)
-    return found
+    module = method.networks["network"]
+    assert isinstance(module, Prompted)
+    return module
 
 
 IMAGE = torch.randn(2, 3, 40, 36, generator=torch.Generator().manual_seed(0))
@@ -58,29 +58,29 @@ def test_at_first_the_prompt_changes_nothing(
     prompted, alone = made(fss=fss, rcs=rcs, cross=cross), made(fss=False, rcs=rcs, cross=False)
     for parameter in prompted.frozen.parameters():
         parameter.normal_()  # any classifier
-    (found,) = network(prompted)(IMAGE, *prompted._prompt(IMAGE))
+    (logits,) = network(prompted)(IMAGE, *prompted._prompt(IMAGE))
     (expected,) = network(alone)(IMAGE)
     # a convolution of more channels may sum in another order; without it they are equal bit for bit
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 if cross else 0)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 if cross else 0)
 
 
 def test_a_prompt_that_is_silent_at_first_learns_to_speak(made: Callable[..., SKS]) -> None:
     method = made()
-    held = network(method)
+    module = network(method)
     quarters = [
-        width // 4 for width in held.encoder.widths[-2::-1]
+        width // 4 for width in module.encoder.widths[-2::-1]
     ]  # the decoder goes from the lowest level up
     for step in range(2):
-        held.zero_grad()
-        (logits,) = held(IMAGE, *method._prompt(IMAGE))
+        module.zero_grad()
+        (logits,) = module(IMAGE, *method._prompt(IMAGE))
         torch.nn.functional.cross_entropy(logits, logits.detach().argmin(1)).backward()
-        assert held.share is not None and held.decoder.prompts is not None
-        spoken = [*held.share.parameters(), *held.decoder.prompts.parameters()]
+        assert module.share is not None and module.decoder.prompts is not None
+        spoken = [*module.share.parameters(), *module.decoder.prompts.parameters()]
         assert all(parameter.grad is not None and parameter.grad.any() for parameter in spoken)
-        blocks: list[Any] = list(held.decoder.up)
+        blocks: list[Any] = list(module.decoder.up)
         columns = [block[0][0].weight.grad[:, -n:] for block, n in zip(blocks, quarters, strict=True)]
         assert all(column.any() == bool(step) for column in columns)  # they wait one step for what they read
-        torch.optim.SGD(held.parameters(), 0.1).step()
+        torch.optim.SGD(module.parameters(), 0.1).step()
 
 
 @torch.no_grad()
@@ -146,29 +146,29 @@ def test_the_classifier_stays_as_it_was_and_the_segmenter_may_start_from_it(
 
 @pytest.fixture(scope="module")
 def deep(corpus: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A classifier with a way down."""
-    run = tiny_run(corpus, "classifier", tmp_path_factory.mktemp("deep"), {"method": {"top_down": True}})
+    """A classifier with a top-down pathway."""
+    run = tiny_run(corpus, "classifier", tmp_path_factory.mktemp("deep"), {"method": {"fpn": True}})
     return train(run).url
 
 
 def test_with_a_way_down_the_lowest_level_prompts_at_every_resolution(
     corpus: str, deep: str, tmp_path: Path
 ) -> None:
-    run = tiny_run(corpus, "sks", tmp_path, {"method": {"top_down": True}, "models": {"classifier": deep}})
+    run = tiny_run(corpus, "sks", tmp_path, {"method": {"fpn": True}, "models": {"classifier": deep}})
     method = trained(run).method
     assert isinstance(method, SKS)
-    held, known = method.frozen["encoder"], read_tensors(Store.at(deep), "model.safetensors")
-    assert {f"networks.network.encoder.{name}" for name in held.state_dict()} == {
+    prompter, known = method.frozen["encoder"], read_tensors(Store.at(deep), "model.safetensors")
+    assert {f"networks.network.encoder.{name}" for name in prompter.state_dict()} == {
         n for n in known if ".encoder." in n
     }
     assert all(
         torch.equal(value, known[f"networks.network.encoder.{name}"])
-        for name, value in held.state_dict().items()
+        for name, value in prompter.state_dict().items()
     )
-    image = IMAGE.to(next(held.parameters()).dtype)
+    image = IMAGE.to(next(prompter.parameters()).dtype)
     before = method._prompt(image)
-    assert isinstance(held, TopDown)
-    torch.nn.init.ones_(held.down[-1].weight)  # type: ignore[arg-type]
+    assert isinstance(prompter, TopDownPathway)
+    torch.nn.init.ones_(prompter.down[-1].weight)  # type: ignore[arg-type]
     assert [torch.equal(a, b) for a, b in zip(before, method._prompt(image), strict=True)] == [
         False,
         False,
@@ -188,7 +188,7 @@ def test_a_classifier_with_a_way_down_may_be_started_from_and_prompts_none_witho
     assert isinstance(method, SKS)
     for name, value in network(method).encoder.state_dict().items():
         assert torch.equal(value, known[f"networks.network.encoder.encoder.{name}"])
-    with pytest.raises(ConfigError, match=r"has a way down; set method\.top_down=true"):
+    with pytest.raises(ConfigError, match=r"has a top-down pathway; set method\.fpn=true"):
         build(tiny_run(corpus, "sks", tmp_path, {"models": {"classifier": deep}}))
-    with pytest.raises(ConfigError, match=r"has no way down; set method\.top_down=false"):
-        build(tiny_run(corpus, "sks", tmp_path, {"method": {"top_down": True}}))
+    with pytest.raises(ConfigError, match=r"has no top-down pathway; set method\.fpn=false"):
+        build(tiny_run(corpus, "sks", tmp_path, {"method": {"fpn": True}}))

@@ -21,10 +21,10 @@ def test_what_an_image_loses_depends_on_it_alone() -> None:
 
 
 def test_channels_are_dropped_whole_and_the_kept_ones_scaled() -> None:
-    found = ImageDropout(0.25).train()(torch.ones(200, 40, 2, 2), torch.randn(200, 1, 4, 4))
-    assert set(found.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
-    assert torch.equal(found, found[:, :, :1, :1].expand_as(found))
-    assert abs(found.mean() - 1) < 0.03
+    dropped = ImageDropout(0.25).train()(torch.ones(200, 40, 2, 2), torch.randn(200, 1, 4, 4))
+    assert set(dropped.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert torch.equal(dropped, dropped[:, :, :1, :1].expand_as(dropped))
+    assert abs(dropped.mean() - 1) < 0.03
 
 
 def test_nothing_is_dropped_in_evaluation_or_without_a_share() -> None:

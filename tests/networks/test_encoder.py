@@ -10,7 +10,7 @@ from framework.core.errors import ConfigError
 from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
 from framework.methods.classifier.method import Classified
 from framework.networks.encoder import Encoder, EncoderConfig
-from framework.networks.fpn import TopDown
+from framework.networks.fpn import TopDownPathway
 from framework.networks.registry import build_network
 
 CONFIGS = [
@@ -87,7 +87,7 @@ def test_dropblock_is_the_identity_in_evaluation_and_for_no_share() -> None:
 
 
 def test_dropblock_keeps_the_mean_and_drops_as_much_as_its_formula_says() -> None:
-    """Methods/README 2.2: away from the border 1 - (1 - P / b²)^(b²) is dropped, 0.182 for P = 0.2 and b = 7."""
+    """Methods/README 2.2: off the border 1 - (1 - P / b²)^(b²) are dropped, 0.182 for P = 0.2 and b = 7."""
     x = torch.ones(400, 2, 40, 40)
     out = block(0.2, 7, 400).train()(x)
     dropped = (out[:, 0, 4:-4, 4:-4] == 0).float().mean().item()
@@ -101,21 +101,15 @@ def test_dropblock_drops_whole_blocks_and_each_image_by_its_own_draw() -> None:
     out = block(0.05, 5, 3).train()(x)[:, 0] == 0
     again = block(0.05, 5, 1, seed=1).train()(x[1:2])[:, 0] == 0
     assert torch.equal(out[1:2], again)
-    found = torch.nn.functional.unfold(
-        out[:, None].float(), 5
-    )  # a dropped pixel lies in a window that is dropped whole
-    whole = (
-        torch.nn.functional.fold((found.sum(1, keepdim=True) == 25).float().expand_as(found), (30, 30), 5)[
-            :, 0
-        ]
-        > 0
-    )
+    windows = torch.nn.functional.unfold(out[:, None].float(), 5)
+    full = (windows.sum(1, keepdim=True) == 25).float().expand_as(windows)
+    whole = torch.nn.functional.fold(full, (30, 30), 5)[:, 0] > 0  # every dropped pixel is in such a window
     inner = slice(4, -4)
     assert torch.equal(out[:, inner, inner] & ~whole[:, inner, inner], torch.zeros_like(out[:, inner, inner]))
 
 
 def test_a_configured_dropblock_changes_features_in_training_and_only_there() -> None:
-    """Methods/README 7.3, 2. The block alone is in training: batch normalisation would change features too."""
+    """Methods/README 7.3, 2. Only the block is in training: batch normalisation would change features too."""
     plain = encoder(EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 8], output_stride=8))
     image = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
@@ -136,19 +130,18 @@ def test_a_block_without_a_middle_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_the_way_down_adds_to_each_level_what_lies_below() -> None:
+def test_the_top_down_pathway_adds_the_coarser_levels_to_each() -> None:
     torch.manual_seed(0)
-    below = encoder(
-        EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 16], output_stride=16)
-    ).eval()
-    levels, made = below(torch.ones(1, 1, 32, 32)), TopDown(below)
-    found = made(torch.ones(1, 1, 32, 32))
-    assert torch.equal(found[-1], levels[-1])
+    config = EncoderConfig(name="encoder", encoder="small", widths=[4, 8, 8, 16], output_stride=16)
+    plain, image = encoder(config).eval(), torch.ones(1, 1, 32, 32)
+    pathway = TopDownPathway(plain)
+    levels, merged = plain(image), pathway(image)
+    assert torch.equal(merged[-1], levels[-1])
     for i in (2, 1, 0):
-        change = made.down[i]
-        assert isinstance(change, torch.nn.Conv2d)
-        assert change.bias is not None
-        mapped = torch.einsum("oc,bchw->bohw", change.weight[:, :, 0, 0], found[i + 1])
-        mapped = mapped + change.bias.view(-1, 1, 1)
+        down = pathway.down[i]
+        assert isinstance(down, torch.nn.Conv2d)
+        assert down.bias is not None
+        mapped = torch.einsum("oc,bchw->bohw", down.weight[:, :, 0, 0], merged[i + 1])
+        mapped = mapped + down.bias.view(-1, 1, 1)
         upper = torch.nn.functional.interpolate(mapped, levels[i].shape[2:], mode="bilinear")
-        torch.testing.assert_close(found[i], levels[i] + upper)
+        torch.testing.assert_close(merged[i], levels[i] + upper)

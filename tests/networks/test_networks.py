@@ -115,9 +115,9 @@ def test_kept_statistics_normalise_by_the_batch_and_remember_nothing_of_it() -> 
     network = GlobalBatchNorm.replace_in(nn.Sequential(nn.BatchNorm2d(3)))
     x = 2 * torch.randn(4, 3, 5, 5) + 1
     expected = nn.BatchNorm2d(3)(x)
-    before = {name: held.clone() for name, held in network.state_dict().items() if "running" in name}
+    before = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
     with kept_statistics(network):
         assert torch.equal(network(x), expected)
-    assert all(torch.equal(network.state_dict()[name], held) for name, held in before.items())
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
     network(x)
     assert not torch.equal(network.state_dict()["0.running_mean"], before["0.running_mean"])

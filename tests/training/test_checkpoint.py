@@ -23,10 +23,10 @@ def checkpoint(step: int) -> Checkpoint:
 def test_round_trip(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     save(store, checkpoint(7))
-    found = latest(store, IDENTITY)
-    assert found is not None and (found.step, found.best) == (7, 0.5)
-    assert torch.equal(found.parts["model"]["w"], torch.full((3, 2), 7.0))
-    assert torch.equal(found.parts["optimiser"]["g/w/step"], torch.tensor(7.0))
+    newest = latest(store, IDENTITY)
+    assert newest is not None and (newest.step, newest.best) == (7, 0.5)
+    assert torch.equal(newest.parts["model"]["w"], torch.full((3, 2), 7.0))
+    assert torch.equal(newest.parts["optimiser"]["g/w/step"], torch.tensor(7.0))
 
 
 def test_nothing_there_is_none(tmp_path: Path) -> None:
@@ -47,8 +47,8 @@ def test_a_damaged_newest_one_is_passed_over(tmp_path: Path, harm: str) -> None:
         data = bytearray(file.read_bytes())
         data[-1] ^= 1
         file.write_bytes(bytes(data))
-    found = latest(store, IDENTITY)
-    assert found is not None and found.step == 1
+    newest = latest(store, IDENTITY)
+    assert newest is not None and newest.step == 1
 
 
 def test_reading_a_truncated_one_says_what_to_do(tmp_path: Path) -> None:

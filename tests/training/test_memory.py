@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: the same blocks again cost no page faults. The peak is the process's own."""
+"""Freed memory stays with the process: the same blocks again cost no page faults. The peak is its own."""
 
 from __future__ import annotations
 
@@ -33,8 +33,13 @@ def test_blocks_are_used_again_instead_of_fetched_from_the_system() -> None:
     assert faults("keep_freed_memory()") < faults("") / 4
 
 
-PEAK = "from framework.training.memory import peak_memory_mb; before = peak_memory_mb(); held = b'x' * (80 * 2**20); del held; "
-PEAK += "print(before, peak_memory_mb())"
+PEAK = """
+from framework.training.memory import peak_memory_mb
+before = peak_memory_mb()
+ballast = b'x' * (80 * 2**20)
+del ballast
+print(before, peak_memory_mb())
+"""
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="elsewhere a process may inherit its parent's peak")

@@ -1,4 +1,4 @@
-"""DropBlock (Ghiasi et al., NeurIPS 2018), as Viniavskyi et al. 2020 regularise their classifier with it (methods/README 2.2)."""
+"""DropBlock (Ghiasi et al., NeurIPS 2018) as in Viniavskyi et al. 2020 (methods/README 2.2)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class DropBlockConfig(Settings):
     """The authors' values for pneumothorax; for VOC they take a share of 0.3."""
 
     share: float = Field(default=0.2, ge=0, lt=1)
-    """Of block centres P: of the pixels away from the border 1 - (1 - P / b²)^(b²) are dropped, 0.18 for the defaults."""
+    """Share P of block centres: off the border 1 - (1 - P / b²)^(b²) of the pixels drop, 0.18 by default."""
     block: int = Field(default=7, ge=1)
-    """Side of a block, in pixels of the features."""
+    """Side b of a block, in pixels of the features."""
 
     @field_validator("block")
     @classmethod
@@ -30,21 +30,19 @@ class DropBlockConfig(Settings):
 
 
 class DropBlock(nn.Module):
-    """Drops square blocks of features `[B, C, h, w]`, the same in all channels; in evaluation it changes nothing."""
+    """Drops square blocks of features `[B, C, h, w]`, the same in all channels; in training alone."""
 
     def __init__(self, config: DropBlockConfig) -> None:
         super().__init__()
         self.config = config
         self.generators: Sequence[torch.Generator] = ()
-        """One for each image of the batch, set before a step, so that the number of workers changes nothing."""
+        """One for each image, set before a step, so that the number of workers changes nothing."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.config.share == 0:
             return x
-        block = self.config.block
-        drawn = torch.stack(
-            [torch.rand(1, *x.shape[2:], generator=g, device=g.device) for g in self.generators]
-        )
+        block, shape = self.config.block, (1, *x.shape[2:])
+        drawn = torch.stack([torch.rand(shape, generator=g, device=g.device) for g in self.generators])
         centres = (drawn < self.config.share / block**2).to(x.dtype)
         keep = 1 - F.max_pool2d(centres, block, 1, block // 2)
         kept, pixels = all_reduce_sum(torch.stack([keep.sum(), keep.new_tensor(keep.numel())]).double())

@@ -1,12 +1,12 @@
-"""A classifier of whole images: what image-level labels teach by themselves, and the first stage of weak supervision.
+"""A classifier of whole images by image-level labels alone, the first stage of weak supervision.
 
-Regularised by DropBlock after its last two levels, and drawn from classes in turn, as in Viniavskyi et al. 2020 (methods/README 2.2).
-Every target is a softmax over its classes; for two classes that is the paper's sigmoid, of the difference of the logits.
+DropBlock after its last two levels, and images from the classes in turn, as in Viniavskyi et al. 2020
+(methods/README 2.2). Every target is a softmax, of two classes the paper's sigmoid of the logits' difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -16,31 +16,39 @@ from torch import Tensor, nn
 from framework.core.distributed import all_reduce_sum
 from framework.core.errors import ConfigError
 from framework.core.settings import ORDERED, Settings
-from framework.corpus.schema import MASK_KINDS, NO_MASK
-from framework.corpus.targets import UNKNOWN, TargetConfig, resolve
+from framework.corpus.schema import MASK_KINDS, NO_MASK, LabelInfo
+from framework.corpus.targets import UNKNOWN, Target, TargetConfig, resolve
 from framework.loading.loader import Batch, Stream
-from framework.methods.base import TINY_ENCODER, Example, Method, MethodContext, Needs, Update
+from framework.methods.base import (
+    TINY_ENCODER,
+    Example,
+    Method,
+    MethodContext,
+    Needs,
+    PretrainedModel,
+    Update,
+)
 from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
 from framework.methods.common.noise import generators
 from framework.networks.encoder import Encoder
-from framework.networks.fpn import TopDown
+from framework.networks.fpn import TopDownPathway
 from framework.networks.seeded import seeded
 
 ANY = frozenset({*MASK_KINDS, NO_MASK})
 
 
 class Classifier(Method):
-    """One network with a softmax for each target; images are drawn from the classes of the first target in turn."""
+    """One network with a softmax for each target; images come from the first target's classes in turn."""
 
     class Config(Settings):
-        """Which questions, and how it is regularised."""
+        """What it classifies by, and how it is regularised."""
 
         name: Literal["classifier"]
         targets: Annotated[dict[str, TargetConfig], ORDERED] = {}
-        """Questions by name; none: one for each image-level label of the corpus."""
+        """Targets by name; none: one for each image-level label of the corpus."""
         dropblock: DropBlockConfig | None = None
-        top_down: bool = False
-        """Decide by all levels, each with what the levels below it found, so that all of them know of the answer: for `sks`."""
+        fpn: bool = False
+        """Classify by all levels of a top-down pathway, so that all of them learn the labels: for `sks`."""
 
     learns_from = "image-level labels"
     source = "first step of Viniavskyi et al. 2020"
@@ -50,25 +58,23 @@ class Classifier(Method):
     def __init__(self, config: Classifier.Config, context: MethodContext) -> None:
         super().__init__()
         self.context = context
-        described = config.targets or {label.name: TargetConfig(label=label.name) for label in context.labels}
-        if not described:
-            raise ConfigError(
-                "method 'classifier' needs image-level labels and the corpus has none; add a column to labels.csv"
-            )
-        self.targets = tuple(
-            resolve(name, target, context.labels, f"method.targets.{name}")
-            for name, target in described.items()
-        )
-        encoder = context.network(0)
+        self.targets = tuple(self._targets(config, context.labels))
+        encoder, counts = context.network(0), [len(target.classes) for target in self.targets]
         assert isinstance(encoder, Encoder)
         with seeded("heads", context.seed):
-            self.networks["network"] = Classified(
-                encoder, [len(t.classes) for t in self.targets], config.dropblock, config.top_down
-            )
-        hint = (
-            f"every training image lacks label '{context.labels[self.targets[0].column].name}' in labels.csv"
-        )
+            self.networks["network"] = Classified(encoder, counts, config.dropblock, config.fpn)
+        label = context.labels[self.targets[0].column].name
+        hint = f"every training image lacks label '{label}' in labels.csv"
         self.streams = (Stream("labelled", ANY, target=self.targets[0], hint=hint),)
+
+    @staticmethod
+    def _targets(config: Classifier.Config, labels: Sequence[LabelInfo]) -> Iterator[Target]:
+        described = config.targets or {label.name: TargetConfig(label=label.name) for label in labels}
+        if not described:
+            fault = "method 'classifier' needs image-level labels and the corpus has none"
+            raise ConfigError(f"{fault}; add a column to labels.csv")
+        for name, target in described.items():
+            yield resolve(name, target, labels, f"method.targets.{name}")
 
     @classmethod
     def example(cls) -> dict[str, Example]:
@@ -78,17 +84,14 @@ class Classifier(Method):
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["labelled"]
         self.network.draw(generators(images.ids, images.image.device, "dropblock", self.context.seed, step))
-        logits = self.call("network", images.image)
-        losses = [
-            known_cross_entropy(z, target.of(images.labels))
-            for z, target in zip(logits, self.targets, strict=True)
-        ]
+        pairs = zip(self.call("network", images.image), self.targets, strict=True)
+        losses = [known_cross_entropy(logits, target.of(images.labels)) for logits, target in pairs]
         loss = torch.stack(losses).mean()
         yield Update("network", loss, {"loss_supervised": loss.detach()})
 
     @property
     def network(self) -> Classified:
-        """The network itself, not as a strategy wrapped it."""
+        """The network as no strategy wrapped it."""
         network = self.networks["network"]
         assert isinstance(network, Classified)
         return network
@@ -104,22 +107,22 @@ class Classifier(Method):
         return self.network.decide(levels)
 
     def classify(self, image: Tensor) -> dict[str, Tensor]:
-        found = self.network(image)
-        return {target.name: z.float().softmax(1) for target, z in zip(self.targets, found, strict=True)}
+        pairs = zip(self.targets, self.network(image), strict=True)
+        return {target.name: logits.float().softmax(1) for target, logits in pairs}
 
 
 class Classified(nn.Module):
-    """An encoder, the mean of its last level, or of all where a way leads down to them, and a linear layer for each target."""
+    """An encoder, the mean of its last level (with `fpn` of all), and a linear layer for each target."""
 
     def __init__(
-        self, encoder: Encoder, counts: list[int], dropblock: DropBlockConfig | None, top_down: bool = False
+        self, encoder: Encoder, counts: list[int], dropblock: DropBlockConfig | None, fpn: bool = False
     ) -> None:
         super().__init__()
-        self.encoder = TopDown(encoder) if top_down else encoder
-        read = encoder.widths if top_down else encoder.widths[-1:]
-        self.levels = len(read)
-        """How many levels the answers are read from."""
-        self.heads = nn.ModuleList(nn.Linear(sum(read), count) for count in counts)
+        self.encoder = TopDownPathway(encoder) if fpn else encoder
+        widths = encoder.widths if fpn else encoder.widths[-1:]
+        self.levels = len(widths)
+        """How many levels the heads read."""
+        self.heads = nn.ModuleList(nn.Linear(sum(widths), count) for count in counts)
         self.dropblock = DropBlock(dropblock) if dropblock else None
         if self.dropblock is not None:
             encoder.after_levels([self.dropblock, self.dropblock])
@@ -129,7 +132,7 @@ class Classified(nn.Module):
         return self.encoder.stride
 
     def draw(self, generators: list[torch.Generator]) -> None:
-        """What the next batch is regularised by: a generator for each of its images."""
+        """Set DropBlock's generators for the next batch, one an image."""
         if self.dropblock is not None:
             self.dropblock.generators = generators
 
@@ -138,11 +141,11 @@ class Classified(nn.Module):
         return self.decide(self.features(image))
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The levels that the answers are read from, the last one last."""
+        """The levels that the heads read, the coarsest last."""
         return self.encoder(image)[-self.levels :]
 
     def decide(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
-        """The logits that levels `[B, D, h, w]` lead to."""
+        """Logits `[B, C]` of each target from levels `[B, D, h, w]`."""
         mean = torch.cat([level.mean((2, 3)) for level in levels], dim=1)
         return tuple(head(mean) for head in self.heads)
 
@@ -155,11 +158,9 @@ def known_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     return sums[0] / sums[1].clamp_min(1)
 
 
-def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def encoder_of(model: PretrainedModel) -> dict[str, Tensor]:
     """The weights of a finished classifier's encoder; raises `ConfigError` for another method's model."""
-    within = "networks.network.encoder."
-    if "networks.network.heads.0.weight" not in state:
-        raise ConfigError(
-            "models.classifier: holds no classifier; give the folder of a model of method 'classifier'"
-        )
-    return {name.removeprefix(within): value for name, value in state.items() if name.startswith(within)}
+    if not model.weights("networks.network.heads"):
+        mend = "give the folder of a model of method 'classifier'"
+        raise ConfigError(f"models.classifier: holds no classifier; {mend}")
+    return model.weights("networks.network.encoder")

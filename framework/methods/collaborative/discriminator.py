@@ -1,4 +1,4 @@
-"""A discriminator of masks, trained against the network that predicts them (Zhou et al. 2019; methods/README 1.3, 1.6; reconstructed).
+"""Adversarial training of a segmenter (Zhou et al. 2019; methods/README 1.3, 1.6; reconstructed).
 
 True masks come from images with masks alone; predicted ones from any image.
 """
@@ -28,27 +28,27 @@ class AdversaryConfig(Settings):
     """The customary values of adversarial semi-supervised segmentation."""
 
     weight: float = Field(default=0.01, ge=0)
-    """Of the discriminator's verdict in the segmenter's loss, on images with masks."""
+    """Weight of the adversarial loss on images with masks."""
     weight_unmasked: float = Field(default=0.001, ge=0)
-    """The same on images without."""
+    """Weight of the adversarial loss on images without."""
     widths: list[int] = Field(default=[64, 128, 256, 512], min_length=1)
     """Channels of the discriminator's levels, each at half the resolution of the one before."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=0.5)
-    """All masks are moved this far at most from 0 and 1: being soft must not betray the predicted ones, nor noise the true."""
+    """Largest shift of all masks from 0 and 1, so that softness does not betray predicted ones."""
     lr_scale: float = Field(default=0.5, gt=0)
-    """Share of the run's learning rate that the discriminator learns with."""
+    """The discriminator's learning rate, as a share of the run's."""
 
 
 def require_room(config: AdversaryConfig | None, size: int) -> None:
-    """Raise `ValueError` where the discriminator's levels halve pictures of `size` pixels to nothing."""
+    """Raise `ValueError` where the discriminator's levels halve images of `size` pixels to nothing."""
     if config and 2 ** len(config.widths) > size:
         fault = f"{len(config.widths)} levels halve {size} pixels to nothing"
         raise ValueError(f"method.adversary.widths: {fault}; give fewer")
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Images, the masks `[B, L, H, W]` predicted for them (0..1, with gradient), and the true ones where there are any."""
+class MaskPair:
+    """Images, predicted masks `[B, L, H, W]` (0..1, with gradient), and the true ones where there are any."""
 
     images: StreamBatch
     predicted: Tensor
@@ -56,11 +56,11 @@ class Pair:
 
     @property
     def known(self) -> Tensor | float:
-        """1 where the truth says something: what it leaves open is hidden from the discriminator in both masks."""
+        """1 where the truth is labelled: the rest is hidden from the discriminator in both masks."""
         return 1.0 if self.truth is None else (self.truth != IGNORE).to(self.predicted.dtype)
 
     def shown(self, masks: Tensor) -> Tensor:
-        """What the discriminator sees `[B, C + L, H, W]`."""
+        """The discriminator's input `[B, C + L, H, W]`."""
         return torch.cat([self.images.image, (masks * self.known).to(self.images.image.dtype)], dim=1)
 
 
@@ -70,36 +70,27 @@ class Adversary:
     def __init__(self, method: Method, config: AdversaryConfig, context: MethodContext) -> None:
         self.method, self.config, self.seed = method, config, context.seed
         with seeded("discriminator", context.seed):
-            method.networks["discriminator"] = Discriminator(
-                context.channels + context.lesions, config.widths
-            )
+            inputs = context.channels + context.lesions
+            method.networks["discriminator"] = Discriminator(inputs, config.widths)
 
-    @classmethod
-    def beside(
-        cls, method: Method, config: AdversaryConfig | None, context: MethodContext
-    ) -> Adversary | None:
-        """The discriminator of a method, if it has one."""
-        return cls(method, config, context) if config is not None else None
-
-    def discriminator_update(self, pairs: Sequence[Pair], step: int) -> Update:
-        """The discriminator's own update (L_D): masks that are true are to be 1, predicted ones 0."""
+    def discriminator_update(self, pairs: Sequence[MaskPair], step: int) -> Update:
+        """The discriminator's own update (L_D): 1 for true masks, 0 for predicted ones."""
         true = [self._smoothed(pair, pair.truth == 1, step) for pair in pairs if pair.truth is not None]
         predicted = [self._smoothed(pair, pair.predicted.detach(), step) for pair in pairs]
-        (verdicts,) = self.method.call("discriminator", torch.cat([*true, *predicted]))
-        parts = verdicts.split([len(part) for part in (*true, *predicted)])
-        losses = [verdict_loss(part, i < len(true)) for i, part in enumerate(parts)]
+        (logits,) = self.method.call("discriminator", torch.cat([*true, *predicted]))
+        parts = logits.split([len(part) for part in (*true, *predicted)])
+        losses = [patch_cross_entropy(part, i < len(true)) for i, part in enumerate(parts)]
         loss = torch.stack(losses).sum()
         return Update("discriminator", loss, {"loss_discriminator": loss.detach()}, self.config.lr_scale)
 
-    def adversarial_loss(self, pair: Pair, step: int) -> Tensor:
-        """How far predicted masks are from passing for true (L_adv), by the discriminator as it now is; it learns nothing from this."""
-        (verdict,) = call_fixed(
-            self.method.networks["discriminator"], self._smoothed(pair, pair.predicted, step)
-        )
-        return verdict_loss(verdict, True)
+    def adversarial_loss(self, pair: MaskPair, step: int) -> Tensor:
+        """Cross-entropy of predicted masks against true (L_adv), by the discriminator with fixed weights."""
+        masks = self._smoothed(pair, pair.predicted, step)
+        (logits,) = call_fixed(self.method.networks["discriminator"], masks)
+        return patch_cross_entropy(logits, True)
 
-    def _smoothed(self, pair: Pair, masks: Tensor, step: int) -> Tensor:
-        """Images with masks as the discriminator sees them, moved from 0 and 1 by the same noise whichever masks they are.
+    def _smoothed(self, pair: MaskPair, masks: Tensor, step: int) -> Tensor:
+        """The discriminator's input, masks moved from 0 and 1 by the same noise whether true or predicted.
 
         The noise goes by image, so that the number of ranks changes nothing.
         """
@@ -109,7 +100,7 @@ class Adversary:
         return pair.shown((masks.to(pair.predicted.dtype) - self.config.label_smoothing * noise).abs())
 
 
-def verdict_loss(verdict: Tensor, true: bool) -> Tensor:
-    """Mean cross-entropy of logits of patches against one verdict."""
-    verdict = planar(verdict)
-    return F.binary_cross_entropy_with_logits(verdict, torch.full_like(verdict, float(true)))
+def patch_cross_entropy(logits: Tensor, true: bool) -> Tensor:
+    """Mean cross-entropy of the logits of patches, which are all true or all predicted."""
+    logits = planar(logits)
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(true)))

@@ -1,6 +1,6 @@
-"""A grader of whole images that attends to each lesion (Zhou et al. 2019; methods/README 1.4), with a finished segmenter's masks.
+"""A grader that attends to each lesion of a finished segmenter (Zhou et al. 2019; methods/README 1.4).
 
-The second stage of the collaboration. Images are drawn from the grades in turn: archives hold mostly healthy ones.
+The second stage of the collaboration. Images are drawn from the grades in turn: archives are mostly healthy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from framework.corpus.targets import Target, TargetConfig, resolve
 from framework.loading.loader import Batch, Stream
 from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Update
 from framework.methods.classifier.method import ANY, known_cross_entropy
-from framework.methods.collaborative.networks import Grader as Network
+from framework.methods.collaborative.networks import GraderNetwork
 from framework.methods.common.losses import planar
 from framework.methods.supervised import Single
 from framework.networks.encoder import Encoder, EncoderConfig
@@ -27,18 +27,18 @@ from framework.networks.seeded import seeded
 
 
 class GradingConfig(Settings):
-    """Which grade, and the network that tells it."""
+    """Which grade, and the network that predicts it."""
 
     grade: TargetConfig
     """The image-level label."""
     encoder: EncoderConfig = EncoderConfig(name="encoder")
-    """The grader's own; the paper's class is resnet50, pretrained."""
+    """The grader's own; the paper has a pretrained resnet50."""
     width: int = Field(default=64, ge=1)
     """Channels of each lesion's attention."""
 
 
 TINY_GRADER = {"grade": {"label": "grade"}, "encoder": {"name": "encoder", "widths": [4, 4, 8, 8]}}
-"""Settings for examples."""
+"""Settings of the examples."""
 
 
 class Grader(Method):
@@ -74,9 +74,8 @@ class Grader(Method):
 
     @classmethod
     def example(cls) -> dict[str, Example]:
-        return {
-            "": Example({"method": {"name": "grader", **TINY_GRADER}, "models": {"segmenter": "lesions"}})
-        }
+        settings = {"name": "grader", **TINY_GRADER}
+        return {"": Example({"method": settings, "models": {"segmenter": "lesions"}})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["graded"]
@@ -99,23 +98,23 @@ def network_of(config: GradingConfig, context: MethodContext) -> nn.Module:
     encoder = build_network(config.encoder, context.channels, context.classes, context.seed, 1)
     assert isinstance(encoder, Encoder)
     with seeded("grader", context.seed):
-        return Network(encoder, context.lesions, len(grade_of(config, context).classes), config.width)
+        grades = len(grade_of(config, context).classes)
+        return GraderNetwork(encoder, context.lesions, grades, config.width)
 
 
 def grade_of(config: GradingConfig, context: MethodContext) -> Target:
-    """The question that a grader answers."""
+    """The target that a grader predicts."""
     return resolve("grade", config.grade, context.labels, "method.grade")
 
 
 def graded(grade: Target, accepts: frozenset[str]) -> Stream:
     """Images whose grade is known, with masks of accepted kinds or none."""
-    return Stream(
-        "graded", accepts, target=grade, hint=f"no training image has a known {grade.name} in labels.csv"
-    )
+    hint = f"no training image has a known {grade.name} in labels.csv"
+    return Stream("graded", accepts, target=grade, hint=hint)
 
 
 def spread(attention: Tensor) -> dict[str, Tensor]:
-    """Mean of the attention, and its deviation within an image: where that is near 0 it has collapsed (methods/README 1.11)."""
+    """The attention's mean, and its deviation within an image, near 0 if collapsed (methods/README 1.11)."""
     each = attention.detach().flatten(2)
     return {"attention": each.mean(), "attention_deviation": each.std(2).mean()}
 
@@ -124,17 +123,13 @@ def require_same_lesions(model: PretrainedModel, role: str, context: MethodConte
     """Raise `ConfigError` where a model's masks are of other lesions, or of the same in another order."""
     if list(model.classes) != list(context.names):
         mine, other = ", ".join(context.names[1:]), ", ".join(model.classes[1:])
-        raise ConfigError(
-            f"models.{role}: finds {other}, this corpus has {mine}; give one of the same lesions in that order"
-        )
+        fault = f"finds {other}, this corpus has {mine}"
+        raise ConfigError(f"models.{role}: {fault}; give one of the same lesions in that order")
 
 
 def part_of(model: PretrainedModel, role: str, group: str) -> dict[str, Tensor]:
-    """The weights of one of a finished model's networks; raises `ConfigError` for a model that has no such network."""
-    within = f"networks.{group}."
-    found = {
-        name.removeprefix(within): value for name, value in model.state.items() if name.startswith(within)
-    }
-    if not found:
+    """The weights of one of a finished model's networks; raises `ConfigError` if it has no such network."""
+    weights = model.weights(f"networks.{group}")
+    if not weights:
         raise ConfigError(f"models.{role}: holds no {group}; give the folder of a model that trains one")
-    return found
+    return weights

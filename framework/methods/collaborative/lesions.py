@@ -1,6 +1,7 @@
-"""A segmenter of lesions that may overlap, each a sigmoid of its own, with or without a discriminator of its masks (methods/README 1.6).
+"""A segmenter of lesions that may overlap, a sigmoid for each (methods/README 1.6).
 
-The first stage of Zhou et al. 2019; without the discriminator the plain baseline. The generator is the run's network.
+The first stage of Zhou et al. 2019; without its discriminator the plain baseline. The run's network is the
+generator.
 """
 
 from __future__ import annotations
@@ -17,25 +18,24 @@ from framework.core.distributed import all_reduce_sum
 from framework.core.labels import IGNORE
 from framework.core.settings import Settings
 from framework.corpus.bits import planes
-from framework.loading.loader import Batch, Stream, StreamBatch
+from framework.loading.loader import Batch, StreamBatch
 from framework.loading.training_set import CorpusConfig
 from framework.methods.base import Example, Method, MethodContext, Needs, Read, Update
-from framework.methods.collaborative.discriminator import Adversary, AdversaryConfig, Pair, require_room
+from framework.methods.collaborative.discriminator import Adversary, AdversaryConfig, MaskPair, require_room
 from framework.methods.common.losses import planar
-from framework.methods.supervised import Single
+from framework.methods.supervised import MASKED, Single
 
-MASKED = Stream("labelled", frozenset({"mask"}), hint="give the corpus masks, or raise corpus.budget.share")
 HEAVIEST = 50.0
 """Largest weight of a lesion's pixels."""
 
 
 class LesionConfig(Settings):
-    """How masks of lesions are learnt; the paper's terms, the weights reconstructed."""
+    """How masks of lesions are learnt: the paper's terms, with reconstructed weights."""
 
     dice: float = Field(default=1.0, ge=0)
-    """Weight of soft Dice beside the weighted cross-entropy: without it rare lesions may never fire."""
+    """Weight of soft Dice beside weighted cross-entropy: without it rare lesions may never be predicted."""
     adversary: AdversaryConfig | None = AdversaryConfig()
-    """The discriminator of masks; None: there is none."""
+    """The discriminator of masks, or None."""
 
 
 class Lesions(Method):
@@ -56,7 +56,7 @@ class Lesions(Method):
         super().__init__()
         self.config, self.context = config, context
         self.networks["generator"] = Single(context.network(0))
-        self.adversary = Adversary.beside(self, config.adversary, context)
+        self.adversary = Adversary(self, config.adversary, context) if config.adversary else None
         self.register_buffer("weights", torch.ones(context.lesions))
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
@@ -81,7 +81,7 @@ class Lesions(Method):
         loss = supervised = lesion_loss(logits, target, self.weights, self.config.dice)
         metrics = {"loss_supervised": supervised.detach()}
         if self.adversary is not None:
-            pair = Pair(masked, logits.sigmoid(), target)
+            pair = MaskPair(masked, logits.sigmoid(), target)
             yield self.adversary.discriminator_update([pair], step)
             adversarial = self.adversary.config.weight * self.adversary.adversarial_loss(pair, step)
             loss = supervised + adversarial
@@ -94,19 +94,19 @@ class Lesions(Method):
 
 
 def targets(mask: Tensor, lesions: int) -> Tensor:
-    """Bits `[B, H, W]` as one plane for each lesion `[B, L, H, W]` int64 of 0 and 1, and 255 in all of them where it is ignored."""
+    """Bits `[B, H, W]` as planes `[B, L, H, W]`, int64 of 0 and 1, and 255 in all of them where ignored."""
     return torch.where(mask[:, None] == IGNORE, IGNORE, planes(mask, lesions).movedim(0, 1).long())
 
 
 def with_background(probability: Tensor) -> Tensor:
-    """Lesions `[B, L, H, W]` to classes `[B, L + 1, H, W]`: first the probability of none, as far as the likeliest lesion tells."""
+    """Lesions `[B, L, H, W]` to classes `[B, L + 1, H, W]`: first 1 minus the most probable lesion."""
     return torch.cat([1 - probability.amax(1, keepdim=True), probability], dim=1)
 
 
 def lesion_loss(logits: Tensor, target: Tensor, weights: Tensor, dice: float) -> Tensor:
-    """Cross-entropy of each lesion by itself, its pixels weighted `[L]`, and soft Dice, of logits against planes `[B, L, H, W]`.
+    """Binary cross-entropy of each lesion, its pixels weighted `[L]`, and soft Dice; planes `[B, L, H, W]`.
 
-    Means run over all known pixels of the global batch (methods/README 1.6), soft Dice over those of each lesion.
+    Means are over all labelled pixels of the global batch (methods/README 1.6), soft Dice over each lesion's.
     """
     logits, known = planar(logits), target != IGNORE
     truth = (target * known).to(logits.dtype)
@@ -120,10 +120,10 @@ def lesion_loss(logits: Tensor, target: Tensor, weights: Tensor, dice: float) ->
 
 
 def rarity(masks: Iterable[StreamBatch], lesions: int, device: torch.device) -> Tensor:
-    """How many known pixels without a lesion there are to one with it `[L]`, 1..50, over the masks of all ranks."""
+    """Labelled pixels without a lesion to one with it `[L]`, 1..50, over the masks of all ranks."""
     counts = torch.zeros(2, lesions, dtype=torch.int64, device=device)
     for part in masks:
-        found = targets(part.mask.to(device), lesions)
-        counts += torch.stack([(found == value).sum((0, 2, 3)) for value in (0, 1)])
+        truth = targets(part.mask.to(device), lesions)
+        counts += torch.stack([(truth == value).sum((0, 2, 3)) for value in (0, 1)])
     without, within = all_reduce_sum(counts)
     return (without / within.clamp_min(1)).clamp(1, HEAVIEST).float()

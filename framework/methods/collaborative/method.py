@@ -1,7 +1,7 @@
-"""Collaborative learning of lesions and grades (Zhou et al., CVPR 2019; methods/README 1.5 to 1.7): the third stage, all at once.
+"""Collaborative learning of lesions and grades (Zhou et al., CVPR 2019; methods/README 1.5 to 1.7): stage 3.
 
-A segmenter learns from few masks, and from pseudo masks that the grader's attention gives for graded images; the grader learns from
-the segmenter's masks. Reconstructed: the thresholds, the weights and the order of the updates.
+A segmenter learns from few masks, and from pseudo masks that the grader's attention gives for graded images;
+the grader learns from the segmenter's masks. Reconstructed: thresholds, weights and the order of the updates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from framework.loading.loader import Batch, StreamBatch
 from framework.loading.training_set import CorpusConfig
 from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Read, Update
 from framework.methods.classifier.method import known_cross_entropy
-from framework.methods.collaborative.discriminator import Adversary, Pair, require_room
+from framework.methods.collaborative.discriminator import Adversary, MaskPair, require_room
 from framework.methods.collaborative.grader import (
     TINY_GRADER,
     GradingConfig,
@@ -34,7 +34,6 @@ from framework.methods.collaborative.grader import (
     spread,
 )
 from framework.methods.collaborative.lesions import (
-    MASKED,
     LesionConfig,
     lesion_loss,
     rarity,
@@ -43,7 +42,7 @@ from framework.methods.collaborative.lesions import (
 )
 from framework.methods.collaborative.pseudo_masks import PseudoMaskConfig, flattened, pseudo_masks, unweighted
 from framework.methods.common.losses import planar
-from framework.methods.supervised import Single
+from framework.methods.supervised import MASKED, Single
 from framework.networks.fixed import call_fixed
 
 
@@ -55,29 +54,29 @@ class Collaborative(Method):
 
         name: Literal["collaborative"]
         healthy: str
-        """Class of the grade of images without any lesion: their masks are known to be empty."""
+        """The grade of images without lesions: their masks are known to be empty."""
         pseudo: PseudoMaskConfig = PseudoMaskConfig()
         weight: float = Field(default=0.5, ge=0)
-        """Of the pseudo masks, after the ramp."""
+        """Weight of the pseudo masks, after the ramp."""
         ramp: float = Field(default=0.2, ge=0, le=1)
         """Share of the run over which that weight rises (linearly)."""
         joint: float = Field(default=0.0, ge=0)
-        """Weight with which the grading loss reaches the segmenter through its masks; the published objective has none."""
+        """Weight of the grading loss in the segmenter's, through its masks; the published value is 0."""
         grader_lr_scale: float = Field(default=0.5, gt=0)
-        """Share of the run's learning rate that the grader learns with."""
+        """The grader's learning rate, as a share of the run's."""
 
     learns_from = "masks of lesions + grades"
     source = "third stage of Zhou et al., CVPR 2019; algebra reconstructed"
     multilabel = True
     needs = Needs(volumes=False)
-    revision = 2  # what the segmenter finds is not taken away; the grader has an attention of its own for each lesion
+    revision = 2  # pseudo masks keep what the segmenter finds; an attention of its own for each lesion
 
     def __init__(self, config: Collaborative.Config, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["generator"] = Single(context.network(0))
         self.networks["grader"] = network_of(config, context)
-        self.adversary = Adversary.beside(self, config.adversary, context)
+        self.adversary = Adversary(self, config.adversary, context) if config.adversary else None
         self.targets = (grade_of(config, context),)
         self.healthy = healthy_class(config.healthy, self.targets[0])
         self.streams = (MASKED, graded(self.targets[0], frozenset({"mask", NO_MASK})))
@@ -92,14 +91,10 @@ class Collaborative(Method):
         # As text: two mappings of the same classes are equal in any order, grades are not.
         grade = self.config.grade.model_dump_json()
         if isinstance(model.method, GradingConfig) and model.method.grade.model_dump_json() != grade:
-            raise ConfigError(
-                f"models.{role}: answers another 'grade' than this run's; give both the same label and classes"
-            )
-        groups = {
-            "grader": ["grader"],
-            "segmenter": ["generator", *(["discriminator"] if self.adversary else [])],
-        }
-        for group in groups[role]:
+            fault = "answers another 'grade' than this run's"
+            raise ConfigError(f"models.{role}: {fault}; give both the same label and classes")
+        segmenter = ["generator", "discriminator"] if self.adversary else ["generator"]
+        for group in ["grader"] if role == "grader" else segmenter:
             self.networks[group].load_state_dict(part_of(model, role, group))
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
@@ -112,14 +107,9 @@ class Collaborative(Method):
 
     @classmethod
     def example(cls) -> dict[str, Example]:
-        settings = {
-            "name": "collaborative",
-            **TINY_GRADER,
-            "healthy": "none",
-            "adversary": {"widths": [4, 8]},
-            "joint": 0.1,
-        }
-        return {"": Example({"method": settings, "models": {"segmenter": "lesions", "grader": "grader"}})}
+        settings = {"name": "collaborative", "healthy": "none", "adversary": {"widths": [4, 8]}, "joint": 0.1}
+        models = {"segmenter": "lesions", "grader": "grader"}
+        return {"": Example({"method": settings | TINY_GRADER, "models": models})}
 
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
@@ -130,33 +120,26 @@ class Collaborative(Method):
         masked, unmasked = batch[MASKED.name], batch["graded"]
         logits = self.call("generator", masked.image, unmasked.image)
         target = targets(masked.mask, self.context.lesions)
-        pairs = [
-            Pair(masked, planar(logits[0]).sigmoid(), target),
-            Pair(unmasked, planar(logits[1]).sigmoid()),
-        ]
+        first = MaskPair(masked, planar(logits[0]).sigmoid(), target)
+        second = MaskPair(unmasked, planar(logits[1]).sigmoid())
         if self.adversary is not None:
-            yield self.adversary.discriminator_update(
-                pairs if self.adversary.config.weight_unmasked else pairs[:1], step
-            )
+            pairs = [first, second] if self.adversary.config.weight_unmasked else [first]
+            yield self.adversary.discriminator_update(pairs, step)
         grade = self.targets[0].of(unmasked.labels)
-        answer, attention = self.call("grader", unmasked.image, pairs[1].predicted.detach())
-        grading = known_cross_entropy(answer, grade)
-        yield Update(
-            "grader",
-            grading,
-            {"loss_grading": grading.detach(), **spread(attention)},
-            self.config.grader_lr_scale,
-        )
-        pseudo = self._pseudo(pairs[1], attention, grade)
+        graded_as, attention = self.call("grader", unmasked.image, second.predicted.detach())
+        grading = known_cross_entropy(graded_as, grade)
+        metrics = {"loss_grading": grading.detach(), **spread(attention)}
+        yield Update("grader", grading, metrics, self.config.grader_lr_scale)
+        pseudo = self._pseudo(second, attention, grade)
         supervised = lesion_loss(logits[0], target, self.weights, self.config.dice)
-        # Unweighted: pseudo lesions that weigh as much as true ones make more of themselves from step to step.
-        taught = lesion_loss(logits[1], pseudo, torch.ones_like(self.weights), 0.0)
-        weight = self.config.weight * self._risen(step)
-        adversarial = self._adversarial_loss(pairs, step)
-        loss = supervised + weight * taught + adversarial + self._joint(pairs[1], grade)
+        # Unweighted: pseudo lesions that weigh as much as true ones grow from step to step.
+        unsupervised = lesion_loss(logits[1], pseudo, torch.ones_like(self.weights), 0.0)
+        weight = self.config.weight * self._ramp(step)
+        adversarial = self._adversarial_loss([first, second], step)
+        loss = supervised + weight * unsupervised + adversarial + self._joint(second, grade)
         metrics = {
             "loss_supervised": supervised.detach(),
-            "loss_unsupervised": taught.detach(),
+            "loss_unsupervised": unsupervised.detach(),
             "loss_adversarial": adversarial.detach(),
             "weight": torch.tensor(weight),
             "kept": (pseudo != IGNORE).float().mean(),
@@ -164,65 +147,59 @@ class Collaborative(Method):
         }
         yield Update("generator", loss, metrics)
 
-    def _pseudo(self, pair: Pair, attention: Tensor, grade: Tensor) -> Tensor:
-        """Planes `[B, L, H, W]` that graded images teach; one that has a mask keeps it."""
+    def _pseudo(self, pair: MaskPair, attention: Tensor, grade: Tensor) -> Tensor:
+        """Pseudo masks `[B, L, H, W]` of graded images; one that has a mask keeps it."""
         predicted = unweighted(pair.predicted, self.weights)
-        found = pseudo_masks(attention, predicted, grade == self.healthy, self.config.pseudo)
+        pseudo = pseudo_masks(attention, predicted, grade == self.healthy, self.config.pseudo)
         truth = targets(pair.images.mask, self.context.lesions)
-        return torch.where(truth == IGNORE, found, truth)
+        return torch.where(truth == IGNORE, pseudo, truth)
 
     def _require_clear(self, images: Iterable[StreamBatch]) -> None:
         """Raise `ConfigError` on all ranks where an image of the healthy grade has a mask with a lesion."""
         mine: list[str] = []
         for part in images:
-            bad = (self.targets[0].of(part.labels) == self.healthy) & (
-                (part.mask != IGNORE) & (part.mask > 0)
-            ).flatten(1).any(1)
+            healthy = self.targets[0].of(part.labels) == self.healthy
+            bad = healthy & ((part.mask != IGNORE) & (part.mask > 0)).flatten(1).any(1)
             mine += [name for name, contradicts in zip(part.ids, bad.tolist(), strict=True) if contradicts]
-        if found := sorted(name for names in gather_objects(mine) for name in names):
-            fault = f"image '{found[0]}' is graded '{self.config.healthy}' and its mask has a lesion"
+        if names := sorted(name for part in gather_objects(mine) for name in part):
+            fault = f"image '{names[0]}' is graded '{self.config.healthy}' and its mask has a lesion"
             raise ConfigError(f"method.healthy: {fault}; name the class of images without any")
 
-    def _risen(self, step: int) -> float:
+    def _ramp(self, step: int) -> float:
         length = self.config.ramp * self.context.steps
         return min(1.0, step / length) if length else 1.0
 
-    def _adversarial_loss(self, pairs: Sequence[Pair], step: int) -> Tensor:
-        """The discriminator's part in the segmenter's loss."""
+    def _adversarial_loss(self, pairs: Sequence[MaskPair], step: int) -> Tensor:
+        """The adversarial part of the segmenter's loss."""
         if self.adversary is None:
             return pairs[0].predicted.new_zeros(())
         weights = self.adversary.config.weight, self.adversary.config.weight_unmasked
-        return torch.stack(
-            [w * self.adversary.adversarial_loss(pair, step) for w, pair in zip(weights, pairs, strict=True)]
-        ).sum()
+        losses = [self.adversary.adversarial_loss(pair, step) for pair in pairs]
+        return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
 
-    def _joint(self, pair: Pair, grade: Tensor) -> Tensor:
-        """What the grading loss says about the masks, by the grader as it now is."""
+    def _joint(self, pair: MaskPair, grade: Tensor) -> Tensor:
+        """The grading loss of the predicted masks, by the grader with fixed weights."""
         if not self.config.joint:
             return pair.predicted.new_zeros(())
-        answer, _ = call_fixed(self.networks["grader"], pair.images.image, pair.predicted)
-        return self.config.joint * known_cross_entropy(answer, grade)
+        logits, _ = call_fixed(self.networks["grader"], pair.images.image, pair.predicted)
+        return self.config.joint * known_cross_entropy(logits, grade)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         return {"network 1": with_background(self._masks(image))}
 
     def classify(self, image: Tensor) -> dict[str, Tensor]:
-        return {
-            self.targets[0].name: self.networks["grader"](image, self._masks(image))[0].float().softmax(1)
-        }
+        logits, _ = self.networks["grader"](image, self._masks(image))
+        return {self.targets[0].name: logits.float().softmax(1)}
 
     @torch.no_grad()
     def explain(self, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The grader's attention to each lesion, and the pseudo masks that it leads to.
-
-        An image whose grade is not known is taken for one with lesions.
-        """
+        """The attention to each lesion, and the pseudo masks; images of unknown grade may have lesions."""
         masks = self._masks(image)
         _, attention = self.networks["grader"](image, masks)
         healthy = self.targets[0].of(labels) == self.healthy
         planes = pseudo_masks(attention, unweighted(masks, self.weights), healthy, self.config.pseudo)
-        heights = {f"attention: {name}": attention[:, i] for i, name in enumerate(self.context.names[1:])}
-        return heights | {"pseudo mask": flattened(planes)}
+        maps = {f"attention: {name}": attention[:, i] for i, name in enumerate(self.context.names[1:])}
+        return maps | {"pseudo mask": flattened(planes)}
 
     def _masks(self, image: Tensor) -> Tensor:
         return planar(self.networks["generator"](image)[0]).sigmoid()

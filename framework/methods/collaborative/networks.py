@@ -1,4 +1,4 @@
-"""The networks around a segmenter of lesions (Zhou et al., CVPR 2019; methods/README 1.3, 1.4): its discriminator, and a grader that attends.
+"""Discriminator and grader of lesions (Zhou et al., CVPR 2019; methods/README 1.3, 1.4).
 
 Their algebra is reconstructed: the paper's own layers are known from summaries alone.
 """
@@ -18,9 +18,9 @@ from framework.networks.padding import enlarged
 
 
 class Discriminator(nn.Module):
-    """Tells true from predicted masks: images with their masks `[B, C + L, H, W]` to a logit for each patch `[B, 1, h, w]`.
+    """Images with masks `[B, C + L, H, W]` to a logit of being true for each patch `[B, 1, h, w]`.
 
-    It has no batch normalisation, whose statistics would betray which masks of a batch are true.
+    Without batch normalisation, whose statistics would betray which masks of a batch are true.
     """
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
@@ -34,8 +34,8 @@ class Discriminator(nn.Module):
         return (self.layers(pairs),)
 
 
-class Grader(nn.Module):
-    """An encoder whose coarsest level is weighed, for each lesion, by an attention that sees the lesion's mask and fine detail."""
+class GraderNetwork(nn.Module):
+    """An encoder whose coarsest level is pooled by an attention to each lesion's mask and fine detail."""
 
     def __init__(self, encoder: Encoder, lesions: int, grades: int, width: int) -> None:
         """`width` channels for each lesion's attention."""
@@ -47,48 +47,42 @@ class Grader(nn.Module):
         self.decide = nn.Linear(lesions * (coarse + 1), grades)
 
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the grades `[B, G]`, and the attention `[B, L, h, w]` (0..1, float32), of images and masks `[B, L, H, W]`.
+        """Logits of the grades `[B, G]` and attention `[B, L, h, w]` (0..1, float32) by masks `[B, L, H, W]`.
 
-        The attention lives on the finest level's grid: on the coarsest, small lesions would vanish. Levels are pooled by a mean it
-        weighs, not by its product with them as in methods/README 1.4: with that it saturates (mean 0.99 and deviation 0.02 after 200
-        steps on the phantom, against 0.53 and 0.28) and says nothing about where. How much of it there is, which such a mean
-        cannot say, stands beside it: without that nothing would lower the attention to a lesion that is not there.
+        The attention is on the finest level's grid: on the coarsest, small lesions would vanish. It weights a
+        mean of the coarsest level, not a product as in methods/README 1.4: with that it saturates (mean 0.99
+        and deviation 0.02 after 200 steps on the phantom, against 0.53 and 0.28) and localises nothing. Its
+        own mean, which a weighted mean loses, is a feature too: nothing else would lower it without lesions.
         """
-        levels = self.encoder(image)
-        fine, coarse = levels[0], levels[-1]
-        whole = enlarged(masks, (self.encoder.stride, self.encoder.stride))
-        seen = F.interpolate(whole, fine.shape[2:], mode="bilinear", antialias=True, align_corners=False)
+        *_, coarse = levels = self.encoder(image)
+        fine, stride = levels[0], self.encoder.stride
+        whole = enlarged(masks, (stride, stride))
+        small = F.interpolate(whole, fine.shape[2:], mode="bilinear", antialias=True, align_corners=False)
         context = F.interpolate(self.context(coarse), fine.shape[2:], mode="bilinear", align_corners=False)
-        heights = [
-            attend(fine, mask, context)
-            for attend, mask in zip(self.attend, seen.split(1, dim=1), strict=True)
-        ]
-        attention = torch.cat(heights, dim=1).float().sigmoid()
+        pairs = zip(self.attend, small.split(1, dim=1), strict=True)
+        logits = torch.cat([attend(fine, mask, context) for attend, mask in pairs], dim=1)
+        attention = logits.float().sigmoid()
         weight = F.adaptive_avg_pool2d(attention, coarse.shape[2:]).to(coarse.dtype)
-        pooled = torch.einsum(
-            "blhw,bchw->blc", weight / weight.sum((2, 3), keepdim=True).clamp_min(1e-12), coarse
-        )
-        rows, columns = (
-            -(-side * cells // full)
-            for side, cells, full in zip(image.shape[2:], fine.shape[2:], whole.shape[2:], strict=True)
-        )
+        weight = weight / weight.sum((2, 3), keepdim=True).clamp_min(1e-12)
+        pooled = torch.einsum("blhw,bchw->blc", weight, coarse)
         amount = attention.mean((2, 3)).to(coarse.dtype)
-        return self.decide(torch.cat([pooled.flatten(1), amount], dim=1)), attention[..., :rows, :columns]
+        grades = self.decide(torch.cat([pooled.flatten(1), amount], dim=1))
+        sides = zip(image.shape[2:], fine.shape[2:], whole.shape[2:], strict=True)
+        rows, columns = (-(-side * cells // full) for side, cells, full in sides)
+        return grades, attention[..., :rows, :columns]
 
 
 class Attention(nn.Module):
-    """To one lesion: fine detail `[B, F, h, w]`, its mask `[B, 1, h, w]` and context `[B, width, h, w]` to logits `[B, 1, h, w]`.
+    """To one lesion: logits `[B, 1, h, w]` from detail `[B, F, h, w]`, mask `[B, 1, h, w]` and context.
 
-    Grouped convolutions would do all lesions at once, and take twice the time on processors.
+    Grouped convolutions would do all lesions at once, and take twice the time on CPUs.
     """
 
     def __init__(self, fine: int, width: int) -> None:
         super().__init__()
         self.near = nn.Conv2d(fine + 1, width, 3, padding=1)
-        with torch.no_grad():
-            self.near.weight[:, fine:] *= math.sqrt(
-                fine + 1
-            )  # at first the mask has as much say as all of the detail
+        with torch.no_grad():  # at first the mask weighs as much as all of the detail
+            self.near.weight[:, fine:] *= math.sqrt(fine + 1)
         self.height = nn.Conv2d(width, 1, 1)
 
     def forward(self, fine: Tensor, mask: Tensor, context: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Masks of lesions from a grader's attention (Zhou et al., CVPR 2019; methods/README 1.5; the thresholds are reconstructed)."""
+"""Pseudo masks from attention (Zhou et al., CVPR 2019; methods/README 1.5; thresholds are reconstructed)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from framework.core.settings import Settings
 
 
 class PseudoMaskConfig(Settings):
-    """How attention becomes masks (methods/README 1.5, but stretched between its least and largest value in an image).
+    """How attention becomes masks: stretched between its least and largest value in an image.
 
-    Divided by its peak alone, attention that has saturated, which it does early, would call the whole image a lesion.
+    Divided by its peak alone (methods/README 1.5), saturated attention would call a whole image a lesion.
     """
 
     least: float = Field(default=0.2, ge=0, le=1)
-    """A lesion whose attention peaks below this is not there."""
+    """A lesion whose attention peaks below this is absent."""
     contrast: float = Field(default=0.2, ge=0, le=1)
-    """Attention that differs less between the places of an image says nothing about that lesion."""
+    """Attention whose range in an image is smaller leaves the lesion unlabelled."""
     low: float = Field(default=0.3, ge=0, le=1)
-    """Of the stretched attention: below it there is no lesion, between the two nothing is said."""
+    """Stretched attention below which there is no lesion; between the two pixels are unlabelled."""
     high: float = Field(default=0.5, ge=0, le=1)
-    """Of the stretched attention: from it on there is a lesion."""
+    """Stretched attention from which on there is a lesion."""
     agreement: float = Field(default=0.3, ge=0, le=1)
-    """Probability that the segmenter must give a pixel of a lesion too, and may not give one without any, as it would be had
-    rare lesions not weighed more; where both differ nothing is said. 0 asks for no agreement. Nothing else keeps attention from
-    being low on a lesion: as a weight of the grade's evidence it serves as well the other way round."""
+    """The segmenter's probability (rare lesions unweighted) that a pixel of a lesion must reach, and one
+    without must not; where both disagree pixels are unlabelled; 0 asks for none. Nothing else keeps attention
+    from being low on a lesion: as a weight of the grade's evidence it serves as well the other way round."""
 
     @model_validator(mode="after")
     def _ordered(self) -> PseudoMaskConfig:
@@ -39,35 +39,29 @@ class PseudoMaskConfig(Settings):
 
 @torch.no_grad()
 def unweighted(probability: Tensor, weights: Tensor) -> Tensor:
-    """Probabilities `[B, L, H, W]` without the `weights` `[L]` that pixels of lesions had when the network learnt.
-
-    Weights of 50 give 0.3 to a pixel that is a lesion once in a hundred times.
-    """
+    """Probabilities `[B, L, H, W]` without the `weights` `[L]` of lesion pixels in training: weights of 50
+    give 0.3 to a pixel that is a lesion once in a hundred times."""
     weight = weights[:, None, None]
     return probability / (probability + weight * (1 - probability)).clamp_min(1e-12)
 
 
 @torch.no_grad()
 def pseudo_masks(attention: Tensor, predicted: Tensor, healthy: Tensor, config: PseudoMaskConfig) -> Tensor:
-    """Planes `[B, L, H, W]` of 0, 1 and 255 (nothing is said) from attention `[B, L, h, w]` and predicted masks `[B, L, H, W]`.
-
-    An image `[B]` that is graded healthy has no lesion anywhere.
-    """
+    """Planes `[B, L, H, W]` of 0, 1 and 255 (unlabelled) from attention `[B, L, h, w]` and predicted masks
+    `[B, L, H, W]`; images that are `healthy` `[B]` have no lesion anywhere."""
     whole = F.interpolate(attention, predicted.shape[2:], mode="bilinear", align_corners=False)
     least, peak = whole.amin((2, 3), keepdim=True), whole.amax((2, 3), keepdim=True)
     stretched = (whole - least) / (peak - least).clamp_min(1e-6)
     sharp = peak - least >= config.contrast
-    there, absent = (
-        sharp & (stretched >= config.high),
-        (sharp & (stretched < config.low)) | (peak < config.least),
-    )
+    present = sharp & (stretched >= config.high)
+    absent = (sharp & (stretched < config.low)) | (peak < config.least)
     if config.agreement:
-        there, absent = there & (predicted >= config.agreement), absent & (predicted < config.agreement)
-    return torch.where(absent | healthy[:, None, None, None], 0, torch.where(there, 1, IGNORE))
+        present, absent = present & (predicted >= config.agreement), absent & (predicted < config.agreement)
+    return torch.where(absent | healthy[:, None, None, None], 0, torch.where(present, 1, IGNORE))
 
 
 def flattened(planes: Tensor) -> Tensor:
-    """Planes `[B, L, H, W]` of 0, 1 and 255 as class ids `[B, H, W]`: the last lesion there, 255 where none is and one is unsaid."""
+    """Planes `[B, L, H, W]` of 0, 1 and 255 as class ids `[B, H, W]`: the last lesion, else 255, else 0."""
     ids = torch.where((planes == IGNORE).any(1), IGNORE, 0)
     for number, plane in enumerate(planes.unbind(1), start=1):
         ids = torch.where(plane == 1, number, ids)

@@ -1,4 +1,4 @@
-"""What methods share that learn from few true masks and many weak ones (methods/README 5.1)."""
+"""What methods that learn from few true masks and many weak ones share (methods/README 5.1)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from framework.core.labels import IGNORE
 from framework.corpus.schema import WEAK_COMMANDS, WEAK_KINDS
 from framework.loading.loader import Stream
 from framework.methods.common.losses import planar
+from framework.methods.supervised import MASKED
 
-STRONG = Stream("labelled", frozenset({"mask"}), hint="give the corpus masks, or raise corpus.budget.share")
 WEAK = Stream(
     "weak",
     frozenset({*WEAK_KINDS, "pseudo"}),
-    hint=f"name a layer of weak masks in corpus.layers (make one with {WEAK_COMMANDS}), and leave corpus.budget.share under 1",
+    hint=f"name a layer of weak masks in corpus.layers (make one with {WEAK_COMMANDS}), "
+    "and leave corpus.budget.share under 1",
 )
-STREAMS = (STRONG, WEAK)
+STREAMS = (MASKED, WEAK)
 
 
 def partial_cross_entropy(logits: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy over the claimed pixels of masks `[B, H, W]`; 255 claims nothing, as most of a scribble's pixels.
+    """Mean cross-entropy over the labelled pixels of masks `[B, H, W]`: those that are not 255.
 
-    Images may have a weight `[B]`, 0 or more; the mean's denominator does not, so that distrusted images teach less.
+    Images may have a weight `[B]`, 0 or more; the denominator does not: a lower weight lowers the loss.
     """
     entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none")
     weighted = entropy if weight is None else entropy * per_pixel(weight, entropy)
@@ -33,7 +34,7 @@ def partial_cross_entropy(logits: Tensor, mask: Tensor, weight: Tensor | None = 
 
 
 def image_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy of each image over its claimed pixels, `[B]`; 0 where a mask claims nothing."""
+    """Cross-entropy of each image over its labelled pixels, `[B]`; 0 where a mask has none."""
     entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none").flatten(1)
     return entropy.sum(1) / (mask != IGNORE).flatten(1).sum(1).clamp_min(1)
 

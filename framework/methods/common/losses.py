@@ -1,4 +1,4 @@
-"""Losses that methods share. Sums run over the global batch, so that the number of workers changes nothing."""
+"""Losses that methods share, over the global batch, so that the number of workers changes nothing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from framework.core.labels import IGNORE
 
 
 def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean of cross-entropy and soft Dice (methods/README 6, as in SSL4MIS) of logits `[B, K, H, W]` against ids `[B, H, W]`,
-    or of volumes `[B, K, D, H, W]` against `[B, D, H, W]`; so for all functions here.
+    """Mean of cross-entropy and soft Dice (methods/README 6, as in SSL4MIS) of logits `[B, K, H, W]` against
+    ids `[B, H, W]`, or of volumes `[B, K, D, H, W]` against `[B, D, H, W]`; so for all functions here.
 
-    Soft Dice has squared probabilities below the line and takes each class over the whole batch; pixels of 255 do not count.
+    Dice is of each class over the whole batch, over squared probabilities; pixels of 255 do not count.
     """
     return supervised_loss_of(all_reduce_sum(supervised_sums(logits, mask)))
 
 
 def supervised_sums(logits: Tensor, mask: Tensor) -> Tensor:
-    """What the loss needs to know of some images, to be added to that of others: summed cross-entropy, number of pixels, then of
-    each class the overlap and the sizes below its line, `[2 + 2 K]`."""
+    """The sums `[2 + 2 K]` over some images that the loss is a function of: cross-entropy, number of pixels,
+    then overlap and denominator of each class's Dice."""
     classes = logits.shape[1]
     valid = mask != IGNORE
     truth = mask.masked_fill(~valid, 0)
@@ -37,16 +37,16 @@ def supervised_sums(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def class_sums(values: Tensor, label: Tensor, classes: int) -> Tensor:
-    """Sum `[K]` of the values of the pixels of each class, of as many values as there are labels.
+    """Sum `[K]` of the values of each class's pixels, one value a pixel.
 
-    In double, as one pixel is added after another: on a batch of large images float32 is off by a hundredth.
+    In double, as pixels are added one by one: on a batch of large images float32 is off by a hundredth.
     """
     zeros = torch.zeros(classes, dtype=torch.float64, device=values.device)
     return zeros.index_add(0, label.flatten(), values.flatten().double())
 
 
 def supervised_loss_of(sums: Tensor) -> Tensor:
-    """The loss of all images whose sums `[2 + 2 K]` these are."""
+    """The loss of all images that the sums `[2 + 2 K]` are over."""
     entropy, pixels = sums[0], sums[1]
     overlap, sizes = sums[2:].chunk(2)
     dice = (2 * overlap + 1e-5) / (sizes + 1e-5)
@@ -54,17 +54,17 @@ def supervised_loss_of(sums: Tensor) -> Tensor:
 
 
 def planar(logits: Tensor) -> Tensor:
-    """Logits as float32 (or double) with one plane per class, on which reductions over few classes are several times faster."""
+    """Logits as float32 (or double), a plane a class: several times faster to reduce over few classes."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32), memory_format=torch.contiguous_format)
 
 
 def hard_labels(logits: Tensor) -> Tensor:
-    """The most probable class `[B, H, W]`; `max` because torch's `argmax` is eight times slower on processors."""
+    """The most probable class `[B, H, W]`; by `max`, as torch's `argmax` is eight times slower on CPUs."""
     return logits.detach().max(1).indices
 
 
 def pixel_cross_entropy(logits: Tensor, label: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Cross-entropy against hard labels `[B, H, W]`, summed over the pixels in `keep` and divided by all pixels."""
+    """Cross-entropy against hard labels `[B, H, W]`, weighted by `keep`, over the number of all pixels."""
     entropy = F.cross_entropy(planar(logits), label, reduction="none")
     return (entropy if keep is None else entropy * keep).mean()
 

@@ -1,4 +1,4 @@
-"""Random parts of a training step, drawn for each image by (seed, step, id): the number of workers changes nothing."""
+"""Randomness of a training step, by (seed, step, id) of each image: the number of workers changes nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ def generators(ids: Sequence[str], device: torch.device, *parts: object) -> list
 
 
 def noisy(image: Tensor, ids: Sequence[str], scale: float, *parts: object) -> Tensor:
-    """Images `[B, C, H, W]` with Gaussian noise of deviation `scale`, cut at two deviations (UA-MT, methods/README 6)."""
-    drawn = [
-        torch.randn(image.shape[1:], generator=g, device=image.device)
-        for g in generators(ids, image.device, *parts)
-    ]
-    return image + (scale * torch.stack(drawn)).clamp(-2 * scale, 2 * scale).to(image.dtype)
+    """Images `[B, C, H, W]` with Gaussian noise of deviation `scale`, cut at two (methods/README 6)."""
+    draws, shape = generators(ids, image.device, *parts), image.shape[1:]
+    noise = torch.stack([torch.randn(shape, generator=draw, device=image.device) for draw in draws])
+    return image + (scale * noise).clamp(-2 * scale, 2 * scale).to(image.dtype)
 
 
 def boxes(
@@ -33,9 +31,9 @@ def boxes(
     probability: float,
     *parts: object,
 ) -> Tensor:
-    """CutMix boxes `[B, H, W]`, True inside: with a probability `count` boxes that together have a `share` of the area.
+    """CutMix boxes `[B, H, W]`, True inside, on the CPU; `[B, D, H, W]` for volumes.
 
-    Sides have random proportions and boxes lie inside the image; `[B, D, H, W]` for volumes. On the processor.
+    With a probability an image gets `count` boxes of random proportions, together a `share` of its area.
     """
     masks = torch.zeros(len(ids), *shape, dtype=torch.bool)
     for mask, name in zip(masks, ids, strict=True):
@@ -54,9 +52,9 @@ def paste(below: Tensor, above: Tensor, box: Tensor) -> Tensor:
 def _box(shape: Sequence[int], share: float, rng: np.random.Generator) -> tuple[slice, ...]:
     stretch = rng.uniform(-0.6, 0.6, len(shape))
     sides = share ** (1 / len(shape)) * np.exp(stretch - stretch.mean())
-    found = []
+    box = []
     for length, side in zip(shape, sides, strict=True):
         extent = max(1, min(length, round(length * side)))
         start = int(rng.integers(length - extent + 1))
-        found.append(slice(start, start + extent))
-    return tuple(found)
+        box.append(slice(start, start + extent))
+    return tuple(box)

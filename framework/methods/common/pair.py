@@ -1,8 +1,8 @@
-"""Two networks of one architecture and different initialisation that teach each other: what CPS and Co-DA share.
+"""Two networks of one architecture that learn from each other: what CPS and Co-DA share.
 
-Each says what it sees in the weak views of the unlabelled images, and the other learns that of the strong ones, as AdaMatch has
-it (Berthelot et al., ICLR 2022). With `augment: {strong: 0, blur: 0}` both are one view, as in CPS's paper; it is still normalised
-apart from the labelled images, which public code has in one batch with it.
+Each gives pseudo-labels for the weak views of the unlabelled images, which the other learns on the strong
+views, as in AdaMatch (Berthelot et al., ICLR 2022). With `augment: {strong: 0, blur: 0}` both are one view,
+as in CPS's paper; it is still normalised apart from the labelled images, unlike in public code.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from framework.networks.norm import kept_statistics
 UNLABELLED = Stream(
     "unlabelled",
     frozenset({"none"}),
-    hint="every training image has a mask, its own or a layer's: lower corpus.budget.share, take layers out of corpus.layers, "
-    "or add images without masks",
+    hint="every training image has a mask, its own or a layer's: lower corpus.budget.share, "
+    "take layers out of corpus.layers, or add images without masks",
 )
 STREAMS = (LABELLED, replace(UNLABELLED, strong=1))
 
 
 class Pair(nn.Module):
-    """Both networks as one module, so that one optimiser, one DDP wrapper or one DeepSpeed engine holds both."""
+    """Both networks as one module, for one optimiser and one DDP wrapper or DeepSpeed engine."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()
@@ -38,17 +38,17 @@ class Pair(nn.Module):
     def forward(
         self, image: Tensor, weak: Tensor | None = None, strong: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Logits of both networks; with views of other images also those of the weak views, without a graph, and the strong ones.
+        """Logits of both networks; with views of other images also theirs, of weak views without a graph.
 
-        Normalisation remembers all but the strong views, as predictions are made on images like these.
+        Strong views are kept out of the normalisation's statistics: predictions are on images unlike them.
         """
         logits = (self.first(image), self.second(image))
         if weak is None or strong is None:
             return logits
         with torch.no_grad():
-            said = (self.first(weak), self.second(weak))
+            weak_logits = (self.first(weak), self.second(weak))
         with kept_statistics(self):
-            return *logits, *said, self.first(strong), self.second(strong)
+            return *logits, *weak_logits, self.first(strong), self.second(strong)
 
 
 def predict_pair(logits: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -58,7 +58,7 @@ def predict_pair(logits: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def views(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """What a pair sees in a step: labelled images, and weak and strong views of unlabelled ones."""
+    """A pair's inputs in a step: labelled images, and weak and strong views of unlabelled ones."""
     unlabelled = batch["unlabelled"]
     return batch["labelled"].image, unlabelled.image, unlabelled.strong[0]
 
@@ -68,10 +68,9 @@ def supervised_pair(logits: Sequence[Tensor], mask: Tensor) -> Tensor:
     return supervised_loss(logits[0], mask) + supervised_loss(logits[1], mask)
 
 
-def cross_teaching(
-    logits: Sequence[Tensor], labels: Sequence[Tensor], keep: Sequence[Tensor | None]
+def cross_loss(
+    logits: Sequence[Tensor], labels: Sequence[Tensor], keep: Sequence[Tensor | None] = (None, None)
 ) -> Tensor:
-    """Each network learns from the other's hard labels where those are kept: logits `[B, K, H, W]`, the others `[B, H, W]`."""
-    return pixel_cross_entropy(logits[0], labels[1], keep[1]) + pixel_cross_entropy(
-        logits[1], labels[0], keep[0]
-    )
+    """Loss of both networks' logits `[B, K, H, W]` against the other's labels `[B, H, W]` times `keep`."""
+    first = pixel_cross_entropy(logits[0], labels[1], keep[1])
+    return first + pixel_cross_entropy(logits[1], labels[0], keep[0])

@@ -1,4 +1,4 @@
-"""A teacher whose weights are the moving average of its student's (Tarvainen & Valpola, NeurIPS 2017; methods/README 6)."""
+"""A teacher that averages its student's weights (Tarvainen & Valpola, NeurIPS 2017; methods/README 6)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Dropout = nn.modules.dropout._DropoutNd
 class Teacher(nn.Module):
     """A copy of a network that is never trained, only averaged.
 
-    Public code averages the weights alone and leaves normalisation in training mode (methods/README 7.3); here the normalisation's
-    statistics are averaged like the weights, and used. Dropout stays active while training, as in both papers with a teacher.
+    Public code averages weights alone and leaves normalisation in training mode (methods/README 7.3); here
+    its statistics are averaged too, and used. Dropout is active in training, as in both papers.
     """
 
     def __init__(self, student: nn.Module, decay: float) -> None:

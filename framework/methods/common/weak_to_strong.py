@@ -1,7 +1,7 @@
-"""What methods share whose weak views teach strong ones: the network for both; for FixMatch and UniMatch also targets and boxes.
+"""Consistency from weak to strong views; for FixMatch and UniMatch also pseudo-labels and CutMix.
 
-Normalisation remembers no strong view, as predictions are made on images unlike these; in the authors' code of FixMatch and
-UniMatch its running statistics are of both.
+Strong views are kept out of the normalisation's statistics: predictions are made on images unlike them. In
+the authors' code of FixMatch and UniMatch the statistics are of both.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from framework.methods.supervised import LABELLED
 from framework.networks.norm import kept_statistics
 
 AREA = (0.02, 0.4)
-"""Share of the image that a box covers (UniMatch's code)."""
+"""Least and largest share of the image that a box covers (UniMatch's code)."""
 
 
 class WeakToStrongConfig(Settings):
-    """The papers' own weights and thresholds; neither has a ramp. UniMatch's code halves all, which Adam does not see."""
+    """The papers' weights and thresholds, without a ramp. UniMatch's code halves all, which Adam ignores."""
 
     weight: float = Field(default=1.0, ge=0)
-    """Of the unsupervised terms together, after the ramp."""
+    """Weight of the unsupervised terms together, after the ramp."""
     ramp: float = Field(default=0.0, ge=0, le=1)
-    """Share of the run over which the weight rises (Gaussian): in short runs early labels are mostly background."""
+    """Share of the run over which the weight rises (Gaussian): early pseudo-labels are mostly background."""
     threshold: float = Field(default=0.95, ge=0, le=1)
-    """A pixel of the weak view teaches from this confidence on."""
+    """Least confidence of a pseudo-label."""
     cutmix: float = Field(default=0.5, ge=0, le=1)
     """Probability of a CutMix box."""
 
@@ -42,61 +42,59 @@ class WeakToStrongConfig(Settings):
         return self.weight * gaussian_ramp(step, self.ramp * steps)
 
 
-class Target(NamedTuple):
-    """What a prediction says: labels and their probability, both `[B, H, W]`."""
+class PseudoLabel(NamedTuple):
+    """The most probable classes and their probability, both `[B, H, W]`."""
 
-    label: Tensor
+    ids: Tensor
     confidence: Tensor
 
 
 class Mixed(NamedTuple):
-    """A strong view `[B, C, H, W]` with a box `[B, H, W]` of the partner's in it."""
+    """A strong view `[B, C, H, W]` with the partner's pixels inside boxes `[B, H, W]`."""
 
     image: Tensor
     box: Tensor
 
-    def target(self, own: Target, partner: Target) -> Target:
-        """The labels and confidences of both images, put together by the same box."""
-        return Target(
-            paste(own.label, partner.label, self.box), paste(own.confidence, partner.confidence, self.box)
-        )
+    def label(self, own: PseudoLabel, partner: PseudoLabel) -> PseudoLabel:
+        """The pseudo-labels of both images, mixed like them."""
+        return PseudoLabel(*(paste(a, b, self.box) for a, b in zip(own, partner, strict=True)))
 
 
 def streams(views: int) -> tuple[Stream, ...]:
-    """Labelled images, and unlabelled ones with partners from a stream of its own, so that no rank needs another's images."""
+    """Labelled and unlabelled images, and a stream of partners, so that no rank needs another's images."""
     strong = replace(UNLABELLED, strong=views)
     return (LABELLED, strong, replace(strong, name="partner"))
 
 
-def mixed_images(batch: Batch) -> Tensor:
+def weak_images(batch: Batch) -> Tensor:
     """Labelled then unlabelled images in one tensor, so that batch normalisation sees both."""
     return torch.cat([batch["labelled"].image, batch["unlabelled"].image])
 
 
 @torch.no_grad()
-def target(logits: Tensor) -> Target:
-    """What logits `[B, K, H, W]` say."""
-    confidence, label = planar(logits).softmax(1).max(1)
-    return Target(label, confidence)
+def pseudo_label(logits: Tensor) -> PseudoLabel:
+    """The pseudo-label that logits `[B, K, H, W]` give."""
+    confidence, ids = planar(logits).softmax(1).max(1)
+    return PseudoLabel(ids, confidence)
 
 
-def partner_target(network: nn.Module, image: Tensor) -> Target:
-    """The partner's target, from a prediction in evaluation mode: it does not disturb the normalisation's statistics."""
+def partner_label(network: nn.Module, image: Tensor) -> PseudoLabel:
+    """The partner's pseudo-label, predicted in evaluation mode: the normalisation's statistics stay."""
     network.eval()
     with torch.no_grad():
         logits = network(image)[0]
     network.train()
-    return target(logits)
+    return pseudo_label(logits)
 
 
 def mixed_views(batch: Batch, probability: float, seed: int, step: int) -> list[Mixed]:
     """Every strong view of the unlabelled images, each with boxes of its own."""
     own, partner = batch["unlabelled"], batch["partner"]
-    found = []
+    views = []
     for number, (view, other) in enumerate(zip(own.strong, partner.strong, strict=True)):
         box = boxes(own.ids, view.shape[2:], AREA, 1, probability, seed, step, number).to(view.device)
-        found.append(Mixed(paste(view, other, box), box))
-    return found
+        views.append(Mixed(paste(view, other, box), box))
+    return views
 
 
 class WeakAndStrong(nn.Module):

@@ -1,13 +1,15 @@
-"""DII, dynamic instance indicators (Pan et al., AAAI 2022; methods/README 5.2 and 5.3): how far each weak mask can be trusted.
+"""DII, dynamic instance indicators (Pan et al., AAAI 2022; methods/README 5.2, 5.3): weights of weak masks.
 
-An image whose weak mask pulls the network the way the true masks do gains weight, one that pulls against them loses it:
-the influence s_k = <g_S, g_k> is the derivative of the strong loss by the indicator, up to sign, for a Hessian of identity.
-That holds at an optimum of what training lowers. So the strong loss is the one that trains, soft Dice included (the authors train
-by cross-entropy alone), and the network that judges is the average of its weights, which is ours.
+An image whose weak mask pulls the network the way the true masks do gains weight, one that pulls against them
+loses it: the influence s_k = <g_S, g_k> is the derivative of the strong loss by the indicator, up to sign,
+for a Hessian of identity. That holds at an optimum of the training loss. So the strong loss is the one that
+trains, soft Dice included (the authors train by cross-entropy alone), and the gradients are those of the
+network's averaged weights, which is ours.
 
-Two more things are ours. All indicators share one scale of Adam, and its memory is short: a mask of little influence moves little.
-With a scale for each, as the authors have it, every mask moves as far as the worst one, and chance takes the weight of good ones.
-And a weight in the losses is an indicator over the mean of all: DII moves weight between the masks and takes none away.
+Two more things are ours. All indicators share one scale of Adam, of short memory: a mask of little influence
+moves little. With a scale for each, as the authors have it, every mask moves as far as the worst one, and
+chance takes the weight of good ones. And a sample weight is an indicator over the mean of all: DII moves
+weight between the masks and takes none away.
 """
 
 from __future__ import annotations
@@ -29,41 +31,43 @@ from framework.methods.dcr.influence import SCOPES
 from framework.methods.sections import Block, Histogram, LineChart, ModelPicture, ModelRecord, Section, Series
 
 LEAST_MEAN = 0.1
-"""Where the mean of the indicators is below, they weigh as if it were this: else one trusted mask would teach as much as all."""
+"""Least mean of the indicators that they are divided by: else one mask alone could weigh as much as all."""
 
 
 class IndicatorConfig(Settings):
-    """Defaults of the authors' code but for `decay` and `beta`; `lr` is theirs on a scale that all indicators share.
-
-    For short runs an interval of about one epoch of the weak images is right.
-    """
+    """Defaults of the authors' code but for `decay` and `beta`, on a scale that all indicators share. In
+    short runs an interval of about one epoch of the weak images is right."""
 
     scope: Literal["last", "all"] = "last"
     """Gradients of the last layer's weight in closed form, or of all parameters by one forward-mode pass."""
     initial: float = Field(default=1.0, ge=0, le=1)
-    """Equal ones weigh the same whatever it is: below 1 it leaves room to rise, as well as to fall."""
+    """First value of all indicators, which makes equal weights; below 1 leaves room to rise."""
     lr: float = Field(default=0.1, gt=0)
-    """Of the indicators' own Adam: how far an influence of typical size moves its indicator. It falls with the poly schedule."""
+    """Learning rate of their Adam, by the poly schedule: how far an influence of typical size moves one."""
     beta: float = Field(default=0.5, ge=0, lt=1)
-    """Of that Adam: how much it keeps of either moment. The authors' 0.9 and 0.999 are of runs of fifty updates; here
-    influences fall to a fifth within two or three, and those of a network that knew little would size the later steps."""
+    """Decay of both moments. The authors' 0.9 and 0.999 are of runs of fifty updates; here influences fall to
+    a fifth within two or three, and those of an untrained network would scale the later steps."""
     start: int = Field(default=400, ge=1)
     """Steps before the first update."""
     interval: int = Field(default=400, ge=1)
     """Steps between updates."""
     decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the average of the network's weights; 0 lets the network itself judge, as the authors' code does."""
+    """Decay of the averaged weights that gradients are taken of; 0: the network's own, as the authors do."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """Of the strong gradient's moving average; 0 takes it anew from all strong images in each update."""
+    """Momentum of the strong gradient's average; 0 takes it anew from all strong images in each update."""
 
 
 class Indicators(nn.Module):
     """Indicators in [0, 1] of the weak images, equal on all ranks, and the state of their optimiser."""
 
     value: Tensor
+    """`[M]`, for M weak images."""
     first: Tensor
+    """Adam's first moment `[M]`."""
     second: Tensor
+    """Adam's second moment, one of all."""
     gradient: Tensor
+    """Moving average of the strong gradient, flat."""
     updates: Tensor
 
     def __init__(self, config: IndicatorConfig, steps: int, classes: int) -> None:
@@ -71,11 +75,10 @@ class Indicators(nn.Module):
         self.config, self.steps, self.classes = config, steps, classes
         self.scope = SCOPES[config.scope]
         self.places: dict[str, int] = {}
-        self.register_buffer("value", torch.empty(0))  # [M]
-        self.register_buffer("first", torch.empty(0))  # moment of Adam [M]
-        self.register_buffer("second", torch.zeros(()))  # moment of Adam, of all together
-        self.register_buffer("gradient", torch.empty(0))  # moving average of the strong gradient, flat
-        self.register_buffer("updates", torch.zeros(()))
+        for name in ("value", "first", "gradient"):
+            self.register_buffer(name, torch.empty(0))
+        for name in ("second", "updates"):
+            self.register_buffer(name, torch.zeros(()))
 
     def prepare(self, ids: Sequence[str], network: nn.Module) -> None:
         """Make room for the weak images of a run."""
@@ -84,12 +87,12 @@ class Indicators(nn.Module):
         self.first = torch.zeros(len(ids))
         self.gradient = torch.zeros(self.scope.size(network))
 
-    def of(self, ids: Sequence[str]) -> Tensor:
-        """Weights of some weak images `[B]`: of all the mean is 1, or less where hardly any is trusted; none is over 10."""
+    def sample_weights(self, ids: Sequence[str]) -> Tensor:
+        """Sample weights `[B]`, at most 10; their mean over all weak images is 1, less if most are near 0."""
         return self.value[[self.places[name] for name in ids]] / self.value.mean().clamp_min(LEAST_MEAN)
 
     def update(self, step: int, network: nn.Module, read: Read) -> None:
-        """Algorithm 1: after `start` steps and then every `interval`, one step of all indicators along their influence."""
+        """Algorithm 1: after `start` steps and then every `interval`, move indicators by their influence."""
         done = step + 1
         if done < self.config.start or (done - self.config.start) % self.config.interval:
             return
@@ -101,16 +104,18 @@ class Indicators(nn.Module):
         self._adam(influence, self.config.lr * (1 - step / self.steps) ** 0.9)
 
     def strong_gradient(self, network: nn.Module, read: Read) -> Tensor:
-        """Of the loss that training lowers, over the strong images of all ranks as if they were one batch.
+        """Flat gradient of the training loss over the strong images of all ranks as one batch.
 
-        The loss depends on them through sums alone, so by the chain rule its gradient is that of the sums, times its slope there.
+        The loss is a function of sums over images: by the chain rule its gradient is theirs times its slope.
         """
         slope = grad(supervised_loss_of)(self._strong_sums(network, read))
+
+        def loss(logits: Tensor, mask: Tensor) -> Tensor:
+            return (supervised_sums(logits, mask) * slope).sum()
+
         gradient = torch.zeros_like(self.gradient)
         for part in read("labelled"):
-            gradient += self.scope.gradient(
-                network, part.image, part.mask, lambda *given: (supervised_sums(*given) * slope).sum()
-            )
+            gradient += self.scope.gradient(network, part.image, part.mask, loss)
         return all_reduce_sum(gradient)
 
     @torch.no_grad()
@@ -121,78 +126,76 @@ class Indicators(nn.Module):
         return all_reduce_sum(sums)
 
     def _influences(self, network: nn.Module, read: Read) -> Tensor:
-        """<g_S, g_k> of every weak image, 0 for a mask without any claim: a sum of parts in which each is once."""
-        found = torch.zeros_like(self.first)
+        """<g_S, g_k> of every weak image `[M]`, 0 for a mask without labelled pixels."""
+        influences = torch.zeros_like(self.first)
         for part in read("weak"):
             places = [self.places[name] for name in part.ids]
-            found[places] = self.scope.influence(network, part.image, part.mask, self.gradient)
-        return all_reduce_sum(found)
+            influences[places] = self.scope.influence(network, part.image, part.mask, self.gradient)
+        return all_reduce_sum(influences)  # each image is on one rank
 
     def _follow(self, gradient: Tensor) -> None:
         momentum = self.config.momentum if self.updates > 0 else 0.0
         self.gradient.lerp_(gradient, 1 - momentum)
 
     def _adam(self, influence: Tensor, lr: float) -> None:
-        """One Adam step on -s with one scale for all, clamped; of masks without any claim nothing is known but the mean."""
-        judged = influence != 0
-        if not judged.any():
+        """One Adam step on -s with one scale for all, clamped; masks without labelled pixels get the mean."""
+        known = influence != 0
+        if not known.any():
             return
         self.updates += 1
         self.first.lerp_(influence, 1 - self.config.beta)
-        self.second.lerp_(influence[judged].square().mean(), 1 - self.config.beta)
+        self.second.lerp_(influence[known].square().mean(), 1 - self.config.beta)
         unbiased = 1 - self.config.beta**self.updates
         self.value.add_(lr * self.first / unbiased / (self.second / unbiased).sqrt()).clamp_(0, 1)
-        self.value[~judged] = self.value[judged].mean()
+        self.value[~known] = self.value[known].mean()
 
     def quantiles(self) -> Tensor:
         """Least, lower quartile, median, upper quartile and largest indicator."""
         return self.value.quantile(torch.linspace(0, 1, 5, dtype=self.value.dtype, device=self.value.device))
 
     def table(self) -> dict[str, list]:
-        """Image ids and their indicators: a report on the weak masks' quality."""
+        """Image ids and their indicators."""
         return {"id": list(self.places), "weight": self.value.tolist()}
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in ("value", "first", "gradient"):  # of a run's own size, which a predictor does not know
+        for name in ("value", "first", "gradient"):  # as large as the run's, which a predictor does not know
             if prefix + name in state:
                 setattr(self, name, torch.empty_like(state[prefix + name], device=self.updates.device))
         super()._load_from_state_dict(state, prefix, *rest)
 
 
 ABOUT = (
-    "Every weakly masked image has a weight from 0 to 1: images whose mask pulled the network the way the true masks do kept "
-    "theirs, images whose mask pulled against them lost it. In training each counts by its weight over the mean of all."
+    "Every weakly masked image has a weight from 0 to 1: images whose mask pulled the network the way the "
+    "true masks do kept theirs, images whose mask pulled against them lost it. In training each counts by "
+    "its weight over the mean of all."
 )
 QUANTILES = ("least", "lower quartile", "median", "upper quartile", "largest")
 
 
 def indicator_sections(record: ModelRecord) -> list[Section]:
-    """How far weak masks were trusted, how that went, and which were trusted least; nothing for a model without indicators."""
+    """The distribution of the indicators, their quantiles over steps, and the least trusted masks, if any."""
     folder = record.store / "indicators"
     if not folder.exists("artifact.json"):
         return []
     weights = np.array(folder.read_table("rows-00000.parquet")["weight"].to_pylist())
     counts, edges = np.histogram(weights, 10, (0.0, 1.0))
-    found = record.statistics("indicators")
-    lines = [
-        Series(name, [(step, s["indicators"][i]) for step, s in found], i) for i, name in enumerate(QUANTILES)
-    ]
-    chart = LineChart("Weights of all weak images", lines, include=(0.0, 1.0))
-    pictures = [
-        ModelPicture(
-            f"indicators/{entry['file']}",
-            ("image", "weak mask"),
-            entry["case"],
-            f"weight {entry['weight']:.2f}",
-        )
-        for entry in folder.read_json("pictures.json")
-    ]
-    bins = [
-        (float(low), float(high), int(n)) for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)
-    ]
+    bins = list(zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True))
+    pictures = [_picture(**entry) for entry in folder.read_json("pictures.json")]
     blocks = [
-        Block(histogram=Histogram("Weight", bins), charts=[chart] if found else []),
+        Block(histogram=Histogram("Weight", bins), charts=_charts(record)),
         Block("Least trusted", pictures=pictures),
     ]
     summary = f"{len(weights):,} images, mean weight {weights.mean():.2f}."
     return [Section("Trust in weak masks", ABOUT, summary, blocks)]
+
+
+def _charts(record: ModelRecord) -> list[LineChart]:
+    history = [(step, values["indicators"]) for step, values in record.statistics("indicators")]
+    if not history:
+        return []
+    lines = [Series(name, [(step, q[i]) for step, q in history], i) for i, name in enumerate(QUANTILES)]
+    return [LineChart("Weights of all weak images", lines, include=(0.0, 1.0))]
+
+
+def _picture(file: str, case: str, weight: float) -> ModelPicture:
+    return ModelPicture(f"indicators/{file}", ("image", "weak mask"), case, f"weight {weight:.2f}")

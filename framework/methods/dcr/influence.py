@@ -1,7 +1,7 @@
 """Inner products of image gradients with one direction, without a gradient per image (methods/README 5.3).
 
-<g_k, v> is the derivative of image k's loss along v. In the last layer, which is linear in its weight, that is a forward pass
-with v as the weight; for all parameters it is one forward-mode pass.
+<g_k, v> is the derivative of image k's loss along v. In the last layer, which is linear in its weight, that
+is a forward pass with v as the weight; for all parameters it is one forward-mode pass.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch.func import functional_call, jvp
 from framework.methods.common.hybrid import image_cross_entropy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of logits `[B, K, H, W]` and masks `[B, H, W]`, a sum over images."""
+"""From logits `[B, K, H, W]` and masks `[B, H, W]` to a sum over images."""
 
 
 class Scope(Protocol):
-    """Which parameters' gradients are compared. Networks are in evaluation mode; nothing of them changes."""
+    """Whose gradients are compared. Networks are in evaluation mode and stay as they are."""
 
     def size(self, network: nn.Module) -> int:
         """Length of a flat gradient."""
         ...
 
     def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
-        """Of the loss of images `[B, C, H, W]` with masks `[B, H, W]`, flat."""
+        """Flat gradient of the loss of images `[B, C, H, W]` with masks `[B, H, W]`."""
         ...
 
     def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
@@ -67,10 +67,9 @@ class AllParameters:
     def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
         parameters = {name: p.detach().requires_grad_() for name, p in network.named_parameters()}
         value = loss(functional_call(network, parameters, (image,)), mask)
-        found = torch.autograd.grad(
-            value, list(parameters.values()), allow_unused=True, materialize_grads=True
-        )
-        return torch.cat([part.flatten() for part in found])
+        weights = list(parameters.values())
+        parts = torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True)
+        return torch.cat([part.flatten() for part in parts])
 
     def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
         parameters = {name: p.detach() for name, p in network.named_parameters()}
@@ -87,23 +86,23 @@ SCOPES: dict[str, Scope] = {"last": LastLayer(), "all": AllParameters()}
 
 
 def summed_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """The loss of weak masks, whose images do not depend on each other."""
+    """The loss of weak masks, of each image on its own."""
     return image_cross_entropy(logits, mask).sum()
 
 
-def _last(network: nn.Module) -> nn.Conv2d:
-    return [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)][-1]  # type: ignore[return-value]
+def _last(network: nn.Module) -> nn.Conv2d | nn.Conv3d:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)][-1]
 
 
 def _features_and_slope(
     network: nn.Module, layer: nn.Module, image: Tensor, mask: Tensor, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """What goes into the last layer, and the derivative of the loss by what comes out; no graph before it."""
-    held: list[Tensor] = []
+    """The last layer's input, and the derivative of the loss by its output; no graph before it."""
+    ends: list[Tensor] = []
 
     def cut(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        held.extend((given[0], out.detach().requires_grad_()))
-        return held[1]
+        ends.extend((given[0], out.detach().requires_grad_()))
+        return ends[1]
 
     hook = layer.register_forward_hook(cut)
     try:
@@ -111,4 +110,4 @@ def _features_and_slope(
         value = loss(functional_call(network, fixed, (image,)), mask)
     finally:
         hook.remove()
-    return held[0], torch.autograd.grad(value, held[1])[0]
+    return ends[0], torch.autograd.grad(value, ends[1])[0]

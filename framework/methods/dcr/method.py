@@ -1,8 +1,8 @@
-"""DCR, dynamic co-regularisation, with or without DII, dynamic instance indicators (Pan et al., AAAI 2022; methods/README 5.4).
+"""DCR, dynamic co-regularisation, also with DII's indicators (Pan et al., AAAI 2022; methods/README 5.4).
 
-Two networks teach each other on mixed images, boxes of weakly masked ones pasted into strong ones; weak masks, and the lessons on
-images they belong to, count by their indicators.
-The losses on true and on weak masks are those of `mixing`, of either network.
+Two networks learn each other's pseudo-labels on mixed images, boxes of weakly masked ones pasted into strong
+ones; weak masks, and pseudo-labels on their images, are weighted by their indicators. The losses on true and
+on weak masks are those of `mixing`, of either network.
 """
 
 from __future__ import annotations
@@ -18,15 +18,9 @@ from framework.core.settings import Settings
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
 from framework.methods.common.hybrid import STREAMS, partial_cross_entropy, per_pixel
-from framework.methods.common.losses import (
-    gaussian_ramp,
-    hard_labels,
-    pixel_cross_entropy,
-    planar,
-    supervised_loss,
-)
+from framework.methods.common.losses import gaussian_ramp, hard_labels, planar
 from framework.methods.common.noise import boxes, paste
-from framework.methods.common.pair import Pair, predict_pair
+from framework.methods.common.pair import Pair, cross_loss, predict_pair, supervised_pair
 from framework.methods.common.teacher import Teacher
 from framework.methods.dcr.indicators import IndicatorConfig, Indicators, indicator_sections
 from framework.methods.sections import ModelRecord, Section
@@ -39,22 +33,22 @@ class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
 
     class Config(Settings):
-        """The paper gives all parts weight 1 and no ramp; a later variant of its authors gives weak masks and co-regularisation 0.5."""
+        """The paper has weights of 1 and no ramp, its authors' later variant 0.5 for `weak` and `weight`."""
 
         name: Literal["dcr"]
         weight: float = Field(default=1.0, ge=0)
-        """Of the co-regularisation."""
+        """Weight of the co-regularisation."""
         ramp: float = Field(default=0.0, ge=0, le=1)
         """Share of the run over which that weight rises (Gaussian)."""
         weak: float = Field(default=1.0, ge=0)
-        """Of the loss on weak masks."""
+        """Weight of the loss on weak masks."""
         indicators: IndicatorConfig | None = None
-        """How weights of weak images are learnt; without it all are 1."""
+        """How the sample weights of weak images are learnt; without it all are 1."""
 
     learns_from = "masks + weak masks"
     source = "DCR, with `indicators` also DII; Pan et al., AAAI 2022"
     streams = STREAMS
-    revision = 1  # indicators share a scale; lessons on mixed images count by them too
+    revision = 1  # indicators share a scale, and weight the pseudo-labels of mixed images too
 
     def __init__(self, config: DCR.Config, context: MethodContext) -> None:
         super().__init__()
@@ -74,51 +68,48 @@ class DCR(Method):
         settings = {"initial": 0.5, "start": 2, "interval": 4}
         every = settings | {"scope": "all", "momentum": 0.5}
         corpus = {"layers": ["box"]}
+        plain = {"method": {"name": "dcr"}, "corpus": corpus}
         return {
-            "": Example({"method": {"name": "dcr"}, "corpus": corpus}, volumes=True),
-            "dii": Example(
-                {"method": {"name": "dcr", "indicators": settings}, "corpus": corpus}, volumes=True
-            ),
-            "dii-all": Example({"method": {"name": "dcr", "indicators": every}, "corpus": corpus}),
+            "": Example(plain, volumes=True),
+            "dii": Example(plain | {"method": {"name": "dcr", "indicators": settings}}, volumes=True),
+            "dii-all": Example(plain | {"method": {"name": "dcr", "indicators": every}}),
         }
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
-        box = boxes(weak.ids, weak.mask.shape[1:], AREA, BOXES, 1.0, self.context.seed, step).to(
-            weak.image.device
-        )
+        box = boxes(weak.ids, weak.mask.shape[1:], AREA, BOXES, 1.0, self.context.seed, step)
+        box = box.to(weak.image.device)
         images = torch.cat([strong.image, weak.image, paste(strong.image, weak.image, box)])
-        logits = [z.chunk(3) for z in self.call("pair", images)]
-        trust = self._trust(weak.ids, weak.image)
-        supervised = torch.stack([supervised_loss(z[0], strong.mask) for z in logits]).sum()
-        weakly = torch.stack([partial_cross_entropy(z[1], weak.mask, trust) for z in logits]).sum()
-        taught = [paste(hard_labels(planar(z[0])), hard_labels(planar(z[1])), box) for z in logits]
-        share = per_pixel((1 + trust) / 2, box)
-        regular = pixel_cross_entropy(logits[0][2], taught[1], share) + pixel_cross_entropy(
-            logits[1][2], taught[0], share
-        )
+        on_strong, on_weak, on_mixed = zip(*(z.chunk(3) for z in self.call("pair", images)), strict=True)
+        sample_weight = self._sample_weight(weak.ids, weak.image)
+        supervised = supervised_pair(on_strong, strong.mask)
+        weakly = torch.stack([partial_cross_entropy(z, weak.mask, sample_weight) for z in on_weak]).sum()
+        unmixed = zip(on_strong, on_weak, strict=True)
+        labels = [paste(hard_labels(planar(s)), hard_labels(planar(w)), box) for s, w in unmixed]
+        pixel_weight = per_pixel((1 + sample_weight) / 2, box)  # of a pseudo-label: the mean of both images'
+        regular = cross_loss(on_mixed, labels, (pixel_weight, pixel_weight))
         weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
         metrics = {
             "loss_supervised": supervised.detach(),
             "loss_weak": weakly.detach(),
             "loss_unsupervised": regular.detach(),
             "weight": torch.tensor(weight),
-            "trust": trust.mean(),
+            "sample_weight": sample_weight.mean(),
         }
         yield Update("pair", supervised + self.config.weak * weakly + weight * regular, metrics)
 
     @property
     def first(self) -> nn.Module:
-        """Network 1, by whose average weak masks are judged."""
+        """Network 1, whose average's gradients are the influences of weak masks."""
         pair = self.networks["pair"]
         assert isinstance(pair, Pair)
         return pair.first
 
-    def _trust(self, ids: Sequence[str], image: Tensor) -> Tensor:
-        """Weights of weak images `[B]`, 0 or more, over all of them 1 on average."""
-        return (
-            image.new_ones(len(ids)) if self.indicators is None else self.indicators.of(ids).to(image.dtype)
-        )
+    def _sample_weight(self, ids: Sequence[str], image: Tensor) -> Tensor:
+        """Weights `[B]` of weak images, 0 or more, over all of them 1 on average."""
+        if self.indicators is None:
+            return image.new_ones(len(ids))
+        return self.indicators.sample_weights(ids).to(image.dtype)
 
     def after_step(self, step: int, read: Read) -> None:
         if self.indicators is not None:
@@ -127,8 +118,8 @@ class DCR(Method):
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Network 1 alone, as in the paper, and the mean of both."""
-        found = predict_pair(self.networks["pair"](image))
-        return {"network 1": found["network 1"], "both": found["both"]}
+        probabilities = predict_pair(self.networks["pair"](image))
+        return {name: probabilities[name] for name in ("network 1", "both")}
 
     @classmethod
     def report(cls, record: ModelRecord) -> list[Section]:

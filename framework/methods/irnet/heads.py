@@ -1,4 +1,4 @@
-"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5) over the levels of an encoder, on a grid of stride 4.
+"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5), from levels to a grid of stride 4.
 
 The paper's ResNet gives five levels, two of them at its lowest resolution; our encoders give four.
 """
@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIDE = 4
-"""Of the grid, in pixels of the image."""
+"""Side of a cell of the grid, in pixels of the image."""
 
 
 def cells(side: int) -> int:
-    """Of the grid, along so many pixels."""
+    """Number of the grid's cells along a side, in pixels."""
     return -(-side // STRIDE)
 
 
@@ -26,7 +26,7 @@ def grid_of(image: Tensor) -> tuple[int, int]:
 
 
 class Heads(nn.Module):
-    """The boundary head, and the displacement head where it is wanted."""
+    """The boundary head, and with `displacement` the displacement head."""
 
     def __init__(self, widths: Sequence[int], stride: int, displacement: bool) -> None:
         """`widths` of the levels, and the `stride` of the coarsest."""
@@ -38,23 +38,16 @@ class Heads(nn.Module):
     def forward(self, image: Tensor, *levels: Tensor) -> tuple[Tensor, ...]:
         """Boundary logits `[B, h, w]`, and displacements `[B, 2, h, w]`: (rows, columns) on the grid.
 
-        The levels are those of the image enlarged to a multiple of the encoder's stride; what lies outside the image is cut off.
+        The levels are of the image enlarged to a multiple of the encoder's stride; the rest is cut off.
         """
         rows, columns = grid_of(image)
-        whole = (_covering(image.shape[2], self.stride), _covering(image.shape[3], self.stride))
-        found = [self.boundary(levels, whole)]
-        if self.displacement is not None:
-            found.append(self.displacement(levels, whole))
-        return tuple(head[..., :rows, :columns] for head in found)
-
-
-def _covering(side: int, stride: int) -> int:
-    """Cells of the grid over a side that is enlarged to a multiple of the stride."""
-    return -(-side // stride) * stride // STRIDE
+        height, width = (-(-side // self.stride) * self.stride // STRIDE for side in image.shape[2:])
+        heads = [head for head in (self.boundary, self.displacement) if head is not None]
+        return tuple(head(levels, (height, width))[..., :rows, :columns] for head in heads)
 
 
 class BoundaryHead(nn.Module):
-    """Every level at 32 channels on the grid, and one convolution over all of them."""
+    """Every level in 32 channels on the grid, and one convolution over all of them."""
 
     def __init__(self, widths: Sequence[int], width: int = 32) -> None:
         super().__init__()
@@ -66,10 +59,9 @@ class BoundaryHead(nn.Module):
 
 
 class DisplacementHead(nn.Module):
-    """From each place to the middle of its instance; the two coarse levels meet at half the grid before they join the fine ones.
+    """From each place to the centre of its instance; the coarse levels join on half the grid, then the fine.
 
-    The authors subtract the mean displacement of the training set afterwards; that matters for instances alone, which nothing
-    here reads.
+    The authors subtract the training set's mean displacement; that matters for instances alone, unused here.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -78,35 +70,29 @@ class DisplacementHead(nn.Module):
         self.fine = nn.ModuleList(_reduced(a, b) for a, b in zip(widths[:2], fine, strict=True))
         self.coarse = nn.ModuleList(_reduced(a, b) for a, b in zip(widths[2:], coarse, strict=True))
         self.join = _reduced(sum(coarse), 256)
-        self.decide = nn.Sequential(
-            _reduced(sum(fine) + 256, 256), nn.ReLU(), nn.Conv2d(256, 2, 1, bias=False)
-        )
+        last = _reduced(sum(fine) + 256, 256)
+        self.decide = nn.Sequential(last, nn.ReLU(), nn.Conv2d(256, 2, 1, bias=False))
 
     def forward(self, levels: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         half = (-(-grid[0] // 2), -(-grid[1] // 2))
         coarse = self.join(_gathered(self.coarse, levels[2:], half))
-        return self.decide(
-            torch.cat([_gathered(self.fine, levels[:2], grid), torch.relu(_resized(coarse, grid))], dim=1)
-        )
+        fine = _gathered(self.fine, levels[:2], grid)
+        return self.decide(torch.cat([fine, torch.relu(_resized(coarse, grid))], dim=1))
 
 
 def _reduced(inputs: int, outputs: int) -> nn.Module:
-    """Of 32, 64, 128, 256 channels the authors make 4, 8, 16, 16 groups."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 1, bias=False), nn.GroupNorm(min(outputs // 8, 16), outputs)
-    )
+    """A 1 x 1 convolution; the authors make 4, 8, 16, 16 groups of 32, 64, 128, 256 channels."""
+    norm = nn.GroupNorm(min(outputs // 8, 16), outputs)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), norm)
 
 
 def _gathered(parts: nn.ModuleList, levels: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
-    """Every level through its part, at one size."""
-    return torch.cat(
-        [torch.relu(_resized(part(level), grid)) for part, level in zip(parts, levels, strict=True)], dim=1
-    )
+    """Every level through its part, on one grid."""
+    pairs = zip(parts, levels, strict=True)
+    return torch.cat([torch.relu(_resized(part(level), grid)) for part, level in pairs], dim=1)
 
 
 def _resized(features: Tensor, size: tuple[int, int]) -> Tensor:
-    return (
-        features
-        if features.shape[2:] == size
-        else F.interpolate(features, size, mode="bilinear", align_corners=False)
-    )
+    if features.shape[2:] == size:
+        return features
+    return F.interpolate(features, size, mode="bilinear", align_corners=False)

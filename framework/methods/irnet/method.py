@@ -1,9 +1,9 @@
-"""IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: which neighbouring pixels belong together, learnt from seeds.
+"""IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: boundaries between classes, from seeds.
 
-Methods/README 2.5. The backbone is frozen and not the classifier's, as the seeds come from that: boundaries learnt from its own
-features repeat the outline of its maps, and the walk then ends where it began. The authors' has ImageNet's weights
-(`network.pretrained`); filters as they are drawn already show edges. The authors use only pixels all of whose partners lie in the
-crop; here every pair within the image counts, as small images would have few others.
+Methods/README 2.5. The backbone is frozen and not the classifier's, which the seeds come from: boundaries
+learnt from its own features repeat the outline of its maps, and the random walk then ends where it began. The
+authors' has ImageNet's weights (`network.pretrained`); random filters already show edges. The authors use
+only pixels all of whose partners lie in the crop; here all pairs count, as small images have few such pixels.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from framework.networks.encoder import Encoder
 from framework.networks.padding import enlarged
 from framework.networks.seeded import seeded
 
+NO_SEEDS = "make a layer with `scantseg seeds` and name it in corpus.layers"
 TINY = 1e-5
-"""The authors' epsilon, of logarithms and of counts."""
+"""The authors' epsilon, in logarithms and counts."""
 
 
 class IRNet(Method):
@@ -41,22 +42,16 @@ class IRNet(Method):
 
         name: Literal["irnet"]
         radius: int = Field(default=10, ge=2)
-        """Pairs nearer than this are learnt from, in pixels of the grid of stride 4."""
+        """Largest distance of a pair, exclusive, in cells of the grid of stride 4."""
         displacement: bool = False
-        """Learn the way to the middle of the instance too; it shares no weight with the boundaries, which alone guide the walk."""
+        """Learn displacements to instance centres too; they share no weight with the walk's boundaries."""
 
     learns_from = "seeds from a classifier's maps"
     source = "Ahn et al., CVPR 2019, as Viniavskyi et al. 2020 use it"
     segments = False
     needs = Needs(encoder=True, volumes=False)
     revision = 1  # its backbone is no longer the classifier's; seeds are read from the middle of a cell
-    streams = (
-        Stream(
-            "seeds",
-            frozenset({"seed"}),
-            hint="make a layer with `scantseg seeds` and name it in corpus.layers",
-        ),
-    )
+    streams = (Stream("seeds", frozenset({"seed"}), hint=NO_SEEDS),)
 
     def __init__(self, config: IRNet.Config, context: MethodContext) -> None:
         super().__init__()
@@ -81,10 +76,9 @@ class IRNet(Method):
         super().check(config, network, corpus)
         side = cells(corpus.size)
         if config.radius >= side:
-            fault = (
-                f"{config.radius} reaches across the whole grid, {side} a side for corpus.size {corpus.size}"
-            )
-            raise ValueError(f"method.radius: {fault}; give a smaller radius or larger pictures")
+            fault = f"{config.radius} reaches across the whole grid, {side} a side for corpus.size"
+            mend = "give a smaller radius or larger pictures"
+            raise ValueError(f"method.radius: {fault} {corpus.size}; {mend}")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image, mask = batch["seeds"].image, batch["seeds"].mask
@@ -97,13 +91,12 @@ class IRNet(Method):
         return {"boundary map": self.boundaries(image)}
 
     def boundaries(self, image: Tensor) -> Tensor:
-        """Probability of a boundary `[B, h, w]`, float32: the mean of the logits of an image and its mirror image."""
+        """Probability of a boundary `[B, h, w]`, float32: mean logits of an image and its mirror image."""
         rows, columns = grid_of(image)
-        whole = enlarged(image, (STRIDE, STRIDE))  # else a mirror image's cells would not lie on the image's
-        logits = [
-            self.networks["heads"](view, *self._levels(view))[0].float() for view in (whole, whole.flip(3))
-        ]
-        return ((logits[0] + logits[1].flip(2)) / 2).sigmoid()[:, :rows, :columns]
+        whole = enlarged(image, (STRIDE, STRIDE))  # else the mirror image's cells would lie elsewhere
+        heads, views = self.networks["heads"], (whole, whole.flip(3))
+        plain, mirrored = (heads(view, *self._levels(view))[0].float() for view in views)
+        return ((plain + mirrored.flip(2)) / 2).sigmoid()[:, :rows, :columns]
 
     @torch.no_grad()
     def _levels(self, image: Tensor) -> list[Tensor]:
@@ -113,15 +106,16 @@ class IRNet(Method):
 def pair_loss(
     boundary: Tensor, labels: Tensor, radius: int, displacement: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss over the pairs of the global batch: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]` with 255 for none.
+    """The loss over the global batch's pairs: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]`, 255: none.
 
-    Every mean is a ratio of sums over all ranks: a mean of the ranks' means is another loss where they hold other numbers of pairs.
+    Means are ratios of sums over all ranks, which differ in their numbers of pairs.
     """
-    tied, (same_background, same_object, different) = affinities(boundary, radius), pair_kinds(labels, radius)
+    affinity = affinities(boundary, radius)
+    same_background, same_object, different = pair_kinds(labels, radius)
     parts = [
-        _sum_and_count(-(tied + TINY).log(), same_background),
-        _sum_and_count(-(tied + TINY).log(), same_object),
-        _sum_and_count(-(1 + TINY - tied).log(), different),
+        _sum_and_count(-(affinity + TINY).log(), same_background),
+        _sum_and_count(-(affinity + TINY).log(), same_object),
+        _sum_and_count(-(1 + TINY - affinity).log(), different),
     ]
     if displacement is not None:
         moved = planar(displacement)[:, :, None] - partners(planar(displacement), radius)
@@ -138,7 +132,7 @@ def pair_loss(
 
 
 def pair_kinds(labels: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which pairs `[B, P, h, w]` are both background, of one object class, and of two classes; in none where a label is missing."""
+    """Which pairs `[B, P, h, w]` with two labels are background, of one object class, and of two classes."""
     own, other = labels[:, None], partners(labels, radius, fill=IGNORE)
     known = (own != IGNORE) & (other != IGNORE)
     same = known & (own == other)

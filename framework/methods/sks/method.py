@@ -1,8 +1,7 @@
-"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a classifier of image-level labels prompts a segmenter.
+"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a frozen classifier prompts a segmenter.
 
-The classifier stays frozen: what many labels taught must not be rewritten by few masks. Reconstructed: two of the three skips (see
-`framework/networks/sks.py`) and how the classifier's way down is made (`framework/networks/top_down.py`); the loss is the one all
-methods here share.
+Few masks must not overwrite what it learnt from many labels. Reconstructed: two of the three skips (see
+`network.py`) and the top-down pathway (`framework/networks/fpn.py`); the loss is all methods' here.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from framework.core.errors import ConfigError
 from framework.core.settings import Settings
@@ -31,7 +30,7 @@ from framework.methods.common.losses import supervised_loss
 from framework.methods.sks.network import Prompted
 from framework.methods.supervised import LABELLED
 from framework.networks.encoder import Encoder
-from framework.networks.fpn import TopDown
+from framework.networks.fpn import TopDownPathway
 from framework.networks.seeded import seeded
 
 
@@ -39,20 +38,20 @@ class SKS(Method):
     """A segmenter with an encoder of its own, and the classifier's frozen one."""
 
     class Config(Settings):
-        """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the paper's claim; from the same
-        seed, and all else equal, they start from the same logits."""
+        """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the
+        paper's claim; from the same seed, and all else equal, both start from the same logits."""
 
         name: Literal["sks"]
         fss: bool = True
         """Feature-share skip, as the paper gives it: the classifier's levels are mixed into the encoder's."""
         rcs: bool = True
-        """Resolution-compensation skip, reconstructed: the encoder's levels, and features of the image itself, reach the decoder."""
+        """Resolution-compensation skip, reconstructed: levels and the image's stem reach the decoder."""
         cross: bool = True
         """Cross-branch skip, reconstructed: the classifier's levels reach the decoder."""
-        top_down: bool = False
-        """The classifier has a way down, as its own settings must say too; else its encoder's levels prompt as they are."""
+        fpn: bool = False
+        """The classifier has a top-down pathway (its own `fpn`); else its encoder's levels are the prompt."""
         initialise: bool = False
-        """Start the segmenter's own encoder from the classifier's weights, as plain transfer learning does."""
+        """Start the segmenter's encoder from the classifier's weights, as plain transfer learning does."""
 
         @property
         def prompted(self) -> bool:
@@ -72,7 +71,10 @@ class SKS(Method):
             network = Prompted(own, own.channels, context.classes, config.fss, config.rcs, config.cross)
         self.networks["network"] = network
         if config.prompted:
-            self.frozen["encoder"] = _prompter(context, config.top_down).requires_grad_(False).eval()
+            prompter = context.network(1)
+            assert isinstance(prompter, Encoder)
+            frozen = TopDownPathway(prompter) if config.fpn else prompter
+            self.frozen["encoder"] = frozen.requires_grad_(False).eval()
 
     @classmethod
     def required_models(cls, config: BaseModel) -> tuple[str, ...]:
@@ -80,25 +82,21 @@ class SKS(Method):
         return ("classifier",) if config.prompted or config.initialise else ()
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
-        held = encoder_of(model.state)
+        weights = encoder_of(model)
+        fpn = "down.0.weight" in weights
         if self.config.prompted:
-            self._require_same_way("down.0.weight" in held)
-            self.frozen["encoder"].load_state_dict(held)
+            self._require_same_pathway(fpn)
+            self.frozen["encoder"].load_state_dict(weights)
         if self.config.initialise:
-            own = {
-                name.removeprefix("encoder."): value
-                for name, value in held.items()
-                if not name.startswith("down.")
-            }
+            own = model.weights("networks.network.encoder.encoder") if fpn else weights
             self.networks["network"].encoder.load_state_dict(own)  # type: ignore[union-attr]
 
-    def _require_same_way(self, down: bool) -> None:
-        """Raise `ConfigError` for a classifier with a way down where none is expected, and the other way round."""
-        if down != self.config.top_down:
-            fault = f"the classifier has {'a' if down else 'no'} way down"
-            raise ConfigError(
-                f"models.classifier: {fault}; set method.top_down={str(down).lower()}, or give another classifier"
-            )
+    def _require_same_pathway(self, fpn: bool) -> None:
+        """Raise `ConfigError` for a classifier with a top-down pathway where none is set, and the reverse."""
+        if fpn != self.config.fpn:
+            fault = f"the classifier has {'a' if fpn else 'no'} top-down pathway"
+            mend = f"set method.fpn={str(fpn).lower()}, or give another classifier"
+            raise ConfigError(f"models.classifier: {fault}; {mend}")
 
     @classmethod
     def example(cls) -> dict[str, Example]:
@@ -120,7 +118,7 @@ class SKS(Method):
         return {"network 1": logits.float().softmax(1)}
 
     def statistics(self) -> dict[str, Tensor]:
-        """How much of each level comes from the prompt: 0 at the start."""
+        """The prompt's share of each level's weights: 0 at the start."""
         network = self.networks["network"]
         assert isinstance(network, Prompted)
         if network.share is None:
@@ -131,10 +129,3 @@ class SKS(Method):
     @torch.no_grad()
     def _prompt(self, image: Tensor) -> list[Tensor]:
         return self.frozen["encoder"](image) if self.config.prompted else []
-
-
-def _prompter(context: MethodContext, top_down: bool) -> nn.Module:
-    """What makes the prompts, for a classifier's weights."""
-    encoder = context.network(1)
-    assert isinstance(encoder, Encoder)
-    return TopDown(encoder) if top_down else encoder

@@ -1,9 +1,10 @@
-"""The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3.3): a U-net that a classifier's features prompt.
+"""The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3.3): a U-Net with a prompt.
 
-Of the paper's three skips we know one as a formula, feature-share, and one by its name, resolution-compensation. How the latter
-enters the decoder, with a stem of the image, is reconstructed; so is the whole of the third, here a cross-branch skip. How layers
-start is our choice: at first the prompt changes nothing. With any switches the logits of step 0 are those of the network of the
-same seed and the same `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
+The prompt is a classifier's features. We know one of the paper's three skips as a formula, feature-share, and
+one by its name, resolution-compensation. How the latter enters the decoder, with a stem of the image, is
+reconstructed; so is the whole of the third, here a cross-branch skip. The initialisation is our choice: at
+first the prompt changes nothing. With any switches the logits of step 0 are those of the network of the same
+seed and `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
 """
 
 from __future__ import annotations
@@ -19,14 +20,12 @@ from framework.networks.encoder import Encoder
 from framework.networks.padding import enlarged
 
 STEM = (32, 48)
-"""Channels of the image's own features, at strides 1 and 2."""
+"""Channels of the image's stem, at strides 1 and 2."""
 
 
 class Prompted(nn.Module):
-    """Maps images `[B, C, H, W]` and a classifier's levels `[B, widths[i], h_i, w_i]` to logits `[B, K, H, W]`.
-
-    The classifier has an encoder of the same kind.
-    """
+    """Maps images `[B, C, H, W]` and the levels `[B, widths[i], h_i, w_i]` of a classifier with an encoder of
+    the same kind to logits `[B, K, H, W]`."""
 
     def __init__(
         self, encoder: Encoder, channels: int, classes: int, fss: bool, rcs: bool, cross: bool
@@ -54,13 +53,11 @@ class Prompted(nn.Module):
 
 
 class Share(nn.Module):
-    """The feature-share skip f = W [u; g] + b at every place, as the paper gives it; it starts as f = g, which is our choice."""
+    """The paper's feature-share skip f = W [u; g] + b at every place; that f = g at first is our choice."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(2 * width, width, 1)
-        nn.init.zeros_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        self.mix = _zero_convolution(2 * width, width)
         with torch.no_grad():
             self.mix.weight[:, width:, 0, 0] = torch.eye(width)
 
@@ -69,7 +66,7 @@ class Share(nn.Module):
 
 
 class Stem(nn.Module):
-    """What an encoder's first step destroys: features of the image at strides 1 and 2. Reconstructed, a part of `rcs`."""
+    """Features of the image at strides 1 and 2, which the encoder loses. Reconstructed, part of `rcs`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,8 +78,8 @@ class Stem(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the lowest level up to the image. `rcs`: levels and the image's own features come in at their resolution; `cross`: the
-    prompt's levels but the lowest too, each as a quarter of its channels, which start as zeros.
+    """From the coarsest level up to the image. With `rcs` levels and the image's stem join at their size;
+    with `cross` the prompt's levels but the coarsest too, each in a quarter of its channels, zeros at first.
 
     What `cross` adds is drawn last, so that all else starts as it does without.
     """
@@ -97,23 +94,23 @@ class Decoder(nn.Module):
         self.to_half = _convolution(widths[0] + rcs * STEM[1], STEM[1])
         self.to_whole = _convolution(STEM[1] + rcs * STEM[0], STEM[0])
         self.head = nn.Conv2d(STEM[0], classes, 1)
-        self.prompts: nn.ModuleList | None = self._listen(widths[:-1]) if cross else None
+        self.prompts: nn.ModuleList | None = self._prompt_skips(widths[:-1]) if cross else None
 
-    def _listen(self, widths: Sequence[int]) -> nn.ModuleList:
-        """Let the first convolution of each block read the prompt's level too; gives what makes a quarter of its channels."""
+    def _prompt_skips(self, widths: Sequence[int]) -> nn.ModuleList:
+        """Let each block's first convolution read the prompt too; gives the reductions to a quarter."""
         for width, block in zip(reversed(widths), self.up, strict=True):
             block[0][0] = _widened(block[0][0], width // 4)  # type: ignore[index,operator]
-        return nn.ModuleList(_silent(width, width // 4) for width in widths)
+        return nn.ModuleList(_zero_convolution(width, width // 4) for width in widths)
 
     def forward(
         self, levels: list[Tensor], own: list[Tensor] | None, prompt: tuple[Tensor, ...], size: Sequence[int]
     ) -> Tensor:
         low = levels[-1]
         for level, block in zip(reversed(range(len(levels) - 1)), self.up, strict=True):
-            held = [levels[level]] if self.rcs else []
+            skips = [levels[level]] if self.rcs else []
             if self.prompts is not None:
-                held.append(self.prompts[level](prompt[level]))
-            low = block(_joined(low, levels[level].shape[2:], held))
+                skips.append(self.prompts[level](prompt[level]))
+            low = block(_joined(low, levels[level].shape[2:], skips))
         low = self.to_half(_joined(low, [side // 2 for side in size], own[1:] if own else []))
         return self.head(self.to_whole(_joined(low, size, own[:1] if own else [])))
 
@@ -123,18 +120,14 @@ def _joined(low: Tensor, size: Sequence[int], skips: list[Tensor]) -> Tensor:
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Group normalisation: it is the same for any number of ranks, and for an image alone."""
+    """With group normalisation, which is the same for any number of ranks, and for an image alone."""
     groups = max(n for n in (1, 2, 4, 8) if outputs % n == 0)
-    layers = [
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-        nn.GroupNorm(groups, outputs),
-        nn.ReLU(inplace=True),
-    ]
-    return nn.Sequential(*layers)
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return nn.Sequential(convolution, nn.GroupNorm(groups, outputs), nn.ReLU(inplace=True))
 
 
 def _widened(convolution: nn.Conv2d, more: int) -> nn.Conv2d:
-    """It reads `more` channels after its own. Their weights are not zeros: what is silent at first would never learn to speak."""
+    """The same with `more` input channels, of random weights: on zeros from the prompt, zeros never learn."""
     own = convolution.in_channels
     made = nn.Conv2d(own + more, convolution.out_channels, 3, padding=1, bias=False)
     with torch.no_grad():
@@ -142,8 +135,8 @@ def _widened(convolution: nn.Conv2d, more: int) -> nn.Conv2d:
     return made
 
 
-def _silent(inputs: int, outputs: int) -> nn.Conv2d:
-    """A convolution that gives zeros at first."""
+def _zero_convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 1 x 1 convolution that gives zeros at first."""
     made = nn.Conv2d(inputs, outputs, 1)
     nn.init.zeros_(made.weight)
     nn.init.zeros_(made.bias)  # type: ignore[arg-type]

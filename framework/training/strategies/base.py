@@ -14,17 +14,17 @@ from framework.training.optimise import OptimiserConfig
 from framework.training.precision import Precision
 
 OptimiserState = dict[str, Tensor]
-"""Whole tensors by `group/parameter/key`, such as `pair/first.network.model.0.weight/exp_avg`: free of the world size."""
+"""Whole tensors by `group/parameter/key`, such as `pair/first.head.weight/exp_avg`, for any world size."""
 
 
 class Strategy(Protocol):
-    """`wrap` once, then `backward` and `step` for each update; it gives and takes whole state, whatever it spreads.
+    """`wrap` once, then `backward` and `step` for each update; state is whole, whatever is sharded.
 
-    One file each, with a line in `registry.py`, or from another package by the entry point `scantseg.strategies`.
+    One file each, listed in `registry.py`, or another package's by the entry point `scantseg.strategies`.
     """
 
     Config: ClassVar[type[Settings]]
-    """With a `name` of its own."""
+    """Its settings, with a `name` of its own."""
 
     def __init__(self, config: Any, device: torch.device, precision: Precision) -> None: ...
 
@@ -41,7 +41,7 @@ class Strategy(Protocol):
         ...
 
     def step(self, group: str, lr: float) -> Tensor:
-        """Clip, step, clear; gives the norm of the gradient before it was clipped. A norm that is not finite steps nothing."""
+        """Clip, step unless the norm is not finite, clear; gives the gradient's norm before clipping."""
         ...
 
     def model_state(self) -> dict[str, Tensor]:

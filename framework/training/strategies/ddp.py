@@ -81,10 +81,8 @@ class TorchStrategy:
             slots = self.optimisers[group].state
             for name, parameter in module.named_parameters():
                 prefix = f"{group}/{name}/"
-                held = {
-                    key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-                }
-                slots[parameter] = {key: _laid_out_as(parameter, value) for key, value in held.items()}
+                keys = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
+                slots[parameter] = {key: _laid_out_as(parameter, state[prefix + key]) for key in keys}
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:

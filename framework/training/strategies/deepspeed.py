@@ -22,25 +22,23 @@ from framework.training.strategies.base import OptimiserState
 
 
 class DeepSpeedStrategy:
-    """One engine per optimiser group. Each rank holds a slice of the optimiser's state."""
+    """One engine per optimiser group; each rank has a shard of the optimiser's state."""
 
     class Config(Settings):
-        """How much is spread."""
+        """How much is sharded."""
 
         name: Literal["deepspeed"]
         zero: Literal[1, 2] = 1
         """1 shards the optimiser's state, 2 its gradients too."""
 
     def __init__(self, config: Config, device: torch.device, precision: Precision) -> None:
-        """Raises `ConfigError` outside a process group, where there is nothing to spread, and for double precision."""
+        """Raises `ConfigError` outside a process group, where there is nothing to shard, and for fp64."""
         if precision == "fp64":
-            raise ConfigError(
-                "compute.strategy deepspeed keeps its weights in float32; for train.precision fp64 use ddp"
-            )
+            fault = "compute.strategy deepspeed keeps its weights in float32"
+            raise ConfigError(f"{fault}; for train.precision fp64 use ddp")
         if not dist.is_initialized():
-            raise ConfigError(
-                "compute.strategy deepspeed runs on Ray Train workers; set compute.workers to 1 or more"
-            )
+            fault = "compute.strategy deepspeed runs on Ray Train workers"
+            raise ConfigError(f"{fault}; set compute.workers to 1 or more")
         self.stage, self.device = config.zero, device
         self.precision: Precision = precision
         self._engines: dict[str, Any] = {}
@@ -86,11 +84,13 @@ class DeepSpeedStrategy:
 
         state: OptimiserState = {}
         for group, engine in self._engines.items():
-            slots = self._slots(engine)
+            flat = engine.optimizer.single_partition_of_fp32_groups[0]
+            slots = engine.optimizer.optimizer.state.get(flat, {})
+            sharded = [key for key, value in slots.items() if key != "step" and torch.is_tensor(value)]
             for name, parameter in engine.module.named_parameters():
-                for key in self._sliced_keys(slots):
+                for key in sharded:
                     whole = safe_get_full_optimizer_state(parameter, key)
-                    assert whole is not None, "ZeRO 1 and 2 link every parameter to its slice"
+                    assert whole is not None, "ZeRO 1 and 2 link every parameter to its shard"
                     state[f"{group}/{name}/{key}"] = whole
                 if "step" in slots:
                     state[f"{group}/{name}/step"] = slots["step"].clone()
@@ -113,13 +113,6 @@ class DeepSpeedStrategy:
             for name, parameter in engine.module.named_parameters():
                 for key in keys - {"step"}:
                     safe_set_full_optimizer_state(parameter, state[f"{group}/{name}/{key}"], key)
-
-    def _slots(self, engine: Any) -> dict[str, Tensor]:
-        flat = engine.optimizer.single_partition_of_fp32_groups[0]
-        return engine.optimizer.optimizer.state.get(flat, {})
-
-    def _sliced_keys(self, slots: dict[str, Tensor]) -> list[str]:
-        return [key for key, value in slots.items() if key != "step" and torch.is_tensor(value)]
 
     def _settings(self, config: OptimiserConfig) -> dict[str, Any]:
         return {
