@@ -56,7 +56,8 @@ def _write_model(trainer: Trainer, weights: dict[str, Tensor], seconds: float) -
 
 
 def labelled_ids(trainer: Trainer) -> list[str]:
-    """Training images that were learnt from by their mask, or, where no masks are made, those that were learnt from at all."""
+    """Training images that were learnt from by their mask, or, where no masks are made, those that were
+    learnt from at all."""
     if not trainer.method.segments:
         return sorted({name for sampler in trainer.loader.samplers.values() for name in sampler.ids})
     return sorted(name for name in trainer.data.train if trainer.data.kinds[name] == "mask")

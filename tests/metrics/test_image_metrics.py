@@ -42,7 +42,7 @@ def predictions(matrix: np.ndarray) -> Predictions:
 def test_kappa_of_agreement_of_chance_and_by_hand() -> None:
     assert Kappa().compute(predictions(np.diag([3.0, 4, 5])))[0] == 1
     assert Kappa().compute(predictions(np.outer([2.0, 3, 5], [0.1, 0.5, 0.4])))[0] == pytest.approx(0)
-    # Observed disagreement 0.1 * 1 + 0.1 * 4, expected 2 * 0.25 * 1 + 2 * ... by the margins (0.5, 0.3, 0.2) and (0.4, 0.4, 0.2).
+    # By hand: one of ten images is one class off; what is expected follows from the margins.
     matrix = np.array([[4.0, 1, 0], [0, 3, 0], [0, 0, 2]])
     rows, columns = matrix.sum(1) / 10, matrix.sum(0) / 10
     expected = sum(rows[i] * columns[j] * (i - j) ** 2 for i in range(3) for j in range(3))

@@ -24,7 +24,8 @@ IMAGES, SIZE, LESIONS = 40, 6, 3
 
 
 class Drawn:
-    """Stands in for a training set: images hold their number, masks spots and films as bits, and some ignored pixels."""
+    """Stands in for a training set: images hold their number, masks spots and films as bits, and some ignored
+    pixels."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)

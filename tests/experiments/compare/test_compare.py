@@ -1,4 +1,5 @@
-"""Two recipes, two seeds, a tiny phantom: the whole course, its trainings in this process to spare their start."""
+"""Two recipes, two seeds, a tiny phantom: the whole course, its trainings in this process to spare their
+start."""
 
 from __future__ import annotations
 
@@ -199,7 +200,8 @@ def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str],
 
 @pytest.fixture
 def chained(described: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
-    """Two recipes of two seeds, two at a time, of which `cps` starts from `supervised`; neither is finished."""
+    """Two recipes of two seeds, two at a time, of which `cps` starts from `supervised`; neither is
+    finished."""
     comparison = load_comparison(described, ["parallel=2"])
     starts = comparison.recipes["cps"].model_copy(update={"models": {"classifier": "supervised"}})
     comparison.recipes["cps"] = starts
@@ -299,7 +301,8 @@ def test_a_stopped_training_ends_at_once(described: Path, said: list[str], tmp_p
 
 def test_a_training_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(course, "GRACE", 0.5)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    deaf += "; print('deaf', flush=True); time.sleep(60)"
     process = subprocess.Popen(
         [sys.executable, "-c", deaf], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

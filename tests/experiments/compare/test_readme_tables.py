@@ -4,16 +4,15 @@ import pytest
 
 from configs.compare.tables import filled
 
-TEXT = "before\n<!-- table a-val -->\nold\n| 1 |\n<!-- end -->\nbetween\n<!-- table b-val -->\n<!-- end -->\nafter"
+TEXT = "before\n<!-- table a-val -->\nold\n| 1 |\n<!-- end -->\nbetween\n"
+TEXT += "<!-- table b-val -->\n<!-- end -->\nafter"
 
 
 def test_a_table_replaces_what_stands_between_its_marks_alone() -> None:
-    found = filled(filled(TEXT, "a-val", "new \\1\n"), "b-val", "| 2 |")
-    assert (
-        found
-        == "before\n<!-- table a-val -->\nnew \\1\n<!-- end -->\nbetween\n<!-- table b-val -->\n| 2 |\n<!-- end -->\nafter"
-    )
-    assert filled(found, "a-val", "new \\1") == found
+    text = filled(filled(TEXT, "a-val", "new \\1\n"), "b-val", "| 2 |")
+    first, second = "<!-- table a-val -->\nnew \\1\n<!-- end -->", "<!-- table b-val -->\n| 2 |\n<!-- end -->"
+    assert text == f"before\n{first}\nbetween\n{second}\nafter"
+    assert filled(text, "a-val", "new \\1") == text
 
 
 def test_a_table_without_marks_is_named() -> None:
