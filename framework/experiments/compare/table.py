@@ -52,17 +52,9 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
     of: dict[str, list[SeedRun]] = {}
     for run in runs:
         of.setdefault(run.recipe, []).append(run)
-    masked = [name for name in of if of[name][0].evaluation.exists(cases.FILE)]
-    tables = {name: [run.evaluation.read_table(cases.FILE) for run in of[name]] for name in masked}
-    logs = {name: [metric_log.read(run.model) for run in of[name]] for name in of}
-    first = control if control in masked else next(iter(masked), None)
-    images = {} if first else cases.groups_of(runs[0].evaluation.read_table(classification.FILE), "id")
-    groups = cases.groups_of(tables[first][0]) if first else images
-    classes = tables[first][0]["class"].unique().to_pylist() if first else []
-    scores = [entry for name in masked for entry in case_scores(name, tables[name], list(groups), classes)]
-    rows = case_rows(scores, control, list(groups.values()), classes)
-    rows += [{"recipe": name, "predictor": None, "scores": {}} for name in of if name not in masked]
+    groups, classes, rows = _by_case(of, control)
     pooled = pooled_rows({name: recipe_scores([run.evaluation for run in of[name]]) for name in of}, control)
+    logs = {name: [metric_log.read(run.model) for run in of[name]] for name in of}
     costs = {name: cost([run.model for run in of[name]], logs[name], target) for name in of}
     corpus = runs[0].evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
     order = list(of)
@@ -76,7 +68,7 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
         "control": control,
         "target_dice": target,
         "interval": CROSSED,
-        "metrics": [metric.key for metric in compared_metrics(CaseMetric)] if first else [],
+        "metrics": [metric.key for metric in compared_metrics(CaseMetric)] if classes else [],
         "pooled": {
             name: {"metric": row["metric"], "images": row["images"]}
             for recipe in pooled.values()
@@ -89,6 +81,19 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
         "judged_by": {name: metric_log.judged_by(logs[name][0]) for name in of},
         "curves": {name: mean_curve(logs[name]) for name in of},
     }
+
+
+def _by_case(of: dict[str, list[SeedRun]], control: str) -> tuple[dict[str, str], list[str], list[Row]]:
+    """The group of each case, the classes and the rows; of each image, and no classes, without any masks."""
+    masked = [name for name, runs in of.items() if runs[0].evaluation.exists(cases.FILE)]
+    rows = [{"recipe": name, "predictor": None, "scores": {}} for name in of if name not in masked]
+    if not masked:
+        return cases.groups_of(of[control][0].evaluation.read_table(classification.FILE), "id"), [], rows
+    tables = {name: [run.evaluation.read_table(cases.FILE) for run in of[name]] for name in masked}
+    first = tables[control if control in masked else masked[0]][0]
+    groups, classes = cases.groups_of(first), first["class"].unique().to_pylist()
+    scores = [entry for name in masked for entry in case_scores(name, tables[name], list(groups), classes)]
+    return groups, classes, case_rows(scores, control, list(groups.values()), classes) + rows
 
 
 def case_scores(
