@@ -1,4 +1,4 @@
-"""`ray job submit --working-dir . -- python jobs/pseudolabel.py …`: the same as `scantseg pseudolabel …` on the cluster's head."""
+"""`scantseg pseudolabel …` on a cluster: `ray job submit --working-dir . -- python jobs/pseudolabel.py …`."""
 
 from framework.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`ray job submit --working-dir . -- python jobs/train.py …`: the same as `scantseg train …` on the cluster's head."""
+"""`scantseg train …` on a cluster: `ray job submit --working-dir . -- python jobs/train.py …`."""
 
 from framework.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`ray job submit --working-dir . -- python jobs/tune.py …`: the same as `scantseg tune …` on the cluster's head."""
+"""`scantseg tune …` on a cluster: `ray job submit --working-dir . -- python jobs/tune.py …`."""
 
 from framework.cli.main import main
 

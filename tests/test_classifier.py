@@ -18,8 +18,8 @@ from framework.corpus.sources.folder import folder_source
 from framework.corpus.writer import pack
 from framework.evaluation.evaluate import evaluate
 from framework.experiments.pipeline.config import PipelineConfig
-from framework.labelling.pseudolabel import pseudo_label
-from framework.labelling.settings import PseudoLabelConfig
+from framework.labelling.job import make
+from framework.labelling.pseudolabel import PseudoLabel
 from framework.reporting.report import write_report
 from framework.training.metric_log import read
 from framework.training.run import train
@@ -93,7 +93,7 @@ def test_runs_of_two_seeds_learn_from_two_shuffles(corpus: str, tmp_path: Path) 
 
 def test_masks_are_no_business_of_a_classifier(model: Store, corpus: str) -> None:
     with pytest.raises(ConfigError, match="which makes no masks"):
-        pseudo_label(model, corpus, "pseudo", PseudoLabelConfig())
+        make(PseudoLabel, PseudoLabel.Config(), corpus, "pseudo", model=model.url)
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

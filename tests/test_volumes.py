@@ -16,8 +16,8 @@ from framework.experiments.compare.pictures import write_pictures
 from framework.experiments.compare.table import SeedRun
 from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
-from framework.labelling.pseudolabel import pseudo_label
-from framework.labelling.settings import PseudoLabelConfig
+from framework.labelling.job import make
+from framework.labelling.pseudolabel import PseudoLabel
 from framework.methods.registry import METHODS
 from framework.methods.sliding_window import predict_whole
 from framework.training.config import TrainConfig
@@ -124,7 +124,7 @@ def test_windows_blend_to_what_a_pointwise_predictor_says(
 
 def test_pseudo_labelling_refuses_a_model_of_volumes(model: Store, corpus: str) -> None:
     with pytest.raises(ConfigError, match="a model of volumes; pseudo-labelling works image by image"):
-        pseudo_label(model, f"{corpus}-3d", "pseudo", PseudoLabelConfig())
+        make(PseudoLabel, PseudoLabel.Config(), f"{corpus}-3d", "pseudo", model=model.url)
     assert not Store.at(f"{corpus}-3d").exists("layers/pseudo/spec.json")
 
 

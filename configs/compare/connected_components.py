@@ -17,16 +17,15 @@ from weak_chain import CLASS, showing
 from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
+from framework.labelling.cutting import cut, most_components
 from framework.labelling.map_quality import overlaps
-from framework.labelling.masks import cut, most_components
-from framework.labelling.settings import ThresholdConfig
 
 
-def main(corpus: Corpus, runs: list[Store], config: ThresholdConfig) -> None:
+def main(corpus: Corpus, runs: list[Store], threshold: float) -> None:
     means = []
     for run in runs:
         walk = MapLayer(run / "walk", corpus)
-        shown = [components_and_iou(walk.maps(s.id), mask, config) for s, mask in showing(corpus, "train")]
+        shown = [components_and_iou(walk.maps(s.id), mask, threshold) for s, mask in showing(corpus, "train")]
         components, iou = np.array(shown).T
         one = components == 1
         means.append((iou[one].mean(), iou[~one].mean()))
@@ -36,12 +35,10 @@ def main(corpus: Corpus, runs: list[Store], config: ThresholdConfig) -> None:
     print(f"RESULT one_component={one_component:.3f} several={several:.3f}")
 
 
-def components_and_iou(
-    maps: dict[int, np.ndarray], mask: np.ndarray, config: ThresholdConfig
-) -> tuple[int, float]:
+def components_and_iou(maps: dict[int, np.ndarray], mask: np.ndarray, threshold: float) -> tuple[int, float]:
     """In how many connected components the class is cut out of its map, and their IoU with the true mask."""
-    components = most_components(torch.from_numpy(cut(maps, mask.shape, config)))
-    return components, overlaps(maps[CLASS], mask, CLASS, [config.threshold])[0]
+    components = most_components(torch.from_numpy(cut(maps, mask.shape, threshold)))
+    return components, overlaps(maps[CLASS], mask, CLASS, [threshold])[0]
 
 
 if __name__ == "__main__":
@@ -50,8 +47,4 @@ if __name__ == "__main__":
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--threshold", type=float, default=0.65)
     given = parser.parse_args()
-    main(
-        Corpus.open(given.corpus),
-        [Store.at(run) for run in given.runs],
-        ThresholdConfig(threshold=given.threshold),
-    )
+    main(Corpus.open(given.corpus), [Store.at(run) for run in given.runs], given.threshold)

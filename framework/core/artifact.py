@@ -23,12 +23,13 @@ class Input:
 
 @dataclass(frozen=True)
 class ArtifactSpec:
-    """What an artifact is to be made from: equal specs make equal artifacts, so their hash is the
-    artifact's."""
+    """What an artifact is to be made from; equal specs make equal artifacts, which bear their hash."""
 
     kind: Kind
     inputs: dict[str, Input]
     settings: dict[str, Any]
+    job: str = ""
+    """What makes it, for a layer."""
 
     @property
     def config_hash(self) -> str:
@@ -36,7 +37,8 @@ class ArtifactSpec:
 
     @property
     def hash(self) -> str:
-        return digest([self.kind, {role: made.hash for role, made in self.inputs.items()}, self.settings])
+        inputs = {role: made.hash for role, made in self.inputs.items()}
+        return digest([self.job or self.kind, inputs, self.settings])
 
 
 def is_finished(store: Store, spec: ArtifactSpec) -> bool:
@@ -56,6 +58,7 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
     """Record that the artifact is whole: written last."""
     record = {
         "kind": spec.kind,
+        **({"job": spec.job} if spec.job else {}),
         "name": store.name,
         "hash": spec.hash,
         "config_hash": spec.config_hash,
@@ -82,20 +85,10 @@ def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
 
 
 def summary(layer: Store) -> str:
-    """What a finished layer holds, in a few words."""
+    """What a layer holds, in the words of its counts: "10 images, 3 without any seed, 0 quarantined"."""
     counts = layer.read_json("artifact.json")["counts"]
-    held = "".join(f", {count} with {name}" for name, count in counts.get("images_with", {}).items())
-    seeds = f", {counts['without_seed']} without any seed" if "without_seed" in counts else ""
-    empty = f", {counts['without_class']} of them background alone" if "without_class" in counts else ""
-    uncut = (
-        f", {counts['without_mask']} without a mask that is clear enough" if "without_mask" in counts else ""
-    )
-    unknown = (
-        f", {counts['without_answer']} left out whose label is not known"
-        if counts.get("without_answer")
-        else ""
-    )
-    return f"{counts['rows']} images{held}{seeds}{empty}{uncut}{unknown}, {counts['quarantined']} quarantined"
+    words = {"images" if what == "rows" else what: n for what, n in counts.items() if isinstance(n, int)}
+    return ", ".join(f"{n} {what}" for what, n in words.items())
 
 
 def shown(path: str) -> str:

@@ -51,7 +51,7 @@ class Case:
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in probability.items()})
         if predictor.method.multilabel:
-            self.pooled += pooled_rows(sample, next(iter(probability.values())), predictor.known.classes)
+            self.pooled += pooled_rows(sample, next(iter(probability.values())), predictor.card.info.classes)
 
     def rows(self, predictor: str, classes: Sequence[str]) -> Rows:
         """The case's rows of the per-case table: of its whole volume, or of its only image."""
@@ -87,7 +87,7 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
 def _measured(corpus: Corpus, model: Store, split: str, out: Store, spec: ArtifactSpec) -> dict[str, Any]:
     started = time.perf_counter()
     predictor = Predictor(model)
-    predictor.require_fits(corpus.info)
+    predictor.card.require_fits(corpus.info)
     images = len(corpus.ids(split))
     summary: dict[str, Any] = {"split": split, "cases": images}
     if predictor.method.segments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,22 +16,53 @@ from framework.core.storage import Store
 from framework.corpus.schema import CorpusInfo, ModelInfo
 from framework.imaging.resize import resize_image
 from framework.loading import augmentation as augment
+from framework.methods.base import Method
+from framework.methods.registry import method_of
 from framework.methods.sliding_window import predict_whole
 from framework.training.checkpoint import read_tensors
+from framework.training.config import TrainConfig
 from framework.training.precision import autocast, safe_precision
 from framework.training.pretrained import run_of, self_contained
 from framework.training.trainer import new_method
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a finished model before its weights are read."""
+
+    store: Store
+    run: TrainConfig
+    info: ModelInfo
+    """The corpus that it was made for, as far as its networks depend on it."""
+
+    @classmethod
+    def open(cls, store: Store) -> ModelCard:
+        """Raises `CorpusError` when no finished model is there."""
+        return cls(store, run_of(store), ModelInfo.model_validate(store.read_json("model.json")))
+
+    @property
+    def method(self) -> type[Method]:
+        return method_of(self.run.method)
+
+    def require_fits(self, info: CorpusInfo) -> None:
+        """Raise `CorpusError` when a corpus has other classes, channels or labels than the model's."""
+        classes, labels = ["classes"] * self.method.segments, ["labels"] * self.method.classifies()
+        for what in [*classes, "channels", *labels]:
+            mine, other = getattr(self.info, what), getattr(info, what)
+            if mine != other:
+                fault = f"the model knows {what} {mine}, corpus '{info.name}' has {other}"
+                raise CorpusError(f"{fault}; use a model of its kind")
 
 
 class Predictor:
     """A model of a `train` artifact, in evaluation mode on one device."""
 
     def __init__(self, store: Store, device: torch.device | None = None) -> None:
-        """Raises `CorpusError` when no finished model is there, `CheckpointError` when its weights are damaged."""
-        self.run = run_of(store)
-        self.known = ModelInfo.model_validate(store.read_json("model.json"))
+        """Raises `CorpusError` when no finished model is there, `CheckpointError` for damaged weights."""
+        self.card = ModelCard.open(store)
+        self.run = self.card.run
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.method = new_method(self_contained(self.run), self.known)
+        self.method = new_method(self_contained(self.run), self.card.info)
         try:
             self.method.load_state_dict(read_tensors(store, "model.safetensors"))
         except RuntimeError as error:
@@ -45,14 +77,14 @@ class Predictor:
 
     @torch.no_grad()
     def answers(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
-        """Probabilities `[B, C]`, float32 on the processor, by target, of prepared pictures `[B, C, S, S]`."""
+        """Probabilities `[B, C]` by target, float32 on the processor, of pictures `[B, C, S, S]`."""
         with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=False)):
-            found = self.method.classify(self.standardised(prepared))
-        return {name: p.float().cpu() for name, p in found.items()}
+            answers = self.method.classify(self.standardised(prepared))
+        return {name: p.float().cpu() for name, p in answers.items()}
 
     @torch.no_grad()
     def probabilities(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
-        """Probabilities `[B, K, S, S]`, float32 on the processor, by predictor, of prepared pictures `[B, C, S, S]`.
+        """Probabilities `[B, K, S, S]` by predictor, float32 on the processor, of prepared `[B, C, S, S]`.
 
         A model of volumes takes the pictures for the slices of one volume, in order.
         """
@@ -61,8 +93,8 @@ class Predictor:
         with autocast(
             self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))
         ):
-            found = predict_whole(self.method, image, patch)
-        return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in found.items()}
+            predictions = predict_whole(self.method, image, patch)
+        return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in predictions.items()}
 
     def standardised(self, prepared: np.ndarray) -> torch.Tensor:
         """Pictures `[B, C, S, S]` as the network takes them; for a model of volumes `[1, C, B, S, S]`."""
@@ -71,18 +103,18 @@ class Predictor:
         return image.to(memory_format=layout(image.dim()))
 
     def at_own_sizes(self, images: Sequence[np.ndarray]) -> Iterator[dict[str, torch.Tensor]]:
-        """Probabilities `[K, H, W]` at each picture's own size, by predictor; of one volume's slices when the model is 3D.
+        """Probabilities `[K, H, W]` at each picture's own size, by predictor; a 3D model takes a volume.
 
-        The network runs once over all pictures; each is resized when its turn comes, so that one alone is held at its own size.
+        The network runs once over all pictures; each is resized in its turn: one alone is at its own size.
         """
-        found = self.probabilities(np.stack([self.prepare(image) for image in images]))
+        predictions = self.probabilities(np.stack([self.prepare(image) for image in images]))
         for i, image in enumerate(images):
-            yield {name: at_own_size(many[i], image.shape[:2]) for name, many in found.items()}
+            yield {name: at_own_size(many[i], image.shape[:2]) for name, many in predictions.items()}
 
     def segment(self, images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-        """Class ids `[H, W]` uint8 at each picture's own size, by predictor; of one volume's slices when the model is 3D."""
-        found = [{name: class_ids(p) for name, p in each.items()} for each in self.at_own_sizes(images)]
-        return {name: [masks[name] for masks in found] for name in found[0]}
+        """Class ids `[H, W]` uint8 at each picture's own size, by predictor; a 3D model takes a volume."""
+        rows = [{name: class_ids(p) for name, p in each.items()} for each in self.at_own_sizes(images)]
+        return {name: [masks[name] for masks in rows] for name in rows[0]}
 
     def planes(self, probability: torch.Tensor) -> np.ndarray:
         """Where each class but the background is found, bool `[K-1, H, W]`, by probabilities `[K, H, W]`.
@@ -92,20 +124,6 @@ class Predictor:
         if self.method.multilabel:
             return (probability[1:] > 0.5).numpy()
         return class_ids(probability) == np.arange(1, len(probability))[:, None, None]
-
-    def require_fits(self, info: CorpusInfo) -> None:
-        """Raise `CorpusError` when a corpus has other classes, channels or labels than the model was trained on."""
-        needed = [
-            *(["classes"] if self.method.segments else []),
-            "channels",
-            *(["labels"] if self.method.targets else []),
-        ]
-        for what in needed:
-            mine, other = getattr(self.known, what), getattr(info, what)
-            if mine != other:
-                raise CorpusError(
-                    f"the model knows {what} {mine}, corpus '{info.name}' has {other}; use a model of its kind"
-                )
 
 
 def at_own_size(probability: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""How well maps outline what the corpus's masks show, threshold by threshold: nothing is trained anew for another threshold.
+"""How well maps outline what the corpus's masks show, threshold by threshold, without training anything.
 
 This reads masks. A threshold that is chosen by it was chosen with masks, and must be on the validation split.
 """
@@ -24,12 +24,12 @@ THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 def measure_maps(
     corpus: Corpus, layer: MapLayer, split: str, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, list[Interval]]:
-    """For each class of the maps, the mean IoU at each threshold over the images of the split whose mask shows the class.
+    """By class of the maps, the mean IoU at each threshold over the images of the split whose mask shows it.
 
-    An image without a map of the class counts as 0. Raises `CorpusError` when the layer knows no image of the split with a mask.
+    An image without a map of the class counts as 0. Raises `CorpusError` when no image of the split has both.
     """
     known = layer.classes
-    mapped = {k for held in known.values() for k in held}
+    mapped = {k for class_ids in known.values() for k in class_ids}
     names = [
         name for name in corpus.ids(split) if name in known and corpus.value(name, "mask_kind") == "mask"
     ]
@@ -42,19 +42,18 @@ def measure_maps(
             scores.setdefault(k, []).append(overlaps(maps.get(k), sample.mask, k, thresholds))
             groups.setdefault(k, []).append(sample.group)
     if not scores:
-        raise CorpusError(
-            f"map layer '{layer.store.name}': no image of split '{split}' has both a map and a mask of a class"
-        )
+        fault = f"no image of split '{split}' has both a map and a mask of a class"
+        raise CorpusError(f"map layer '{layer.store.name}': {fault}")
     return {corpus.info.classes[k]: mean_intervals(scores[k], groups[k]) for k in sorted(scores)}
 
 
 def overlaps(
-    found: np.ndarray | None, mask: np.ndarray, class_id: int, thresholds: Sequence[float]
+    evidence: np.ndarray | None, mask: np.ndarray, class_id: int, thresholds: Sequence[float]
 ) -> list[float]:
     """The IoU of class and map at each threshold, without the pixels that have no label."""
-    if found is None:
+    if evidence is None:
         return [0.0] * len(thresholds)
-    whole = at_own_size(torch.from_numpy(found)[None], mask.shape)[0].numpy()
+    whole = at_own_size(torch.from_numpy(evidence)[None], mask.shape)[0].numpy()
     counted = mask != IGNORE
     truth, values = (mask == class_id)[counted], whole[counted]
     return [

@@ -15,10 +15,10 @@ FILE = "quality.json"
 
 
 def measure_layer(corpus: Corpus, store: Store) -> dict[str, Any] | None:
-    """Write and give, for each class, the share of its predicted pixels that were kept, and the accuracy of those.
+    """Write and give, by class, the share of its predicted pixels that were kept, and the accuracy of those.
 
-    What is written already is given as it is. None when no image of the layer has a mask in the corpus. This is a measurement on
-    training images: it says how good the pseudo-labels were, and must not choose settings.
+    What is written already is given as it is. None when no image of the layer has a mask in the corpus. This
+    is measured on training images: it says how good the pseudo-labels were, and must not choose settings.
     """
     if store.exists(FILE):
         return store.read_json(FILE)
@@ -36,12 +36,12 @@ def measure_layer(corpus: Corpus, store: Store) -> dict[str, Any] | None:
         counted = (claimed != IGNORE) & (sample.mask != IGNORE)
         kept += np.bincount(claimed[counted], minlength=classes)[:classes]
         right += np.bincount(claimed[counted & (claimed == sample.mask)], minlength=classes)[:classes]
-    found = layer.artifact["counts"]["classes"]
+    pixels = layer.artifact["counts"]["classes"]
     quality = {
         "images": len(names),
         "classes": {
             name: {
-                "kept_share": found[name]["kept"] / max(1, found[name]["predicted"]),
+                "kept_share": pixels[name]["kept"] / max(1, pixels[name]["predicted"]),
                 "accuracy": float(right[k] / kept[k]) if kept[k] else None,
                 "pixels": int(kept[k]),
             }

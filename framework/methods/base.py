@@ -231,7 +231,7 @@ class FindsBoundaries(Protocol):
 
 @runtime_checkable
 class Explainable(Protocol):
-    """A method whose predictions class activation maps can explain."""
+    """A method whose predictions class activation maps can explain; its class has `targets_of(settings, labels)`."""
 
     @property
     def stride(self) -> int:

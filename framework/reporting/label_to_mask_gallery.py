@@ -154,7 +154,7 @@ def _column(artifact: Artifact, corpus: Corpus) -> Column:
         title = "walk" if artifact.parent("maps") else "CAM"
         return Column(title, artifact.name, _heat(MapLayer(artifact.store, corpus)))
     if artifact.kind == "layer":
-        title = "seeds" if "without_seed" in artifact.counts else "mask"
+        title = "seeds" if artifact.record.get("job") == "seeds" else "mask"
         return Column(title, artifact.name, _layer(Layer(artifact.store, corpus)))
     predictor, name = Predictor(artifact.store), artifact.name
     if predictor.method.segments:

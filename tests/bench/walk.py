@@ -15,27 +15,27 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from framework.labelling.walk.walk import WalkConfig, transitions, walk
+from framework.labelling.walk.walk import transitions, walk
 from framework.methods.base import MethodContext
 from framework.methods.irnet.method import IRNet
 from framework.networks.encoder import EncoderConfig
 from framework.networks.registry import build_network
 
 SIDE, GRID = 64, 128
-CONFIG = WalkConfig()
+RADIUS, BETA, DOUBLINGS = 5, 10.0, 8
 
 
 def dense_walk(maps: Tensor, boundary: Tensor) -> Tensor:
     """The same walk with T as a matrix `[N, N]`, squared `doublings` times; one image."""
     pixels = SIDE * SIDE
-    stay, taken = transitions(boundary, CONFIG)
+    stay, taken = transitions(boundary, RADIUS, BETA)
     matrix = torch.diag(stay.flatten())
     place = torch.arange(pixels).view(SIDE, SIDE)
     for (y, x), weight in taken.items():
         inside = (slice(max(0, -y), SIDE - max(0, y)), slice(max(0, -x), SIDE - max(0, x)))
         here = place[inside].flatten()
         matrix[here + y * SIDE + x, here] = weight[0][inside].flatten()
-    for _ in range(CONFIG.doublings):
+    for _ in range(DOUBLINGS):
         matrix = matrix @ matrix
     return ((maps * (1 - boundary)[:, None]).flatten(2) @ matrix).view_as(maps)
 
@@ -45,10 +45,10 @@ def main() -> None:
     torch.manual_seed(0)
     maps, boundary = torch.rand(1, 1, SIDE, SIDE), torch.rand(1, SIDE, SIDE) ** 4
     dense, expected = timed(lambda: dense_walk(maps, boundary))  # once: it takes a minute
-    found = [timed(lambda: walk(maps, boundary, CONFIG)) for _ in range(9)]
+    found = [timed(lambda: walk(maps, boundary, RADIUS, BETA, DOUBLINGS)) for _ in range(9)]
     ours, apart = statistics.median(seconds for seconds, _ in found), (found[0][1] - expected).abs().max()
     print(
-        f"{SIDE} x {SIDE}, {2**CONFIG.doublings} steps: {ours:.3f} s, dense {dense:.1f} s, at most {apart:.1e} apart"
+        f"{SIDE} x {SIDE}, {2**DOUBLINGS} steps: {ours:.3f} s, dense {dense:.1f} s, at most {apart:.1e} apart"
     )
     forward, large = forward_and_walk()
     print(f"picture of {4 * GRID}: forward {forward:.2f} s, walk over {GRID} x {GRID} {large:.2f} s")
@@ -68,7 +68,7 @@ def forward_and_walk() -> tuple[float, float]:
         for _ in range(5):
             seconds, boundary = timed(lambda: method.boundaries(image))
             forward.append(seconds)
-            walked.append(timed(partial(walk, maps, boundary, CONFIG))[0])
+            walked.append(timed(partial(walk, maps, boundary, RADIUS, BETA, DOUBLINGS))[0])
     return statistics.median(forward), statistics.median(walked)
 
 

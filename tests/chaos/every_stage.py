@@ -1,4 +1,4 @@
-"""Kill `scantseg run` hard in one stage after the other, each time starting it again, and compare with a run left alone.
+"""Kill `scantseg run` hard in one stage after the other, start it again, and compare with a run left alone.
 
 python -m tests.chaos.every_stage CONFIG [key=value ...]
 """
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
 import yaml
 
 from framework.core.storage import Store
@@ -28,7 +27,7 @@ SIGNS = {
     "pseudolabel": "rows-*.parquet",
     "cam": "rows-*.parquet",
     "seeds": "rows-*.parquet",
-    "walk": "rows-*.parquet",
+    "random-walk": "rows-*.parquet",
     "masks": "spec.json",
 }
 """By kind of stage, the file that says that it is half-way; masks are written all at once."""
@@ -50,7 +49,8 @@ class Outcome:
 
     def __str__(self) -> str:
         killed = f"killed in {self.stage}" if self.in_time else f"{self.stage} was over before the kill"
-        return f"{killed}: {self.earlier} finished stages recognised {yes(self.recognised)}, result equal {yes(self.equal)}"
+        earlier = f"{self.earlier} finished stages recognised {yes(self.recognised)}"
+        return f"{killed}: {earlier}, result equal {yes(self.equal)}"
 
 
 def yes(fact: bool) -> str:
@@ -58,19 +58,19 @@ def yes(fact: bool) -> str:
 
 
 def outcomes(run: PipelineConfig, whole: Store, stages: Sequence[str]) -> list[Outcome]:
-    """Run `run`, killed once in each of `stages`, to its end; `whole` is the folder of the run that was left alone."""
+    """Run `run`, killed once in each of `stages`, to its end; `whole` is the folder of the run left alone."""
     root = Path(run.out, run.name)
-    held: dict[str, dict[str, int]] = {}
+    seen: dict[str, dict[str, int]] = {}
     for stage in run.stages:
         if stage.name in stages:
             kill_when(run, root / stage.name, SIGNS[stage.stage])
-            held[stage.name] = finished(root)
+            seen[stage.name] = finished(root)
     run_to_end(run)
     last = finished(root)
-    equal = {name: content(Store.at(root / name)) == content(whole / name) for name in held}
+    equal = {name: content(Store.at(root / name)) == content(whole / name) for name in seen}
     return [
-        Outcome(name, name not in seen, len(seen), seen.items() <= last.items(), equal[name])
-        for name, seen in held.items()
+        Outcome(name, name not in earlier, len(earlier), earlier.items() <= last.items(), equal[name])
+        for name, earlier in seen.items()
     ]
 
 
@@ -89,7 +89,7 @@ def run_to_end(run: PipelineConfig) -> Store:
 
 
 def kill_when(run: PipelineConfig, folder: Path, sign: str) -> None:
-    """Start a run and kill its process group at a file in a stage's folder; Ray's processes outside it must end by themselves."""
+    """Start a run and kill its process group at a file in a stage's folder; the rest must end too."""
     process = subprocess.Popen(
         command(run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

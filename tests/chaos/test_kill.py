@@ -1,4 +1,4 @@
-"""Hard deaths: the same command again, or Ray's replacement, ends with the result of a run that was never disturbed."""
+"""Hard deaths: the same command again, or Ray's replacement, ends with the result of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_killed_process_continues_bit_for_bit(phantom_url: str, tmp_path: Path) 
     wait_until(lambda: any(checkpoints.glob("step-*/checkpoint.json")))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    found = latest(Store.at(checkpoints), build(run).identity)
-    assert found is not None and 0 < found.step < STEPS
+    checkpoint = latest(Store.at(checkpoints), build(run).identity)
+    assert checkpoint is not None and 0 < checkpoint.step < STEPS
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     undisturbed = trained(tiny_run(phantom_url, "coda", tmp_path / "whole", changes))
     assert losses(run) == losses(undisturbed.run)

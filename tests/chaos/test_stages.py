@@ -17,7 +17,7 @@ WEAK = Path(__file__).parent / "weak.yaml"
 def test_finished_stages_are_recognised_and_the_killed_one_is_finished(
     phantom_url: str, tmp_path: Path, ray_cluster: None
 ) -> None:
-    """One stage here, on Ray Data; `python -m tests.chaos.every_stage` tries them all, `test_kill.py` those that train."""
+    """One stage, on Ray Data; `python -m tests.chaos.every_stage` tries all, `test_kill.py` training."""
     run = load_pipeline(WEAK, ["source=null", f"corpus.path={phantom_url}", f"out={tmp_path}/killed"])
     whole = run_stages(run.model_copy(update={"out": f"{tmp_path}/whole"}), lambda line: None)
     (walk,) = outcomes(run, whole, ["walk"])

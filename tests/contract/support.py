@@ -14,13 +14,14 @@ from framework.core.config_files import merge, parse
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.label_layers import layer_store
-from framework.corpus.layer_writer import write_masks
+from framework.corpus.layer_writer import LayerWriter
 from framework.corpus.reader import Corpus
 from framework.corpus.writer import pack
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
-from framework.labelling.weak.layers import simulate
-from framework.labelling.weak.simulators import Box
+from framework.labelling.job import make
+from framework.labelling.weak.config import Box
+from framework.labelling.weak.simulate import SimulateWeak
 from framework.methods.base import Example
 from framework.methods.registry import METHODS
 from framework.training.config import TrainConfig
@@ -63,7 +64,7 @@ def long(method: str) -> dict[str, Any]:
 def build_phantom(folder: Path, images: int = 40, size: int = 48) -> str:
     """A phantom with layers of boxes and seeds, and the models that others start from; gives its path."""
     pack(phantom_source(PhantomConfig(images=images, size=size), "tiny"), Store.at(folder))
-    simulate(str(folder), "box", Box())
+    make(SimulateWeak, Box(), str(folder), "box")
     _write_seeds(Corpus.open(str(folder)))
     for method in ("classifier", "lesions", "grader"):
         train(
@@ -83,7 +84,7 @@ def _write_seeds(corpus: Corpus) -> None:
         return mask
 
     out, names = layer_store(corpus.store, "seed"), corpus.ids("train")
-    write_masks(out, "seed", names, seeds, 0.0, lambda done, total: None)
+    LayerWriter(out, names).write_masks("seed", seeds)
     finish(
         out,
         ArtifactSpec("layer", {"corpus": Input(corpus.store.url, corpus.info.version)}, {}),

@@ -13,8 +13,9 @@ from PIL import Image
 from framework.core.rng import generator
 from framework.core.storage import Store
 from framework.corpus.writer import Source, pack
-from framework.labelling.weak.layers import simulate
-from framework.labelling.weak.simulators import Box
+from framework.labelling.job import make
+from framework.labelling.weak.config import Box
+from framework.labelling.weak.simulate import SimulateWeak
 
 CLASSES = ["background", "shell", "core"]
 SIZE = 32
@@ -28,7 +29,7 @@ def build_volumes(folder: Path, patients: int = 12) -> str:
     rows = [row for i in range(patients) for row in _patient(i, "val" if i >= patients - 2 else "train")]
     source = Source("volumes", "volumes-1", len(rows), CLASSES, "ids", [], 1, lambda start: rows[start:])
     pack(source, Store.at(folder))
-    simulate(str(folder), "box", Box())
+    make(SimulateWeak, Box(), str(folder), "box")
     return str(folder)
 
 

@@ -18,8 +18,8 @@ from framework.corpus.writer import pack
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
 from framework.inference.predictor import Predictor
-from framework.labelling.pseudolabel import pseudo_label
-from framework.labelling.settings import PseudoLabelConfig
+from framework.labelling.job import make
+from framework.labelling.pseudolabel import PseudoLabel
 from framework.training.run import train
 from tests.contract.support import tiny_run
 
@@ -64,12 +64,17 @@ def unlabelled(corpus: str, model: Store) -> set[str]:
     return set(Corpus.open(corpus).ids("train")) - set(model.read_json("labelled.json"))
 
 
+def pseudo_label(corpus: str, model: Store, **settings: float) -> Store:
+    config = PseudoLabel.Config(batch=8, confidence=0.0, **settings)  # type: ignore[arg-type]
+    return make(PseudoLabel, config, corpus, "pseudo", model=model.url)
+
+
 @pytest.fixture(scope="module")
 def layer(corpus: str, model: Store) -> Store:
     """Begun under an error budget that two damaged rows are over, then finished under a larger one."""
-    with pytest.raises(CorpusError, match=r"2 of \d+ rows cannot be used, over the error budget of 1%"):
-        pseudo_label(model, corpus, "pseudo", PseudoLabelConfig(batch=8, confidence=0.0))
-    return pseudo_label(model, corpus, "pseudo", PseudoLabelConfig(batch=8, confidence=0.0, error_budget=0.2))
+    with pytest.raises(CorpusError, match=r"2 rows cannot be used, over the error budget of 1.0% of \d+"):
+        pseudo_label(corpus, model)
+    return pseudo_label(corpus, model, error_budget=0.2)
 
 
 def test_labels_every_readable_row_and_names_the_others(corpus: str, model: Store, layer: Store) -> None:
@@ -82,11 +87,11 @@ def test_labels_every_readable_row_and_names_the_others(corpus: str, model: Stor
 
 def test_masks_are_those_of_the_predictor(corpus: str, model: Store, layer: Store) -> None:
     opened = Corpus.open(corpus)
-    found = Layer(layer, opened)
-    names = sorted(found.kinds)[:5]
+    pseudo = Layer(layer, opened)
+    names = sorted(pseudo.kinds)[:5]
     expected = Predictor(model).segment([opened.image(name) for name in names])["network 1"]
     for name, mask in zip(names, expected, strict=True):
-        assert np.mean(found.mask(name, mask.shape) == mask) > 0.999
+        assert np.mean(pseudo.mask(name, mask.shape) == mask) > 0.999
 
 
 def test_an_interrupted_layer_does_only_what_is_missing(corpus: str, model: Store, layer: Store) -> None:
@@ -95,9 +100,7 @@ def test_an_interrupted_layer_does_only_what_is_missing(corpus: str, model: Stor
     layer.remove("artifact.json")
     layer.remove(parts[0])
     kept = {name: Path(layer.url, name).stat().st_mtime_ns for name in parts[1:]}
-    again = pseudo_label(
-        model, corpus, "pseudo", PseudoLabelConfig(batch=8, confidence=0.0, error_budget=0.2)
-    )
+    again = pseudo_label(corpus, model, error_budget=0.2)
     assert finished_ids(again) == whole
     assert {name: Path(layer.url, name).stat().st_mtime_ns for name in parts[1:]} == kept
     rows = sum(again.read_table(name).num_rows for name in again.names() if name.startswith("rows-"))

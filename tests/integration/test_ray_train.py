@@ -27,7 +27,7 @@ def test_one_ray_worker_gives_the_weights_of_this_process(phantom_url: str, tmp_
 
 
 def test_a_run_begun_here_goes_on_with_two_workers_under_zero(phantom_url: str, tmp_path: Path) -> None:
-    """Checkpoints hold no world size and no shards: stop after 4 of 8 steps on one rank, go on with two under ZeRO 2."""
+    """Checkpoints hold no world size or shards: 4 of 8 steps on one rank, the rest on two under ZeRO 2."""
     whole = tiny_run(phantom_url, "coda", tmp_path / "whole", {"train": {"steps": 8}})
     trained(whole)
     trained(tiny_run(phantom_url, "coda", tmp_path / "parts", {"train": {"steps": 8}}), stop=4)

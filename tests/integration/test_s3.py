@@ -12,8 +12,8 @@ from framework.corpus.writer import pack
 from framework.evaluation.evaluate import evaluate
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
-from framework.labelling.pseudolabel import pseudo_label
-from framework.labelling.settings import PseudoLabelConfig
+from framework.labelling.job import make
+from framework.labelling.pseudolabel import PseudoLabel
 from framework.training.checkpoint import latest
 from framework.training.run import train
 from tests.contract.support import build, tiny_run, trained
@@ -29,9 +29,9 @@ def test_corpus_training_resume_and_pseudo_labels_on_s3(s3: str) -> None:
     begun = trained(run, stop=4)
     assert begun.store.url.startswith("s3://")
     model = train(run)  # a Ray worker goes on from this process's checkpoint
-    found = latest(model / "checkpoints", build(run).identity)
-    assert found is not None and found.step == 6
-    layer = pseudo_label(model, corpus, "pseudo", PseudoLabelConfig(batch=16))
+    checkpoint = latest(model / "checkpoints", build(run).identity)
+    assert checkpoint is not None and checkpoint.step == 6
+    layer = make(PseudoLabel, PseudoLabel.Config(batch=16), corpus, "pseudo", model=model.url)
     assert layer.url == f"{corpus}/layers/pseudo"
     assert (
         len(Layer.open(Corpus.open(corpus), "pseudo").kinds)

@@ -15,12 +15,11 @@ from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.experiments.pipeline.config import PipelineConfig
 from framework.experiments.pipeline.run import run_stages
-from framework.labelling.cam.job import Explain, Shown, make_maps
+from framework.labelling.cam.job import Cam, Explain, Shown
+from framework.labelling.job import make
 from framework.labelling.map_quality import measure_maps
-from framework.labelling.masks import make_masks
-from framework.labelling.seeds.job import make_seeds
-from framework.labelling.settings import CamConfig, SeedConfig, ThresholdConfig, WalkJobConfig
-from framework.labelling.walk.job import make_walk
+from framework.labelling.masks import Masks
+from framework.labelling.walk.job import RandomWalk
 from tests.test_classifier import run_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -40,7 +39,7 @@ STAGES: list[dict[str, Any]] = [
         "layers": ["seeds"],
         "set": {"method": {"name": "irnet", "radius": 4}},
     },
-    {"stage": "walk", "settings": {"walk": {"doublings": 4}}},
+    {"stage": "random-walk", "settings": {"doublings": 4}},
     {"stage": "masks", "settings": {"threshold": 0.4}},
     {
         "stage": "train",
@@ -53,8 +52,8 @@ STAGES: list[dict[str, Any]] = [
 ]
 
 
-def described(corpus: str, out: Path) -> PipelineConfig:
-    return run_of(corpus, out, {"corpus": {"budget": {"share": 0}}, "train": {"steps": 6}, "stages": STAGES})
+def described(corpus: str, out: Path, stages: list[dict[str, Any]] = STAGES) -> PipelineConfig:
+    return run_of(corpus, out, {"corpus": {"budget": {"share": 0}}, "train": {"steps": 6}, "stages": stages})
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +75,16 @@ def test_images_have_a_map_for_what_their_labels_say(root: Store, phantom_url: s
         n: [class_id] if corpus.value(n, "labels")[column] else [] for n in layer.classes
     }
     counts = layer.artifact["counts"]
-    assert counts["images_with"] == {"haemorrhage": sum(map(bool, layer.classes.values()))}
-    name = next(n for n, held in layer.classes.items() if held)
+    assert counts["with haemorrhage"] == sum(map(bool, layer.classes.values()))
+    name = next(n for n, own in layer.classes.items() if own)
     actor = Explain(
-        (root / "classifier").url, phantom_url, [Shown(class_id, 0, 1)], CamConfig(**STAGES[1]["settings"])
+        (root / "classifier").url, phantom_url, [Shown(class_id, 0, 1)], Cam.Config(**STAGES[1]["settings"])
     )
     prepared = actor.predictor.prepare(corpus.image(name))[None].astype(np.float32)
     (expected,) = actor.explain(prepared, actor.shown[0])
     assert expected.shape == (12, 12) and expected.max() == pytest.approx(1, abs=1e-5)
     assert layer.maps(name)[class_id] == pytest.approx(expected, abs=0.01)
-    assert layer.maps(next(n for n, held in layer.classes.items() if not held)) == {}
+    assert layer.maps(next(n for n, own in layer.classes.items() if not own)) == {}
 
 
 def test_maps_and_masks_are_not_taken_for_each_other(root: Store, phantom_url: str) -> None:
@@ -108,7 +107,9 @@ def test_every_stage_makes_what_the_next_one_reads(root: Store, phantom_url: str
     seeds, pseudo = (Layer.open(corpus, (root / name).url) for name in ("seeds", "pseudo"))
     counts = (root / "seeds").read_json("artifact.json")["counts"]
     assert set(seeds.kinds) <= positives and set(seeds.kinds.values()) == {"seed"}
-    assert len(seeds.kinds) == counts["rows"] and counts["rows"] + counts["without_seed"] == len(positives)
+    assert len(seeds.kinds) == counts["rows"] and counts["rows"] + counts["without any seed"] == len(
+        positives
+    )
     assert set(pseudo.kinds) == set(corpus.ids("train"))
     for name in pseudo.kinds:
         shape = corpus.value(name, "height"), corpus.value(name, "width")
@@ -126,24 +127,26 @@ def test_the_run_says_what_each_stage_made_and_the_report_shows_them(root: Store
     assert any("background alone" in line for line in said)
     page = Path(root.url, "report.html").read_text()
     assert all(name in page for name in ("classifier", "boundaries", "segmenter", "walk", "seeds", "pseudo"))
-    way = page.split('id="way"')[1].split("</section>")[0]
+    way = page.split('id="gallery"')[1].split("</section>")[0]
     assert way.count("data:image/png") == 4 and way.count('class="columns"') == 4
     heads = ("image", "CAM", "seeds", "boundary map", "walk", "mask", "prediction", "truth")
     assert [way.count(f"<b>{name}</b>") for name in heads] == [4] * len(heads)
 
 
 def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url: str) -> None:
-    """A walk that was cut off is finished with what is missing alone, to the same rows, as is a measurement; all else stays."""
+    """A walk that was cut off is finished with what is missing alone, as is a measurement; all else stays."""
     made = {path.parent.name: path.stat().st_mtime_ns for path in Path(root.url).glob("*/artifact.json")}
     before = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
-    rows = {name: before.maps(name) for name, held in before.classes.items() if held}
+    rows = {name: before.maps(name) for name, own in before.classes.items() if own}
     (root / "pseudo").remove("quality.json")
     (root / "walk").remove("artifact.json")
     (root / "walk").remove(next(name for name in (root / "walk").names() if name.startswith("rows-")))
     run_stages(described(phantom_url, Path(root.url).parent), lambda line: None)
     after = MapLayer.open(Corpus.open(phantom_url), (root / "walk").url)
     assert all(
-        np.array_equal(after.maps(name)[k], held) for name, maps in rows.items() for k, held in maps.items()
+        np.array_equal(after.maps(name)[k], values)
+        for name, maps in rows.items()
+        for k, values in maps.items()
     )
     again = {name: Path(root.url, name, "artifact.json").stat().st_mtime_ns for name in made}
     assert {name for name in made if made[name] != again[name]} == {"walk"} and (root / "pseudo").exists(
@@ -153,22 +156,32 @@ def test_the_same_command_again_recognises_and_finishes(root: Store, phantom_url
 
 def test_iou_is_found_for_every_threshold_without_training(root: Store, phantom_url: str) -> None:
     corpus = Corpus.open(phantom_url)
-    found = measure_maps(corpus, MapLayer.open(corpus, (root / "walk").url), "test", [0.0, 0.5, 1.0])
-    assert set(found) == {"haemorrhage"}  # the other classes have no maps
-    assert all(0 <= m.low <= m.mean <= m.high <= 1 for held in found.values() for m in held)
-    assert found["haemorrhage"][-1].mean == 0  # nothing exceeds 1
+    scores = measure_maps(corpus, MapLayer.open(corpus, (root / "walk").url), "test", [0.0, 0.5, 1.0])
+    assert set(scores) == {"haemorrhage"}  # the other classes have no maps
+    assert all(0 <= m.low <= m.mean <= m.high <= 1 for means in scores.values() for m in means)
+    assert scores["haemorrhage"][-1].mean == 0  # nothing exceeds 1
     with pytest.raises(CorpusError, match="no image of split 'val' has both a map and a mask"):
         measure_maps(corpus, MapLayer.open(corpus, (root / "walk").url), "val", [0.5])
 
 
 def test_what_does_not_fit_is_said(root: Store, phantom_url: str, tmp_path: Path) -> None:
-    maps = (root / "maps").url
-    with pytest.raises(ConfigError, match=r"background 0\.5 is over foreground 0\.3"):
-        make_seeds(phantom_url, maps, str(tmp_path / "a"), SeedConfig(background=0.5))
+    maps, classifier, boundaries = ((root / name).url for name in ("maps", "classifier", "boundaries"))
+    with pytest.raises(ConfigError, match=r"settings.* background 0\.5 is over foreground 0\.3"):
+        described(phantom_url, tmp_path, [{"stage": "seeds", "settings": {"background": 0.5}}])
+    out = str(tmp_path / "out")
     with pytest.raises(ConfigError, match="a model of method 'classifier' finds no boundaries"):
-        make_walk(root / "classifier", phantom_url, maps, str(tmp_path / "b"), WalkJobConfig())
+        make(RandomWalk, RandomWalk.Config(), phantom_url, out, model=classifier, maps=maps)
+    with pytest.raises(
+        ConfigError, match="radius: neighbours within 12 reach across the whole map, 12 a side"
+    ):
+        make(RandomWalk, RandomWalk.Config(radius=12), phantom_url, out, model=boundaries, maps=maps)
     with pytest.raises(CorpusError, match="knows no image of val"):
-        make_masks(phantom_url, maps, str(tmp_path / "c"), ThresholdConfig(splits=["val"]))
+        make(Masks, Masks.Config(splits=["val"]), phantom_url, out, maps=maps)
+    assert not Path(out).exists()
+
+
+def cam(model: Store, corpus: str, layer: str, config: Cam.Config) -> Store:
+    return make(Cam, config, corpus, layer, model=model.url)
 
 
 BAD = {
@@ -188,13 +201,13 @@ BAD = {
 def test_names_that_are_not_there(fault: str, root: Store, phantom_url: str, tmp_path: Path) -> None:
     shows, message = BAD[fault]
     with pytest.raises(ConfigError, match=message):
-        make_maps(root / "classifier", phantom_url, str(tmp_path / "bad"), CamConfig(shows=shows))
+        cam(root / "classifier", phantom_url, str(tmp_path / "bad"), Cam.Config(shows=shows))
 
 
 def test_settings_of_another_kind_and_a_model_that_answers_nothing(
     root: Store, phantom_url: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match="another configuration or input"):
-        make_maps(root / "classifier", phantom_url, (root / "maps").url, CamConfig(shows=SHOWS, kind="cam"))
+        cam(root / "classifier", phantom_url, (root / "maps").url, Cam.Config(shows=SHOWS, kind="cam"))
     with pytest.raises(ConfigError, match="nothing to explain"):
-        make_maps(root / "segmenter", phantom_url, str(tmp_path / "bad"), CamConfig(shows=SHOWS))
+        cam(root / "segmenter", phantom_url, str(tmp_path / "bad"), Cam.Config(shows=SHOWS))

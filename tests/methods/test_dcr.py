@@ -18,8 +18,9 @@ from framework.core.storage import Store
 from framework.corpus.writer import pack
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
-from framework.labelling.weak.layers import simulate
-from framework.labelling.weak.simulators import Box
+from framework.labelling.job import make
+from framework.labelling.weak.config import Box
+from framework.labelling.weak.simulate import SimulateWeak
 from framework.loading.loader import StreamBatch
 from framework.methods.common.hybrid import image_cross_entropy, partial_cross_entropy
 from framework.methods.common.losses import supervised_loss
@@ -302,7 +303,7 @@ def hybrid_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Forty phantoms and a layer of their boxes."""
     folder = tmp_path_factory.mktemp("hybrid") / "corpus"
     pack(phantom_source(PhantomConfig(images=40, size=48), "hybrid"), Store.at(folder))
-    simulate(str(folder), "box", Box())
+    make(SimulateWeak, Box(), str(folder), "box")
     return str(folder)
 
 

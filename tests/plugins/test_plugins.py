@@ -53,6 +53,13 @@ def test_a_method_is_listed_trained_evaluated_pseudo_labels_and_is_reported(
     assert "How sure the network became." in page and "A section of another package." in page
 
 
+def test_a_job_is_a_command_and_a_stage_and_is_reported(folder: Path, said: str, page: str) -> None:
+    assert f"layer: {folder}/corpus/layers/bright (12 images, 100 the level, 0 quarantined)" in said
+    assert "bright: bright\n  12 images, 90 the level, 0 quarantined" in said
+    assert (Store.at(folder) / "whole/bright").read_json("artifact.json")["job"] == "bright"
+    assert "bright" in page
+
+
 def test_a_network_is_trained(folder: Path) -> None:
     counts = Store.at(folder / "whole/model").read_json("artifact.json")["counts"]
     assert counts["parameters"] == 8 + 8 + 2 * 8 + 2

@@ -26,6 +26,7 @@ compute: {{workers: 0, strategy: {{name: sign}}}}
 stages:
   - {{stage: train}}
   - {{stage: pseudolabel}}
+  - {{stage: bright, settings: {{level: 90}}}}
   - {{stage: evaluate}}
   - {{stage: report}}
 """
@@ -63,4 +64,5 @@ if __name__ == "__main__":
     scantseg(
         "corpus", "build", str(folder / "source"), str(folder / "corpus"), "--classes", "background,disc"
     )
+    scantseg("bright", str(folder / "corpus"), "--layer", "bright", "--level", "100")
     scantseg("run", str(folder / "run.yaml"))

@@ -16,12 +16,12 @@ from PIL import Image
 from framework.core.artifact import ArtifactSpec, Input, finish, input_of
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
-from framework.corpus.layer_writer import write_masks, write_part
+from framework.corpus.layer_writer import LayerWriter, write_part
 from framework.corpus.map_layers import MAP_ROW, MapLayer, encode_maps
 from framework.corpus.reader import Corpus
 from framework.imaging.overlay import GAP, SMALLEST, colour_of, rgb
-from framework.labelling.masks import make_masks
-from framework.labelling.settings import ThresholdConfig
+from framework.labelling.job import make
+from framework.labelling.masks import Masks
 from framework.reporting.label_to_mask_gallery import beginning, choose
 from framework.reporting.report import write_report
 from framework.reporting.sources import Artifact, gather
@@ -71,11 +71,9 @@ def write_seeds(out: Store, corpus: Corpus, maps: Store) -> Store:
 
     held = MapLayer(maps, corpus).classes
     names = [name for name in corpus.ids("train") if held[name]]
-    write_masks(out, "seed", names, seeds, 0.0, lambda done, total: None)
+    LayerWriter(out, names).write_masks("seed", seeds)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": input_of(maps, "map layer")}
-    finish(
-        out, ArtifactSpec("layer", inputs, {}), {"rows": len(names), "without_seed": 0, "quarantined": 0}, 1.0
-    )
+    finish(out, ArtifactSpec("layer", inputs, {}, "seeds"), {"rows": len(names), "quarantined": 0}, 1.0)
     return out
 
 
@@ -96,7 +94,7 @@ def root(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Store:
     )
     inputs = {"model": input_of(train(irnet), "model"), "maps": input_of(maps, "map layer")}
     walk = write_maps(root / "walk", corpus, {1: quadrant(0, 1), LESION: quadrant(1, 1)}, inputs)
-    pseudo = make_masks(corpus.store.url, walk.url, (root / "pseudo").url, ThresholdConfig())
+    pseudo = make(Masks, Masks.Config(), corpus.store.url, (root / "pseudo").url, maps=walk.url)
     train(
         tiny_run(
             corpus.store.url, "supervised", folder, {"name": "segmenter", "corpus": {"layers": [pseudo.url]}}

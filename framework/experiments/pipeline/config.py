@@ -1,4 +1,4 @@
-"""A run of several stages: a training's description, what its corpus is built from, and what is made in which order."""
+"""A run of several stages: a training's description, where its corpus comes from, what is made in order."""
 
 from __future__ import annotations
 

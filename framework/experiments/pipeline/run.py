@@ -1,4 +1,4 @@
-"""Run the stages of a description one after the other; finished artifacts are recognised, half-made ones continued."""
+"""Run the stages of a description in order; finished artifacts are recognised, half-made ones continued."""
 
 from __future__ import annotations
 
@@ -12,18 +12,10 @@ from framework.core.storage import Store
 from framework.corpus.sources.folder import folder_source
 from framework.corpus.writer import Source, pack
 from framework.experiments.pipeline.config import PipelineConfig
-from framework.experiments.pipeline.source import FolderConfig, PhantomConfig, SourceConfig
-from framework.experiments.pipeline.stages import (
-    AnyStage,
-    CamStage,
-    EvaluateStage,
-    MaskStage,
-    PseudoLabelStage,
-    ReportStage,
-    SeedStage,
-    TrainStage,
-    WalkStage,
-)
+from framework.experiments.pipeline.source import PhantomConfig, SourceConfig
+from framework.experiments.pipeline.stages import EvaluateStage, ReportStage, TrainStage
+from framework.labelling.job import make
+from framework.labelling.registry import JOBS
 from framework.training.config import TrainConfig
 
 
@@ -37,20 +29,12 @@ def run_stages(run: PipelineConfig, log: Log = print) -> Store:
         match stage:
             case TrainStage():
                 _train(run, stage, root, log)
-            case PseudoLabelStage():
-                log(f"  {summary(_pseudo_label(run, stage, root))}")
-            case CamStage():
-                log(f"  {summary(_cam(run, stage, root))}")
-            case SeedStage():
-                log(f"  {summary(_seeds(run, stage, root))}")
-            case WalkStage():
-                log(f"  {summary(_walk(run, stage, root))}")
-            case MaskStage():
-                log(f"  {summary(_masks(run, stage, root))}")
             case EvaluateStage():
                 _evaluate(run, stage, root, log)
             case ReportStage():
                 _report(stage, root, log)
+            case _:
+                log(f"  {summary(_run_job(run, stage, root))}")
     return root
 
 
@@ -67,8 +51,9 @@ def describe_source(source: SourceConfig, name: str) -> Source:
     """The rows that a description of a source stands for."""
     if source.phantom is not None:
         return phantom_source(source.phantom, name)
-    assert source.folder is not None
-    return _folder(source.folder, name)
+    folder = source.folder
+    assert folder is not None
+    return folder_source(Store.at(folder.path), name, folder.classes, folder.encoding, folder.labels)
 
 
 def phantom_source(config: PhantomConfig, name: str) -> Source:
@@ -88,10 +73,6 @@ def stage_run(run: PipelineConfig, stage: TrainStage, root: Store) -> TrainConfi
     return described.model_copy(update={"name": stage.name, "out": root.url, "corpus": corpus})
 
 
-def _folder(config: FolderConfig, name: str) -> Source:
-    return folder_source(Store.at(config.path), name, config.classes, config.encoding, config.labels)
-
-
 def _train(run: PipelineConfig, stage: TrainStage, root: Store, log: Log) -> None:
     from framework.training.metric_log import best_score
     from framework.training.run import train
@@ -103,64 +84,25 @@ def _train(run: PipelineConfig, stage: TrainStage, root: Store, log: Log) -> Non
     log(f"  {counts['labelled_images']} labelled of {counts['train_images']} training images{score}")
 
 
-def _pseudo_label(run: PipelineConfig, stage: PseudoLabelStage, root: Store) -> Store:
-    from framework.labelling.pseudolabel import pseudo_label
-
-    return pseudo_label(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
-
-
-def _cam(run: PipelineConfig, stage: CamStage, root: Store) -> Store:
-    from framework.labelling.cam.job import make_maps
-
-    return make_maps(root / stage.model, run.corpus.path, (root / stage.name).url, stage.settings)
+def _run_job(run: PipelineConfig, stage: Any, root: Store) -> Store:
+    job, earlier = JOBS[stage.stage], _earlier(stage)
+    places = {role: getattr(stage, role) for role in job.reads}
+    sources: Any = places | {role: (root / name).url for role, name in earlier.items()}
+    return make(job, stage.settings, run.corpus.path, (root / stage.name).url, **sources)
 
 
-def _seeds(run: PipelineConfig, stage: SeedStage, root: Store) -> Store:
-    from framework.labelling.seeds.job import make_seeds
-
-    return make_seeds(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
-
-
-def _walk(run: PipelineConfig, stage: WalkStage, root: Store) -> Store:
-    from framework.labelling.walk.job import make_walk
-
-    return make_walk(
-        root / stage.model, run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings
-    )
-
-
-def _masks(run: PipelineConfig, stage: MaskStage, root: Store) -> Store:
-    from framework.labelling.masks import make_masks
-
-    return make_masks(run.corpus.path, (root / stage.maps).url, (root / stage.name).url, stage.settings)
+def _earlier(stage: Any) -> dict[str, str]:
+    """By role, the earlier stage whose artifact a job's stage reads."""
+    reads = JOBS[stage.stage].reads.items()
+    return {role: getattr(stage, role) for role, source in reads if source.stage}
 
 
 def _evaluate(run: PipelineConfig, stage: EvaluateStage, root: Store, log: Log) -> None:
     from framework.evaluation.evaluate import evaluate
+    from framework.evaluation.text import score_lines
 
-    summary = evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)
-    for name, found in summary.get("targets", {}).items():
-        area = found["auc"]
-        log(
-            f"  {name}: "
-            + (
-                f"AUC {area['mean']:.3f} [{area['low']:.3f}, {area['high']:.3f}]"
-                if area
-                else "one class only"
-            )
-        )
-    for name, scores in summary.get("predictors", {}).items():
-        dice = scores["mean"]["dice"]
-        interval = f"[{dice['low']:.3f}, {dice['high']:.3f}]"
-        log(
-            f"  {name}: mean Dice {dice['mean']:.3f} {interval} over {summary['cases']} cases of {stage.split}"
-        )
-    for name, found in summary.get("lesions", {}).items():
-        area = found["aupr"]
-        log(
-            f"  {name}: "
-            + (f"AUPR {area['mean']:.3f} [{area['low']:.3f}, {area['high']:.3f}]" if area else "in no image")
-        )
+    for line in score_lines(evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)):
+        log(f"  {line}")
 
 
 def _report(stage: ReportStage, root: Store, log: Log) -> None:
@@ -170,19 +112,17 @@ def _report(stage: ReportStage, root: Store, log: Log) -> None:
     log(f"report: {path}")
 
 
-def _needs(stage: AnyStage) -> list[str]:
+def _needs(stage: Any) -> list[str]:
     """Names of the stages whose artifacts a stage reads."""
     match stage:
         case TrainStage():
             return [*stage.layers, *stage.models.values()]
-        case SeedStage() | MaskStage():
-            return [stage.maps]
-        case WalkStage():
-            return [stage.model, stage.maps]
-        case PseudoLabelStage() | CamStage() | EvaluateStage():
+        case EvaluateStage():
             return [stage.model]
         case ReportStage():
             return []
+        case _:
+            return list(_earlier(stage).values())
 
 
 def _check_names(run: PipelineConfig) -> None:
@@ -191,9 +131,8 @@ def _check_names(run: PipelineConfig) -> None:
     for stage in run.stages:
         for name in _needs(stage):
             if name not in seen:
-                raise ConfigError(
-                    f"stage '{stage.name}' refers to '{name}', which no stage before it makes{nearest(name, seen)}"
-                )
+                fault = f"stage '{stage.name}' refers to '{name}', which no stage before it makes"
+                raise ConfigError(fault + nearest(name, seen))
         if stage.name in seen:
             raise ConfigError(f"two stages are named '{stage.name}'; give each a name of its own")
         seen.add(stage.name)

@@ -1,19 +1,15 @@
-"""The stages a run may list, and where its corpus comes from. Each stage makes one artifact from those before it."""
+"""The stages that a run may list, each for one artifact: training, every job, evaluation, report."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, create_model
 
+from framework.core.config_faults import models_of
 from framework.core.settings import Settings
-from framework.labelling.settings import (
-    CamConfig,
-    PseudoLabelConfig,
-    SeedConfig,
-    ThresholdConfig,
-    WalkJobConfig,
-)
+from framework.labelling.job import Job
+from framework.labelling.registry import JOBS
 
 
 class TrainStage(Settings):
@@ -24,54 +20,8 @@ class TrainStage(Settings):
     layers: list[str] = []
     """Names of earlier stages whose label layers this one reads."""
     models: dict[str, str] = {}
-    """For each role of a finished model that the method starts from, the name of the earlier stage that trains it."""
+    """By role of a finished model that the method starts from, the earlier stage that trains it."""
     set: dict[str, Any] = {}
-
-
-class PseudoLabelStage(Settings):
-    """Label what has no mask with the model of an earlier stage."""
-
-    stage: Literal["pseudolabel"]
-    name: str = "pseudo"
-    model: str = "model"
-    settings: PseudoLabelConfig = PseudoLabelConfig()
-
-
-class CamStage(Settings):
-    """Map where the classifier of an earlier stage sees its evidence."""
-
-    stage: Literal["cam"]
-    name: str = "maps"
-    model: str = "model"
-    settings: CamConfig
-
-
-class SeedStage(Settings):
-    """Keep what the maps of an earlier stage are sure of."""
-
-    stage: Literal["seeds"]
-    name: str = "seeds"
-    maps: str = "maps"
-    settings: SeedConfig = SeedConfig()
-
-
-class WalkStage(Settings):
-    """Carry the maps of an earlier stage up to the boundaries that the model of another finds."""
-
-    stage: Literal["walk"]
-    name: str = "walk"
-    model: str = "boundaries"
-    maps: str = "maps"
-    settings: WalkJobConfig = WalkJobConfig()
-
-
-class MaskStage(Settings):
-    """Cut pseudo masks out of the maps of an earlier stage."""
-
-    stage: Literal["masks"]
-    name: str = "pseudo"
-    maps: str = "walk"
-    settings: ThresholdConfig = ThresholdConfig()
 
 
 class EvaluateStage(Settings):
@@ -90,10 +40,29 @@ class ReportStage(Settings):
     name: str = "report"
 
 
-AnyStage = (
-    TrainStage | PseudoLabelStage | CamStage | SeedStage | WalkStage | MaskStage | EvaluateStage | ReportStage
-)
-Stage = Annotated[AnyStage, Field(discriminator="stage")]
+def job_stage(job: type[Job]) -> type[Settings]:
+    """The stage of a job: its name, what it reads, and its settings, required where one of them is."""
+    models = models_of(job.Config)
+    free = len(models) == 1 and not any(info.is_required() for info in models[0].model_fields.values())
+    fields: dict[str, Any] = {
+        "stage": (Literal[job.name], ...),
+        "name": (str, job.artifact),
+        **{role: (str, source.stage or ...) for role, source in job.reads.items()},
+        "settings": (job.Config, models[0]() if free else ...),
+    }
+    return create_model(f"{job.__name__}Stage", __base__=Settings, __doc__=job.__doc__, **fields)
+
+
+def any_stage() -> Any:
+    """The union of all stages, those of the registry's jobs among them."""
+    kinds = (TrainStage, *map(job_stage, JOBS.values()), EvaluateStage, ReportStage)
+    return Annotated[Union[kinds], Field(discriminator="stage")]
+
+
+if TYPE_CHECKING:
+    Stage = Any
+else:
+    Stage = any_stage()
 
 
 def default_stages() -> list[Any]:

@@ -1,7 +1,7 @@
-"""Class activation maps: where in an image a classifier sees the evidence for its answer (methods/README 2.3).
+"""Class activation maps: where a classifier sees the evidence for its answer (methods/README 2.3).
 
-Grad-CAM++ (Chattopadhyay et al., WACV 2018) explains exp(S), whose factor exp(S) cancels in its weights; the code of Viniavskyi et
-al. leaves it in, so that there a map depends on the level of the score.
+Grad-CAM++ (Chattopadhyay et al., WACV 2018) explains exp(S), whose factor exp(S) cancels in its weights; the
+code of Viniavskyi et al. leaves it in, so that there a map depends on the level of the score.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ Kind = Literal["grad-cam++", "grad-cam", "cam"]
 
 
 def evidence(method: Explainable, image: Tensor, target: int, number: int, kind: Kind) -> Tensor:
-    """Maps `[B, h, w]`, not negative, of images `[B, C, H, W]` for class `number` of a target; not normalised.
+    """Maps `[B, h, w]`, not negative, of images `[B, C, H, W]` for a class of a target, not normalised.
 
-    What is explained is the logarithm of the class's odds: of two classes, the difference of their logits. The plain map (Zhou et
-    al., CVPR 2016) has the weights of the class's logit over the mean of the others', which is the same for two classes. The
-    network is in evaluation mode, so that no image sees another. Of a classifier that decides by all levels, the last one is shown.
+    What is explained is the logarithm of the class's odds: of two classes, the difference of their logits.
+    The plain map (Zhou et al., CVPR 2016) has the weights of the class's logit over the mean of the others',
+    which is the same for two classes. The network is in evaluation mode, so that no image sees another. Where
+    a classifier decides by all levels, the last one is shown.
     """
     with torch.no_grad():
         *finer, features = method.features(image)
@@ -68,21 +69,21 @@ def summed_evidence(
     flip: bool,
     side: int,
 ) -> Tensor:
-    """Maps `[B, side, side]` in 0..1, the sum over sizes of the image and its mirror image, the largest value of each being 1.
+    """Maps `[B, side, side]` in 0..1: the sum over sizes of the image and its mirror image, normalised.
 
     Zero everywhere where nothing speaks for the class.
     """
-    found = image.new_zeros(len(image), side, side, dtype=torch.float32)
+    total = image.new_zeros(len(image), side, side, dtype=torch.float32)
     for scale in scales:
         size = _whole_cells(image, scale, method.stride)
         view = F.interpolate(image, size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):
             part = evidence(method, view.flip(3) if mirrored else view, target, number, kind)
             whole = F.interpolate(part[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
-            found += whole.flip(2) if mirrored else whole
-    return found / found.amax((1, 2), keepdim=True).clamp_min(1e-12)
+            total += whole.flip(2) if mirrored else whole
+    return total / total.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
 def _whole_cells(image: Tensor, scale: float, stride: int) -> list[int]:
-    """Height and width near a scaled image's that fill the encoder's cells: else it would enlarge the image, which shifts maps."""
+    """Height and width near a scaled image's that fill the encoder's cells: others shift maps."""
     return [max(1, round(length * scale / stride)) * stride for length in image.shape[2:]]

@@ -1,42 +1,133 @@
-"""Maps of evidence for a whole corpus: a classifier's class activation maps, streamed by Ray Data (methods/README 2.3)."""
+"""Maps of evidence for a whole corpus: a classifier's class activation maps (methods/README 2.3)."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
+from pydantic import Field
 
-from framework.core.artifact import ArtifactSpec, Input, finish, input_of, is_finished
-from framework.core.callbacks import OnProgress, silent
 from framework.core.errors import ConfigError, CorpusError, nearest
 from framework.core.storage import Store
-from framework.corpus.label_layers import layer_store
-from framework.corpus.layer_writer import claim
-from framework.corpus.map_layers import MAP_ROW, MapsRow
-from framework.corpus.reader import Corpus
-from framework.corpus.targets import UNKNOWN, Target
-from framework.labelling.settings import CamConfig
-from framework.labelling.stream import MapJob, run_job
-from framework.methods.base import Explainable
+from framework.labelling.job import Job, Source, Split, StreamConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from framework.corpus.layer_writer import LayerWriter
+    from framework.corpus.targets import Target
 
 STRIDE = 4
-"""Of the maps, in pixels of the classifier's input."""
+"""Pixels of the classifier's input to one of the maps."""
 
 
 class Shown(NamedTuple):
-    """A class of the masks and the answer that means it is there: places among the classes, the targets and a target's classes."""
+    """A class of the masks, and the answer that means it is there: a class of a target, by numbers."""
 
     class_id: int
     target: int
     number: int
 
 
+class Cam(Job):
+    """Map where a classifier sees the evidence for its answers, streamed by Ray Data.
+
+    An image has a map for each class that its labels say is there, and none for the others.
+    """
+
+    class Config(StreamConfig):
+        """How maps of evidence are made from a classifier."""
+
+        shows: dict[str, tuple[str, str]] = Field(min_length=1)
+        """CLASS=TARGET.ANSWER: The mask's class that an answer of the classifier means is there."""
+        kind: Literal["grad-cam++", "grad-cam", "cam"] = "grad-cam++"
+        """What weighs the features."""
+        scales: list[float] = Field(default=[1.0, 0.5, 0.75, 2.0], min_length=1)
+        """Sizes of the image, relative to the classifier's, whose maps are added."""
+        flip: bool = True
+        """Add the maps of the mirrored image."""
+        splits: list[Split] = Field(default=["train"], min_length=1)
+        """Splits whose images get maps."""
+
+    name = "cam"
+    artifact = "maps"
+    kind = "map layer"
+    reads = {"model": Source("Folder of a finished classifier.", "model")}
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """The questions that the classifier answers."""
+        method: Any = self.model.method
+        if not hasattr(method, "targets_of"):
+            fault = f"a model of method '{self.model.run.method.name}' has nothing to explain"
+            raise ConfigError(f"{self.model.store.url}: {fault}; train method 'classifier'")
+        return method.targets_of(self.model.run.method, self.model.info.labels)
+
+    @cached_property
+    def shown(self) -> list[Shown]:
+        """What the names in `shows` stand for."""
+        classes, targets = self.corpus.info.classes, {target.name: target for target in self.targets}
+        shown = []
+        for class_name, (target, answer) in self.config.shows.items():
+            where = f"shows.{class_name}"
+            class_id = 1 + _place(class_name, classes[1:], f"{where}: the masks have no class")
+            number = _place(target, list(targets), f"{where}: the classifier has no target")
+            answers = targets[target].classes
+            shown.append(
+                Shown(class_id, number, _place(answer, answers, f"{where}: target '{target}' has no class"))
+            )
+        return shown
+
+    def rows(self) -> list[str]:
+        from framework.corpus.targets import UNKNOWN
+
+        names = [name for name in self._listed() if UNKNOWN not in self._answers(name)]
+        if not names:
+            corpus, splits = self.corpus.info.name, ", ".join(self.config.splits)
+            raise CorpusError(
+                f"corpus '{corpus}': no image of {splits} has the labels that the maps are made by"
+            )
+        return names
+
+    def write(self, layer: LayerWriter) -> int:
+        from framework.corpus.map_layers import MAP_ROW, MapsRow
+        from framework.labelling.stream import Pass, stream
+
+        arguments = (self.model.store.url, self.corpus.store.url, self.shown, self.config)
+        row = MapsRow([shown.class_id for shown in self.shown])
+        work = Pass(self.model.run.corpus.size, Explain, arguments, row, MAP_ROW)
+        return stream(work, self.corpus, layer, self.config)
+
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        answers = zip(*map(self._answers, layer.names), strict=True)
+        counts = {
+            f"with {self.corpus.info.classes[shown.class_id]}": own.count(shown.number)
+            for shown, own in zip(self.shown, answers, strict=True)
+        }
+        unknown = len(self._listed()) - len(layer.names)
+        return counts | ({"left out whose label is not known": unknown} if unknown else {})
+
+    def _listed(self) -> list[str]:
+        return [name for split in self.config.splits for name in self.corpus.ids(split)]
+
+    def _answers(self, name: str) -> list[int]:
+        """What an image's labels say, for each class that is shown."""
+        labels = self.corpus.value(name, "labels")
+        return [self.targets[shown.target].of_one(labels) for shown in self.shown]
+
+
+def _place(name: str, known: Sequence[str], fault: str) -> int:
+    if name not in known:
+        raise ConfigError(f"{fault} '{name}'{nearest(name, known)}")
+    return known.index(name)
+
+
 class Explain:
     """The actor: pictures to the maps of the classes that their image-level labels say are there."""
 
-    def __init__(self, model_url: str, corpus_url: str, shown: Sequence[Shown], config: CamConfig) -> None:
+    def __init__(self, model_url: str, corpus_url: str, shown: Sequence[Shown], config: Cam.Config) -> None:
+        from framework.corpus.reader import Corpus
         from framework.inference.predictor import Predictor, use_threads
 
         use_threads(1)
@@ -45,9 +136,11 @@ class Explain:
         self.corpus, self.shown, self.config = Corpus.open(corpus_url), shown, config
 
     def __call__(self, batch: Any) -> Any:
+        import numpy as np
+
         pixels = batch.pop("pixels")
-        held = [[self._holds(name, shown) for shown in self.shown] for name in batch["id"]]
-        there = np.array(held, bool).reshape(-1, len(self.shown))
+        rows = [[self._shows(name, shown) for shown in self.shown] for name in batch["id"]]
+        there = np.array(rows, bool).reshape(-1, len(self.shown))
         maps = np.zeros((*there.shape, self.side, self.side), np.float32)
         for column, shown in enumerate(self.shown):
             mine = np.flatnonzero(there[:, column])
@@ -59,97 +152,11 @@ class Explain:
         """Maps `[B, side, side]` float32 in 0..1 of prepared pictures `[B, C, S, S]`."""
         from framework.labelling.cam.evidence import summed_evidence
 
-        method, config = self.predictor.method, self.config
-        image = self.predictor.standardised(pixels)
-        found = summed_evidence(method, image, *shown[1:], config.kind, config.scales, config.flip, self.side)  # type: ignore[arg-type]
-        return found.cpu().numpy()
+        method: Any = self.predictor.method
+        image, config = self.predictor.standardised(pixels), self.config
+        maps = summed_evidence(method, image, *shown[1:], config.kind, config.scales, config.flip, self.side)
+        return maps.cpu().numpy()
 
-    def _holds(self, name: str, shown: Shown) -> bool:
-        return (
-            self.predictor.method.targets[shown.target].of_one(self.corpus.value(name, "labels"))
-            == shown.number
-        )
-
-
-def make_maps(
-    model: Store, corpus_url: str, layer: str, config: CamConfig, on_progress: OnProgress = silent
-) -> Store:
-    """Make the layer of maps, or finish it, or recognise it: of all images of the splits whose labels are known.
-
-    An image has a map for each class that its labels say is there, and none for the others. Raises `ConfigError` for a model that
-    is no classifier and for classes that it or the corpus does not know, `CorpusError` when no image has the labels.
-    """
-    from framework.inference.predictor import Predictor
-
-    corpus = Corpus.open(corpus_url)
-    out = layer_store(corpus.store, layer)
-    inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
-    settings = config.model_dump(mode="json", include={"shows", "kind", "scales", "flip", "splits"})
-    recipe = ArtifactSpec("map layer", inputs, settings)
-    if is_finished(out, recipe):
-        return out
-    predictor = Predictor(model)
-    if not isinstance(predictor.method, Explainable):
-        name = predictor.run.method.name
-        raise ConfigError(
-            f"{model.url}: a model of method '{name}' has nothing to explain; train method 'classifier'"
-        )
-    shown = resolve(config, corpus, predictor.method.targets)
-    predictor.require_fits(corpus.info)
-    names, unknown = _known(corpus, config, [predictor.method.targets[s.target] for s in shown])
-    claim(out, recipe)
-    started = time.perf_counter()
-    job = MapJob(
-        predictor.run.corpus.size,
-        Explain,
-        (model.url, corpus.store.url, shown, config),
-        MapsRow([s.class_id for s in shown]),
-        MAP_ROW,
-    )
-    bad = run_job(job, corpus, names, out, config, on_progress)
-    classes = [
-        [target.of_one(corpus.value(name, "labels")) for name in names] for target in predictor.method.targets
-    ]
-    counts = {corpus.info.classes[s.class_id]: classes[s.target].count(s.number) for s in shown}
-    counted = {"rows": len(names) - bad, "quarantined": bad, "without_answer": unknown, "images_with": counts}
-    finish(out, recipe, counted, time.perf_counter() - started)
-    return out
-
-
-def resolve(config: CamConfig, corpus: Corpus, targets: Sequence[Target]) -> list[Shown]:
-    """What the names in `shows` stand for."""
-    found = []
-    for class_name, (target_name, value) in config.shows.items():
-        where, known = f"shows.{class_name}", {target.name: i for i, target in enumerate(targets)}
-        if class_name not in corpus.info.classes[1:]:
-            raise ConfigError(
-                f"{where}: the masks have no class '{class_name}'{nearest(class_name, corpus.info.classes[1:])}"
-            )
-        if target_name not in known:
-            raise ConfigError(
-                f"{where}: the classifier has no target '{target_name}'{nearest(target_name, known)}"
-            )
-        target = targets[known[target_name]]
-        if value not in target.classes:
-            raise ConfigError(
-                f"{where}: target '{target_name}' has no class '{value}'{nearest(value, target.classes)}"
-            )
-        found.append(
-            Shown(corpus.info.classes.index(class_name), known[target_name], target.classes.index(value))
-        )
-    return found
-
-
-def _known(corpus: Corpus, config: CamConfig, targets: Sequence[Target]) -> tuple[list[str], int]:
-    """The images whose labels answer all questions, and how many others there are."""
-    names = [name for split in config.splits for name in corpus.ids(split)]
-    found = [
-        name
-        for name in names
-        if all(target.of_one(corpus.value(name, "labels")) != UNKNOWN for target in targets)
-    ]
-    if not found:
-        raise CorpusError(
-            f"corpus '{corpus.info.name}': no image of {', '.join(config.splits)} has the labels that the maps are made by"
-        )
-    return found, len(names) - len(found)
+    def _shows(self, name: str, shown: Shown) -> bool:
+        target = self.predictor.method.targets[shown.target]
+        return target.of_one(self.corpus.value(name, "labels")) == shown.number

@@ -1,43 +1,27 @@
-"""A dense conditional random field: labels that agree with their picture, by mean field (Krähenbühl and Koltun, NIPS 2011).
+"""A dense conditional random field: labels that agree with their picture (Krähenbühl and Koltun, NIPS 2011).
 
-Every pixel is tied to every other, so memory grows with the square of their number: for pictures of about a hundred pixels a side,
-which suffices for seeds that are read on a coarser grid. The authors' code approximates the same sums on a lattice.
+Every pixel is tied to every other, so memory grows with the square of their number: for pictures of about a
+hundred pixels a side, which suffices for seeds that are read on a coarser grid. The authors' code
+approximates the same sums on a lattice.
 """
 
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from framework.core.settings import Settings
+from framework.labelling.seeds.config import SIDE, CrfConfig
 
-SIDE = 512
-"""Pixels a side of the picture that widths are stated for: the authors' pictures are of about 500."""
 FARTHEST = 80.0
-"""Squared distances beyond this count as this: e^-40 adds nothing, and what float32 cannot hold normally is sixty times slower."""
-
-
-class CrfConfig(Settings):
-    """IRNet's settings (methods/README 2.4). Widths are in 512ths of the picture's side, whatever its size; levels are of 0..255."""
-
-    steps: int = Field(default=10, ge=1)
-    certainty: float = Field(default=0.7, gt=0, lt=1)
-    """Probability of a pixel's given label; the others share the rest."""
-    near_width: float = Field(default=3.0, gt=0)
-    near_weight: float = Field(default=3.0, ge=0)
-    """Of the tie between near pixels, whatever they look like."""
-    alike_width: float = Field(default=50.0, gt=0)
-    alike_levels: float = Field(default=5.0, gt=0)
-    alike_weight: float = Field(default=10.0, ge=0)
-    """Of the tie between pixels that look alike."""
+"""The largest squared distance that counts: e^-40 adds nothing, subnormal numbers are sixty times slower."""
 
 
 @torch.no_grad()
 def refine(labels: Tensor, classes: int, picture: Tensor, config: CrfConfig) -> Tensor:
-    """Labels `[L, h, w]` in `0..classes-1` that fit a picture `[C, h, w]` of levels 0..255: several labellings of it at once.
+    """Labels `[L, h, w]` in `0..classes-1`, several labellings, that fit a picture `[C, h, w]` of 0..255.
 
-    Ties are normalised symmetrically, D^-1/2 K D^-1/2 with D the row sums, and include a pixel's own, as in the authors' code.
+    By mean field. Ties are normalised symmetrically, D^-1/2 K D^-1/2 with D the row sums, and include a
+    pixel's own, as in the authors' code.
     """
     height, width = picture.shape[1:]
     pixel = SIDE / max(height, width)
@@ -64,7 +48,7 @@ def _near(length: int, width: float, like: Tensor) -> Tensor:
 
 
 def _alike(picture: Tensor, width: float, levels: float) -> Tensor:
-    """Ties of all pixels `[N, N]` by place (width in pixels) and look; a grey picture counts as three equal channels."""
+    """Ties of all pixels `[N, N]` by place (width: pixels) and look; grey counts as three equal channels."""
     channels, *shape = picture.shape
     rows, columns = torch.meshgrid(*map(torch.arange, shape), indexing="ij")
     place = torch.stack([rows, columns]).to(picture.device) / width

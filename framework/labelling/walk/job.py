@@ -1,110 +1,73 @@
-"""The random walk for a whole corpus: maps of evidence carried up to the boundaries that IRNet finds, streamed by Ray Data."""
+"""The random walk over a corpus: maps, carried up to boundaries that IRNet finds (methods/README 2.5)."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
+from pydantic import Field
 
-from framework.core.artifact import ArtifactSpec, Input, finish, input_of, is_finished
-from framework.core.callbacks import OnProgress, silent
 from framework.core.errors import ConfigError
-from framework.core.storage import Store
-from framework.corpus.label_layers import layer_store
-from framework.corpus.layer_writer import claim
-from framework.corpus.map_layers import MAP_ROW, MapLayer, MapsRow
-from framework.corpus.reader import Corpus
-from framework.inference.predictor import Predictor, at_own_size, use_threads
-from framework.labelling.settings import WalkJobConfig
-from framework.labelling.stream import MapJob, run_job
-from framework.labelling.walk.walk import walk
-from framework.methods.base import FindsBoundaries
-from framework.methods.irnet.heads import cells
+from framework.labelling.job import Job, Source, StreamConfig
+
+if TYPE_CHECKING:
+    from framework.corpus.layer_writer import LayerWriter
 
 
-class Carry:
-    """The actor: pictures and their maps to maps after the walk, on the grid of the boundaries."""
+class RandomWalk(Job):
+    """Carry maps of evidence up to the boundaries that IRNet finds; of all images that have maps."""
 
-    def __init__(
-        self, model_url: str, corpus_url: str, maps_url: str, class_ids: list[int], config: WalkJobConfig
-    ) -> None:
-        use_threads(1)
-        self.predictor = Predictor(Store(model_url))
-        self.maps = MapLayer(Store(maps_url), Corpus.open(corpus_url))
-        self.class_ids, self.config = class_ids, config
+    class Config(StreamConfig):
+        """How far evidence goes; the authors' settings."""
 
-    def __call__(self, batch: Any) -> Any:
-        pixels, held = batch.pop("pixels"), [self.maps.maps(name) for name in batch["id"]]
-        there = np.array([[k in maps for k in self.class_ids] for maps in held], bool).reshape(
-            -1, len(self.class_ids)
-        )
-        method = self.predictor.method
-        assert isinstance(method, FindsBoundaries)
-        with torch.no_grad():
-            boundary = method.boundaries(self.predictor.standardised(pixels))
-        before = torch.zeros(len(held), len(self.class_ids), *boundary.shape[1:], device=boundary.device)
-        for row, column in zip(*np.nonzero(there), strict=True):
-            found = torch.from_numpy(held[row][self.class_ids[column]]).to(boundary.device)
-            before[row, column] = at_own_size(found[None], boundary.shape[1:])[0]
-        after = walk(before, boundary, self.config.walk)
-        after /= after.amax((1, 2, 3), keepdim=True).clamp_min(
-            1e-12
-        )  # of all classes: which is stronger stays as it is
-        return batch | {"there": there, "maps": after.cpu().numpy()}
+        radius: int = Field(default=5, ge=2)
+        """Neighbours nearer than this exchange evidence in a step, pixels of the map."""
+        beta: float = Field(default=10.0, gt=0)
+        """Power of the affinities: the larger, the more a faint boundary holds back."""
+        doublings: int = Field(default=8, ge=0)
+        """The walk has two to the power of this many steps."""
 
-
-def _require_room(size: int, radius: int) -> None:
-    """Raise `ConfigError` where a step of the walk would reach across a whole picture."""
-    side = cells(size)
-    if radius >= side:
-        fault = f"neighbours within {radius} reach across the whole map, {side} a side for a model of {size} pixels"
-        raise ConfigError(
-            f"walk.radius: {fault}; give a smaller radius, or boundaries that were trained on larger pictures"
-        )
-
-
-def make_walk(
-    model: Store,
-    corpus_url: str,
-    maps: str,
-    layer: str,
-    config: WalkJobConfig,
-    on_progress: OnProgress = silent,
-) -> Store:
-    """Make the layer of maps, or finish it, or recognise it: of all images of the layer `maps`.
-
-    Raises `ConfigError` for a model that finds no boundaries.
-    """
-    corpus = Corpus.open(corpus_url)
-    found, out = MapLayer.open(corpus, maps), layer_store(corpus.store, layer)
-    inputs = {
-        "model": input_of(model, "model"),
-        "corpus": Input(corpus.store.url, corpus.info.version),
-        "maps": Input(found.store.url, found.artifact["hash"]),
+    name = "random-walk"
+    artifact = "walk"
+    kind = "map layer"
+    reads = {
+        "model": Source("Folder of a finished model of method irnet.", "boundaries"),
+        "maps": Source("Name of the layer of maps to read.", "maps"),
     }
-    recipe = ArtifactSpec("map layer", inputs, config.model_dump(mode="json", include={"walk"}))
-    if is_finished(out, recipe):
-        return out
-    predictor = Predictor(model)
-    if not isinstance(predictor.method, FindsBoundaries):
-        raise ConfigError(
-            f"{model.url}: a model of method '{predictor.run.method.name}' finds no boundaries; train method 'irnet'"
-        )
-    predictor.require_fits(corpus.info)
-    _require_room(predictor.run.corpus.size, config.walk.radius)
-    claim(out, recipe)
-    started = time.perf_counter()
-    held = found.classes
-    class_ids = sorted({class_id for ids in held.values() for class_id in ids})
-    arguments = (model.url, corpus.store.url, found.store.url, class_ids, config)
-    job = MapJob(predictor.run.corpus.size, Carry, arguments, MapsRow(class_ids), MAP_ROW)
-    bad = run_job(job, corpus, list(held), out, config, on_progress)
-    finish(
-        out,
-        recipe,
-        {**found.artifact["counts"], "rows": len(held) - bad, "quarantined": bad},
-        time.perf_counter() - started,
-    )
-    return out
+
+    @cached_property
+    def class_ids(self) -> list[int]:
+        """The classes that any image has a map of."""
+        return sorted({class_id for class_ids in self.maps.classes.values() for class_id in class_ids})
+
+    def rows(self) -> list[str]:
+        from framework.methods.base import FindsBoundaries
+        from framework.methods.irnet.heads import cells
+
+        run, radius = self.model.run, self.config.radius
+        if not issubclass(self.model.method, FindsBoundaries):
+            fault = f"a model of method '{run.method.name}' finds no boundaries"
+            raise ConfigError(f"{self.model.store.url}: {fault}; train method 'irnet'")
+        side = cells(run.corpus.size)
+        if radius >= side:
+            raise ConfigError(
+                f"radius: neighbours within {radius} reach across the whole map, {side} a side for "
+                f"{run.corpus.size} pixels; lower it, or give boundaries that were trained on larger pictures"
+            )
+        return list(self.maps.classes)
+
+    def write(self, layer: LayerWriter) -> int:
+        from framework.corpus.map_layers import MAP_ROW, MapsRow
+        from framework.labelling.stream import Pass, stream
+        from framework.labelling.walk.carry import Carry
+        from framework.labelling.walk.walk import walk
+
+        config, places = self.config, (self.model.store.url, self.corpus.store.url, self.maps.store.url)
+        carry = partial(walk, radius=config.radius, beta=config.beta, doublings=config.doublings)
+        arguments, row = (*places, self.class_ids, carry), MapsRow(self.class_ids)
+        work = Pass(self.model.run.corpus.size, Carry, arguments, row, MAP_ROW)
+        return stream(work, self.corpus, layer, config)
+
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        """What was counted of the maps is true of those after the walk."""
+        return {what: count for what, count in self.maps.artifact["counts"].items() if what != "rows"}

@@ -1,39 +1,27 @@
-"""The random walk that carries evidence over an image until boundaries stop it (IRNet, Ahn et al., CVPR 2019; methods/README 2.5).
+"""The random walk that carries evidence until boundaries stop it (Ahn et al., CVPR 2019; methods/README 2.5).
 
-The official code squares the dense transition matrix; here each of the same steps touches the neighbours of a pixel alone, so that
-images of any size go through together.
+The official code squares the dense transition matrix; here each of the same steps touches a pixel's
+neighbours alone, so that images of any size go through together.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
-from framework.core.settings import Settings
 from framework.methods.irnet.affinity import affinities, offsets
 
 
-class WalkConfig(Settings):
-    """The authors' settings."""
-
-    radius: int = Field(default=5, ge=2)
-    """Neighbours nearer than this exchange evidence in a step, pixels of the map."""
-    beta: float = Field(default=10.0, gt=0)
-    """Power of the affinities: the larger, the more a faint boundary holds back."""
-    doublings: int = Field(default=8, ge=0)
-    """t: the walk has 2^t steps."""
-
-
 @torch.no_grad()
-def walk(maps: Tensor, boundary: Tensor, config: WalkConfig) -> Tensor:
+def walk(maps: Tensor, boundary: Tensor, radius: int = 5, beta: float = 10.0, doublings: int = 8) -> Tensor:
     """Evidence `[B, K, h, w]` after the walk from maps of that shape, under boundaries `[B, h, w]` in 0..1.
 
+    Neighbours nearer than `radius` exchange evidence in each of 2^t steps, t = `doublings`.
     M = vec(cam (1 - b)) T^(2^t) with T = A^β D^-1, D its column sums; no value exceeds the largest before.
     """
-    reach, (height, width) = config.radius - 1, boundary.shape[1:]
-    stay, neighbours = transitions(boundary, config)
+    reach, (height, width) = radius - 1, boundary.shape[1:]
+    stay, neighbours = transitions(boundary, radius, beta)
     x = maps * (1 - boundary)[:, None]
     padded = F.pad(x, (reach,) * 4)
     inner = padded[..., reach : reach + height, reach : reach + width]
@@ -41,7 +29,7 @@ def walk(maps: Tensor, boundary: Tensor, config: WalkConfig) -> Tensor:
         (weight[:, None], padded[..., reach + y : reach + y + height, reach + x : reach + x + width])
         for (y, x), weight in neighbours.items()
     ]
-    for _ in range(2**config.doublings):
+    for _ in range(2**doublings):
         after = inner * stay[:, None]
         for weight, moved in parts:
             after.addcmul_(weight, moved)
@@ -49,11 +37,11 @@ def walk(maps: Tensor, boundary: Tensor, config: WalkConfig) -> Tensor:
     return inner.clone()
 
 
-def transitions(boundary: Tensor, config: WalkConfig) -> tuple[Tensor, dict[tuple[int, int], Tensor]]:
-    """What a pixel keeps `[B, h, w]`, and what it takes from each neighbour in a step, by the neighbour's offset."""
-    tied = affinities(boundary, config.radius) ** config.beta
+def transitions(boundary: Tensor, radius: int, beta: float) -> tuple[Tensor, dict[tuple[int, int], Tensor]]:
+    """What a pixel keeps in a step `[B, h, w]`, and what it takes from each neighbour, by its offset."""
+    tied = affinities(boundary, radius) ** beta
     taken: dict[tuple[int, int], Tensor] = {}
-    for place, (y, x) in enumerate(offsets(config.radius)):
+    for place, (y, x) in enumerate(offsets(radius)):
         taken[y, x] = tied[:, place]
         taken[-y, -x] = _moved(tied[:, place], y, x)
     stay = 1 / (1 + torch.stack(list(taken.values())).sum(0))

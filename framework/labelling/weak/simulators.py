@@ -1,22 +1,20 @@
-"""Weak labels from true masks: what a hurried annotator might have drawn (Pan et al., AAAI 2022; all of it [reconstructed]).
+"""What a hurried annotator might have drawn (Pan et al., AAAI 2022; all [reconstructed], methods/README 5.1).
 
-A simulator takes the pixels of one class, `[H, W]` bool, and gives those that the weak label claims for it. `weaken` puts the
-classes together: later classes are drawn over earlier ones, and pixels that carry no label in the truth carry none here.
+A simulator takes the pixels of one class, `[H, W]` bool, and gives those that the weak label claims for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
-from pydantic import AfterValidator, Field
 from scipy import ndimage
 
 from framework.core.labels import IGNORE
-from framework.core.settings import Settings
+from framework.core.rng import generator
+from framework.labelling.weak.config import Box, Outline, Polygon, Scribble, Simulator
 
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours of a pixel (row, column), clockwise from the one above."""
@@ -27,59 +25,18 @@ SIDES = (0, 4, 2, 6)
 ALL_EIGHT = np.ones((3, 3), bool)
 
 
-def _ordered(limits: tuple[int, int]) -> tuple[int, int]:
-    if limits[0] > limits[1]:
-        raise ValueError("the smaller number comes first")
-    return limits
-
-
-Points = Annotated[tuple[Annotated[int, Field(ge=3)], int], AfterValidator(_ordered)]
-Radius = Annotated[tuple[Annotated[int, Field(ge=0)], int], AfterValidator(_ordered)]
-"""Two whole numbers between which each draw lies, both included."""
-
-
-class Box(Settings):
-    """A filled bounding box of each connected component."""
-
-    kind: Literal["box"] = "box"
-    jitter: float = Field(default=0.1, ge=0, le=0.5)
-    """Each edge moves by up to this share of the box's side."""
-
-
-class Polygon(Settings):
-    """A filled polygon through a few contour points of each connected component."""
-
-    kind: Literal["polygon"] = "polygon"
-    points: Points = (6, 10)
-
-
-class Scribble(Settings):
-    """Strokes along each class, near its middle, background included; nothing is claimed elsewhere."""
-
-    kind: Literal["scribble"] = "scribble"
-    width: int = Field(default=3, ge=1)
-    """Pixels of the picture's own resolution."""
-
-
-class Erode(Settings):
-    """Each class too small by a radius in pixels of the picture's own resolution."""
-
-    kind: Literal["erode"] = "erode"
-    radius: Radius = (2, 6)
-
-
-class Dilate(Settings):
-    """Each class too large by a radius in pixels of the picture's own resolution."""
-
-    kind: Literal["dilate"] = "dilate"
-    radius: Radius = (2, 6)
-
-
-Simulator = Annotated[Box | Polygon | Scribble | Erode | Dilate, Field(discriminator="kind")]
+def mismatched(names: Sequence[str], share: float, seed: int) -> dict[str, str]:
+    """Whose mask an image gets for its own: about `share` of all, in a random circle, that of the next."""
+    place = {name: generator("swap", seed, name).random() for name in names}
+    circle = sorted((name for name in names if place[name] < share), key=place.__getitem__)
+    return dict(zip(circle, circle[1:] + circle[:1], strict=True))
 
 
 def weaken(mask: np.ndarray, simulator: Simulator, rng: np.random.Generator) -> np.ndarray:
-    """The weak label of a true mask, both uint8 `[H, W]` of class ids with 255 where nothing is claimed (methods/README 5.1)."""
+    """The weak label of a true mask, both uint8 `[H, W]` of class ids with 255 where nothing is claimed.
+
+    Later classes are drawn over earlier ones; pixels that carry no label in the truth carry none here.
+    """
     drawn = np.full_like(mask, IGNORE if isinstance(simulator, Scribble) else 0)
     for class_id in np.unique(mask[mask != IGNORE]):
         if class_id or isinstance(simulator, Scribble):
@@ -96,14 +53,12 @@ def _claimed(inside: np.ndarray, simulator: Simulator, rng: np.random.Generator)
             return polygons(inside, simulator.points, rng)
         case Scribble():
             return strokes(inside, simulator.width, rng)
-        case Erode():
-            return erode(inside, _draw(simulator.radius, rng))
-        case Dilate():
-            return dilate(inside, _draw(simulator.radius, rng))
+        case Outline():
+            return (erode if simulator.kind == "erode" else dilate)(inside, _draw(simulator.radius, rng))
 
 
 def boxes(inside: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
-    """The bounding box of every component, each edge moved by a uniform share in ±`jitter` of its side; at least one pixel."""
+    """Every component's bounding box, each edge moved by up to `jitter` of its side; not empty."""
     drawn = np.zeros_like(inside)
     for place, _ in _components(inside):
         drawn[
@@ -121,7 +76,7 @@ def _moved(edge: slice, limit: int, jitter: float, rng: np.random.Generator) -> 
 
 
 def polygons(inside: np.ndarray, points: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """For every component the filled polygon through border pixels at even distances, from a random one on; holes are filled."""
+    """For every component the filled polygon through even border pixels, from a random one on."""
     picture = Image.new("1", inside.shape[::-1])
     pen = ImageDraw.Draw(picture)
     for place, component in _components(inside):
@@ -133,7 +88,7 @@ def polygons(inside: np.ndarray, points: tuple[int, int], rng: np.random.Generat
 
 
 def contour(component: np.ndarray) -> np.ndarray:
-    """The outer border of one 8-connected component in order, `[N, 2]` (row, column), by Moore's neighbour tracing.
+    """The outer border of an 8-connected component in order, `[N, 2]` (row, column), by Moore's tracing.
 
     A pixel that the walk passes twice, such as one of a line, is listed twice.
     """
@@ -153,14 +108,14 @@ def contour(component: np.ndarray) -> np.ndarray:
 
 
 def strokes(inside: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
-    """A skeleton a little off the middle, drawn `width` pixels wide and nowhere outside; every component keeps a connected one."""
+    """A skeleton a little off the middle, `width` pixels wide, nowhere outside; each part's is connected."""
     around = lopsided(inside, rng)
     drawn = ndimage.binary_dilation(thin(around, ridges(around)), np.ones((width, width), bool))
     return np.asarray(drawn) & inside
 
 
 def lopsided(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Peeled from one random side by up to half of the largest depth; connected parts stay connected and none vanishes."""
+    """Peeled from one random side by up to half of the largest depth; no part breaks or vanishes."""
     padded = np.pad(inside, 1).astype(np.uint8)
     removable = _removable(int(rng.choice(SIDES)))
     for _ in range(_draw((0, int(_depth(inside).max()) // 2), rng)):
@@ -170,7 +125,7 @@ def lopsided(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def ridges(inside: np.ndarray) -> np.ndarray:
-    """Where the city-block distance to the outside has a crest, at least half as far in as its component's deepest pixel.
+    """Crests of the city-block distance to the outside, at least half as far in as the component's deepest.
 
     Shallower crests come from every unevenness of the border, and nobody would draw them.
     """
@@ -188,10 +143,11 @@ def _depth(inside: np.ndarray) -> np.ndarray:
 
 
 def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The skeleton by parallel thinning from four sides in turn (Rosenfeld, Information and Control 29, 1975).
+    """The skeleton by parallel thinning from four sides in turn (Rosenfeld, Inf. and Control 29, 1975).
 
-    What is peeled off are border pixels of one side that are neither `kept` nor ends of a line nor hold parts together, so
-    connected parts stay connected and none vanishes. Only pixels whose neighbourhood may have changed are looked at.
+    What is peeled off are border pixels of one side that are neither `kept` nor ends of a line nor hold parts
+    together: connected parts stay so and none vanishes. Only pixels whose neighbourhood may have changed are
+    looked at.
     """
     padded = np.pad(inside, 1).astype(np.uint8)
     ring = np.array([row * padded.shape[1] + column for row, column in RING])
@@ -212,9 +168,10 @@ def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 @cache
 def _removable(side: int) -> np.ndarray:
-    """For each of the 256 neighbourhoods (bit i is `RING[i]`) whether its pixel may be peeled off from a side.
+    """For each of the 256 neighbourhoods (bit i is `RING[i]`), whether its pixel may be peeled from a side.
 
-    It is open to that side, has two neighbours or more, and joins exactly one part (Yokoi's number for 8-connected parts).
+    It is open to that side, has two neighbours or more, and joins exactly one part (Yokoi's number,
+    8-connected).
     """
     open_ = (np.arange(256)[:, None] >> np.arange(8) & 1) == 0
     parts = sum(
@@ -225,7 +182,7 @@ def _removable(side: int) -> np.ndarray:
 
 
 def erode(inside: np.ndarray, radius: int) -> np.ndarray:
-    """Pixels farther than `radius` from every pixel outside; beyond the picture's frame is outside. May leave nothing."""
+    """Pixels farther than `radius` from every one outside; beyond the frame is outside. May leave nothing."""
     return _distance(np.pad(inside, 1))[1:-1, 1:-1] > radius
 
 

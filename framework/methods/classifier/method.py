@@ -58,7 +58,7 @@ class Classifier(Method):
     def __init__(self, config: Classifier.Config, context: MethodContext) -> None:
         super().__init__()
         self.context = context
-        self.targets = tuple(self._targets(config, context.labels))
+        self.targets = self.targets_of(config, context.labels)
         encoder, counts = context.network(0), [len(target.classes) for target in self.targets]
         assert isinstance(encoder, Encoder)
         with seeded("heads", context.seed):
@@ -67,14 +67,14 @@ class Classifier(Method):
         hint = f"every training image lacks label '{label}' in labels.csv"
         self.streams = (Stream("labelled", ANY, target=self.targets[0], hint=hint),)
 
-    @staticmethod
-    def _targets(config: Classifier.Config, labels: Sequence[LabelInfo]) -> Iterator[Target]:
+    @classmethod
+    def targets_of(cls, config: Classifier.Config, labels: Sequence[LabelInfo]) -> tuple[Target, ...]:
+        """The questions that its models answer, for a corpus with such labels."""
         described = config.targets or {label.name: TargetConfig(label=label.name) for label in labels}
         if not described:
             fault = "method 'classifier' needs image-level labels and the corpus has none"
             raise ConfigError(f"{fault}; add a column to labels.csv")
-        for name, target in described.items():
-            yield resolve(name, target, labels, f"method.targets.{name}")
+        return tuple(resolve(name, t, labels, f"method.targets.{name}") for name, t in described.items())
 
     @classmethod
     def example(cls) -> dict[str, Example]:

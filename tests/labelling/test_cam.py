@@ -47,14 +47,14 @@ def small(top_down: bool = False) -> Classified:
 
 def by_loops(features: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Grad-CAM++ of one image as methods/README 2.3 writes it."""
-    found = np.zeros(features.shape[1:])
+    maps = np.zeros(features.shape[1:])
     for a, g in zip(features, slope, strict=True):
         weight = 0.0
         for u, v in np.ndindex(*a.shape):
             below = 2 * g[u, v] ** 2 + sum(a[i, j] * g[i, j] ** 3 for i, j in np.ndindex(*a.shape))
             weight += (g[u, v] ** 2 / below if below else 0.0) * max(g[u, v], 0.0)
-        found += weight * a
-    return np.maximum(found, 0)
+        maps += weight * a
+    return np.maximum(maps, 0)
 
 
 def test_grad_cam_plus_plus_is_its_formula() -> None:
@@ -68,7 +68,7 @@ def test_grad_cam_plus_plus_is_its_formula() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_plain_map_has_the_weights_of_the_linear_layer(number: int) -> None:
-    """Of more than two classes it was Grad-CAM's, whose weights depend on how sure the network is of the others."""
+    """For more than two classes it was Grad-CAM's, whose weights depend on how sure it is of others."""
     network, image = small(), torch.randn(2, 1, 32, 32)
     weight: Tensor = network.heads[1].weight.detach()  # type: ignore[assignment]
     others = [k for k in range(3) if k != number]
@@ -101,20 +101,20 @@ def test_the_evidence_lies_where_the_sign_is_and_counter_evidence_shows_nothing(
     image[0, 0, 4:12, 20:28] = 1  # speaks for class 1
     image[0, 1, 20:28, 4:12] = 1  # against it
     network = plain([[0.0, 1.0], [1.0, 0.0]])
-    found = summed_evidence(network, image, 0, 1, "grad-cam++", [1.0, 0.5, 2.0], True, 32)[0]
-    assert found.max() == pytest.approx(1, abs=1e-5)
-    assert found[6:10, 22:26].min() > 0.9
-    assert found[20:28, 4:12].max() < 0.05 and found[24:, 14:].max() < 0.05
+    maps = summed_evidence(network, image, 0, 1, "grad-cam++", [1.0, 0.5, 2.0], True, 32)[0]
+    assert maps.max() == pytest.approx(1, abs=1e-5)
+    assert maps[6:10, 22:26].min() > 0.9
+    assert maps[20:28, 4:12].max() < 0.05 and maps[24:, 14:].max() < 0.05
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 2.0])
 def test_the_evidence_stays_in_its_place_when_the_size_is_no_multiple_of_the_stride(scale: float) -> None:
     image = torch.zeros(1, 1, 88, 88)
     image[..., 40:48] = 1  # a strip in the middle
-    found = summed_evidence(
+    maps = summed_evidence(
         plain([[0.0], [1.0]], Coarse(), 16), image, 0, 1, "grad-cam++", [scale], False, 88
     )[0].mean(0)
-    assert (found * (torch.arange(88) + 0.5)).sum() / found.sum() == pytest.approx(44, abs=0.5)
+    assert (maps * (torch.arange(88) + 0.5)).sum() / maps.sum() == pytest.approx(44, abs=0.5)
 
 
 @pytest.mark.parametrize("kind", ["grad-cam++", "grad-cam", "cam"])
@@ -135,10 +135,8 @@ def test_a_mirrored_image_has_the_mirrored_map() -> None:
 
 
 def test_nothing_that_speaks_for_a_class_is_an_empty_map() -> None:
-    found = summed_evidence(
-        plain([[1.0], [-1.0]]), torch.ones(1, 1, 8, 8), 0, 1, "grad-cam++", [1.0], True, 8
-    )
-    assert not found.any()
+    maps = summed_evidence(plain([[1.0], [-1.0]]), torch.ones(1, 1, 8, 8), 0, 1, "grad-cam++", [1.0], True, 8)
+    assert not maps.any()
 
 
 def test_an_image_alone_has_the_map_it_has_among_others() -> None:

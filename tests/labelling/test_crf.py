@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from framework.labelling.seeds.crf import SIDE, CrfConfig, refine
+from framework.labelling.seeds.config import SIDE, CrfConfig
+from framework.labelling.seeds.crf import refine
 
 PIXEL = SIDE / 7
 """Of pictures of seven columns, in those that widths are stated in."""
@@ -55,10 +56,10 @@ def drawn(seed: int, channels: int = 3) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("seed", range(4))
 def test_equals_the_sums_pixel_by_pixel_for_several_labellings_at_once(seed: int) -> None:
     labels, picture = drawn(seed)
-    found = refine(labels, 3, picture, CONFIG)
-    for given, refined in zip(labels, found, strict=True):
+    fitted = refine(labels, 3, picture, CONFIG)
+    for given, refined in zip(labels, fitted, strict=True):
         assert np.array_equal(refined.numpy(), by_pixels(given.numpy(), 3, picture.numpy(), CONFIG))
-    assert not torch.equal(found, labels)
+    assert not torch.equal(fitted, labels)
 
 
 def test_a_grey_picture_counts_as_three_equal_channels() -> None:

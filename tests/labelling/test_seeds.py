@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from framework.core.labels import IGNORE
 from framework.corpus.schema import NO_MASK
-from framework.labelling.masks import cut
-from framework.labelling.seeds.crf import SIDE, CrfConfig
-from framework.labelling.seeds.job import eight_bit, seed_row, seeds
-from framework.labelling.settings import ThresholdConfig
+from framework.labelling.cutting import cut
+from framework.labelling.seeds.config import SIDE, CrfConfig
+from framework.labelling.seeds.seed import eight_bit, seed_row, seeds
 
 PICTURE = torch.zeros(1, 6, 6)
 CUT = st.floats(0.0, 1.0)
@@ -36,8 +35,8 @@ def test_stricter_thresholds_only_take_labels_away(
 
 @given(st.integers(0, 1000), CUT)
 def test_equal_thresholds_leave_nothing_open(seed: int, threshold: float) -> None:
-    found = seeds(maps(seed), PICTURE, threshold, threshold, None)
-    assert (found != IGNORE).all() and set(found.unique().tolist()) <= {0, 1, 2}
+    labels = seeds(maps(seed), PICTURE, threshold, threshold, None)
+    assert (labels != IGNORE).all() and set(labels.unique().tolist()) <= {0, 1, 2}
 
 
 def test_both_are_made_to_fit_the_picture() -> None:
@@ -45,13 +44,13 @@ def test_both_are_made_to_fit_the_picture() -> None:
     picture[:, 4:12, 4:12] = 200
     evidence = torch.zeros(1, 16, 16)
     evidence[:, 4:12, 4:10] = 0.5
-    found = seeds(evidence, picture, 0.3, 0.05, CrfConfig(alike_width=SIDE))
-    assert torch.equal(found, (picture[0] > 0).long())
-    assert not torch.equal(seeds(evidence, picture, 0.3, 0.05, None), found)
+    labels = seeds(evidence, picture, 0.3, 0.05, CrfConfig(alike_width=SIDE))
+    assert torch.equal(labels, (picture[0] > 0).long())
+    assert not torch.equal(seeds(evidence, picture, 0.3, 0.05, None), labels)
 
 
 def test_a_picture_has_the_same_seeds_at_another_size_and_keeps_what_is_open() -> None:
-    """The CRF's widths shrink with the picture; taken as they stand, they tie all of it together and leave nothing open."""
+    """The CRF's widths shrink with the picture; as they stand, they would leave nothing open."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     apart = ((rows - 30) ** 2 + (columns - 36) ** 2).sqrt()
     speckle = 6 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
@@ -85,5 +84,5 @@ def test_an_image_in_which_no_class_is_sure_counts_as_one_without_a_label() -> N
 def test_a_mask_is_of_the_strongest_class_over_the_threshold_and_background_without_maps() -> None:
     first, second = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
     first[0], second[0, 1], second[1, 0] = 0.5, 0.9, 0.2
-    assert cut({2: first, 4: second}, (2, 2), ThresholdConfig()).tolist() == [[2, 4], [0, 0]]
-    assert cut({}, (3, 2), ThresholdConfig()).tolist() == [[0, 0]] * 3
+    assert cut({2: first, 4: second}, (2, 2), 0.3).tolist() == [[2, 4], [0, 0]]
+    assert cut({}, (3, 2), 0.3).tolist() == [[0, 0]] * 3

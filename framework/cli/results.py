@@ -1,0 +1,62 @@
+"""The commands that look at what was made: scores and reports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Folder of a finished model.")],
+    corpus: Annotated[str, typer.Argument(help="Folder of the corpus.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    out: Annotated[
+        Optional[str], typer.Option(help="Folder of the evaluation; default: beside the model.")
+    ] = None,
+) -> None:
+    """Score a model: per-case tables, means with intervals, pictures."""
+    from framework.cli.scores import print_scores
+    from framework.core.storage import Store
+    from framework.evaluation.evaluate import evaluate as score
+
+    store = Store.at(model)
+    target = Store.at(out) if out else Store.at(f"{store.url}-{split}")
+    summary = score(store, corpus, target, split)
+    print_scores(summary)
+    typer.echo(f"evaluation: {target.url}")
+
+
+def evaluate_maps(
+    corpus: Annotated[str, typer.Argument(help="Folder of the corpus.")],
+    maps: Annotated[str, typer.Option(help="Name of the layer of maps to read.")],
+    split: Annotated[
+        str, typer.Option(help="train, val or test; thresholds are to be chosen on val.")
+    ] = "val",
+) -> None:
+    """Print the IoU of maps at many thresholds, where the corpus holds masks; nothing is trained."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from framework.corpus.map_layers import MapLayer
+    from framework.corpus.reader import Corpus
+    from framework.labelling.map_quality import THRESHOLDS, measure_maps
+
+    opened = Corpus.open(corpus)
+    scores = measure_maps(opened, MapLayer.open(opened, maps), split)
+    title = f"IoU of '{maps}' on {split} images that show the class [95 % interval]"
+    table = Table("threshold", *scores, title=title)
+    for threshold, row in zip(THRESHOLDS, zip(*scores.values(), strict=True), strict=True):
+        table.add_row(f"{threshold:.2f}", *(f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in row))
+    Console().print(table)
+
+
+def report(
+    sources: Annotated[list[str], typer.Argument(help="Folders of runs, models, layers or evaluations.")],
+    out: Annotated[str, typer.Option(help="The HTML file to write.")] = "report.html",
+) -> None:
+    """Write one offline HTML file about runs."""
+    from framework.core.storage import Store
+    from framework.reporting.report import write_report
+
+    typer.echo(f"report: {write_report([Store.at(source) for source in sources], out)}")

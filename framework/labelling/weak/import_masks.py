@@ -1,0 +1,72 @@
+"""Lay weak masks that people drew over a corpus: the pictures of a folder become a label layer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from framework.core.errors import CorpusError, RowError
+from framework.core.labels import IGNORE
+from framework.core.settings import PLACEMENT
+from framework.labelling.job import Job, JobConfig, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from framework.corpus.layer_writer import LayerWriter
+    from framework.corpus.sources.folder import Picture
+
+
+class ImportMasks(Job):
+    """Lay weak masks that somebody drew over a corpus.
+
+    Images without a picture are not in the layer; pictures that do not fit their image, or hold unknown class
+    ids, are in its quarantine.
+    """
+
+    class Config(JobConfig):
+        """What the masks are."""
+
+        kind: Literal["box", "polygon", "scribble", "noisy"]
+        """What was drawn; noisy is too large or too small."""
+        error_budget: Annotated[float, PLACEMENT] = Field(default=0.05, ge=0, le=1)
+        """Share of unusable rows over which the job gives up."""
+
+    name = "import-masks"
+    artifact = "drawn"
+    reads = {"folder": Source("Folder of ID.png: class ids, 255 = no claim.", None)}
+
+    @cached_property
+    def pictures(self) -> dict[str, Picture]:
+        """The files of the folder by id."""
+        from framework.corpus.sources.folder import pictures
+
+        return pictures(self.folder)
+
+    def rows(self) -> list[str]:
+        ids = self.corpus.index_columns["id"]
+        names = [name for name in ids if name in self.pictures]
+        if not names:
+            fault = f"no picture of an image of corpus '{self.corpus.info.name}'"
+            raise CorpusError(f"{self.folder.url}: {fault}; expected ID.png, such as '{ids[0]}.png'")
+        return names
+
+    def write(self, layer: LayerWriter) -> int:
+        return layer.write_masks(self.config.kind, self._mask)
+
+    def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        strays = len(self.pictures) - len(layer.names)
+        counts = {"without a file": len(self.corpus.index_columns["id"]) - len(layer.names)}
+        return counts | ({"files of no image": strays} if strays else {})
+
+    def _mask(self, name: str) -> np.ndarray:
+        from framework.imaging.decode import decode_mask
+
+        shape = self.corpus.value(name, "height"), self.corpus.value(name, "width")
+        data = self.folder.read_bytes(self.pictures[name].file)
+        mask = decode_mask(data, shape, len(self.corpus.info.classes), "ids")
+        if self.config.kind == "scribble" and (mask != IGNORE).all():
+            raise RowError(f"scribble claims every pixel: save what is not drawn as {IGNORE}")
+        return mask
