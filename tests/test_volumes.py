@@ -13,7 +13,7 @@ from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.evaluation.evaluate import evaluate
 from framework.experiments.compare.pictures import write_pictures
-from framework.experiments.compare.table import Member
+from framework.experiments.compare.table import SeedRun
 from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
 from framework.labelling.job import make
@@ -24,7 +24,7 @@ from framework.training.config import TrainConfig
 from framework.training.precision import safe_precision
 from framework.training.run import train
 from framework.training.trainer import Trainer
-from framework.training.validation import Validator
+from framework.training.validation import MaskValidator
 from tests.contract.support import CASES, EXAMPLES, losses, tiny_run, trained
 from tests.contract.volumes import build_volumes
 
@@ -72,7 +72,7 @@ def test_a_comparison_shows_a_slice_as_it_is_predicted_in_its_volume(
 ) -> None:
     evaluate(model, f"{corpus}-3d", Store.at(tmp_path / "val"), "val")
     folder = Store.at(tmp_path / "comparison")
-    write_pictures(folder, [Member("3d", 0, model, Store.at(tmp_path / "val"))], "3d", f"{corpus}-3d")
+    write_pictures(folder, [SeedRun("3d", 0, model, Store.at(tmp_path / "val"))], "3d", f"{corpus}-3d")
     opened, predictor = Corpus.open(f"{corpus}-3d"), Predictor(model)
     for shown in folder.read_json("pictures.json")["cases"]:
         names = opened.volumes("val")[shown["case"]]
@@ -100,12 +100,12 @@ def test_methods_outside_the_contract_suite_take_steps_on_volumes(
 def test_validation_while_training_is_the_dice_of_whole_volumes(corpus: str, tmp_path: Path) -> None:
     run = tiny_run(corpus, "supervised-3d", tmp_path, {"train": {"ema": 0.9}})
     trainer = Trainer.build(run, Store.at(tmp_path) / "run", torch.device("cpu"))
-    validator = Validator(trainer.data, 4, trainer.device, torch.float32)
+    validator = MaskValidator(trainer)
     assert validator.ids == list(trainer.data.corpus.volumes("val"))
     trainer.method.predict = lambda image: {"all": one_hot(torch.ones_like(image[:, 0]).long())}  # type: ignore[method-assign]
     masks = [trainer.data.get(name).mask for name in validator.ids]
     expected = np.mean([2 * (m == 1).sum() / (m.size + (m == 1).sum()) for m in masks if m is not None])
-    assert validator.score(trainer)["dice"] == pytest.approx([expected, 0], abs=1e-6)
+    assert validator.score(trainer)["dice"].values == pytest.approx([expected, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(4, 24, 24), (7, 32, 30), (2, 24, 40)])

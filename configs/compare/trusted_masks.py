@@ -18,7 +18,8 @@ from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.label_layers import Layer
 from framework.corpus.reader import Corpus
-from framework.metrics.segmentation import score
+from framework.metrics.case_masks import CaseMasks
+from framework.metrics.overlap import Dice
 
 
 def main(corpus: Corpus, layer: Layer, runs: list[Store]) -> None:
@@ -47,7 +48,9 @@ def quality_of(corpus: Corpus, layer: Layer, names: list[str]) -> dict[str, floa
         weak = layer.mask(sample.id, truth.shape)
         shown = (set(np.unique(truth)) | set(np.unique(weak))) - {0, IGNORE}
         if shown:
-            quality[sample.id] = float(np.mean([score(truth == k, weak == k).dice for k in shown]))
+            quality[sample.id] = float(
+                np.mean([Dice().value(CaseMasks.of(truth == k, weak == k)) for k in shown])
+            )
     return quality
 
 

@@ -15,12 +15,12 @@ def plugins(group: str) -> list[Any]:
 
 
 def name_of(registered: Any) -> str:
-    """The one name that the `name` of a registered class's settings may have."""
-    return registered.Config.model_fields["name"].annotation.__args__[0]
+    """A registered class's own name, or the one that the `name` of its settings may have."""
+    return getattr(registered, "name", None) or registered.Config.model_fields["name"].annotation.__args__[0]
 
 
 def by_name(classes: list[Any], name_of: Callable[[Any], str] = name_of) -> dict[str, Any]:
-    """Classes by the name that their settings bear; raises `ConfigError` when two have the same."""
+    """Classes by their names; raises `ConfigError` when two have the same."""
     named: dict[str, Any] = {}
     for each in classes:
         name = name_of(each)

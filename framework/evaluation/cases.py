@@ -1,4 +1,4 @@
-"""The per-case table: one row per predictor, case and class; and its summary."""
+"""The per-case table: a row per predictor, case and class, a column per metric of cases; and its summary."""
 
 from __future__ import annotations
 
@@ -10,60 +10,71 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyarrow import csv
 
 from framework.core.storage import Store
+from framework.metrics.base import CaseMetric
 from framework.metrics.bootstrap import METHOD, mean_intervals
-from framework.metrics.segmentation import METRICS, score
+from framework.metrics.case_masks import CaseMasks, Mask
+from framework.metrics.predictions import Numbers
+from framework.metrics.registry import metrics_of
 
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("predictor", "case", "group", "class")]
-    + [(name, pa.float64()) for name in METRICS]
-    + [("truth", pa.int64()), ("predicted", pa.int64()), ("state", pa.string())]
-)
+FILE = "cases.parquet"
+
+
+def schema() -> pa.Schema:
+    """The columns, those of the metrics among them."""
+    return pa.schema(
+        [(name, pa.string()) for name in ("predictor", "case", "group", "class")]
+        + [(metric.key, pa.float64()) for metric in metrics_of(CaseMetric)]
+        + [("truth", pa.int64()), ("predicted", pa.int64()), ("state", pa.string())]
+    )
 
 
 def case_rows(
     predictor: str,
     case: str,
     group: str,
-    truth: NDArray[np.bool_],
-    predicted: NDArray[np.bool_],
-    ignored: NDArray[np.bool_],
+    truth: Mask,
+    predicted: Mask,
+    ignored: Mask,
     classes: Sequence[str],
     spacing: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
     """The rows of one case, one per foreground class.
 
-    `truth` and `predicted` hold a mask of each foreground class, `[K-1, H, W]` or `[K-1, D, H, W]`; what is `ignored`, without
-    the first axis, counts nowhere. `classes[0]` is the background. `spacing` is the pixel size along the axes (mm), or None
-    for distances in pixels.
+    `truth` and `predicted` hold a mask of each, `[K-1, H, W]` or `[K-1, D, H, W]`; what is `ignored`, without
+    the first axis, counts nowhere. `classes[0]` is the background. `spacing` is that of `CaseMasks.of`.
     """
     rows = []
-    for name, there, said in zip(classes[1:], truth, predicted, strict=True):
-        found = score(there, said, spacing, ignored)
-        rows.append({"predictor": predictor, "case": case, "group": group, "class": name, **asdict(found)})
+    for name, true, claimed in zip(classes[1:], truth, predicted, strict=True):
+        masks = CaseMasks.of(true, claimed, spacing, ignored)
+        values = {metric.key: metric.value(masks) for metric in metrics_of(CaseMetric)}
+        sizes = {"truth": masks.true_pixels, "predicted": masks.predicted_pixels, "state": masks.state}
+        rows.append({"predictor": predictor, "case": case, "group": group, "class": name, **values, **sizes})
     return rows
 
 
 def write_cases(store: Store, rows: Iterable[dict[str, Any]]) -> pa.Table:
     """Write `cases.parquet` and `cases.csv`; returns the table, in the order of the rows."""
-    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-    store.write_table("cases.parquet", table)
-    buffer = io.BytesIO()
-    csv.write_csv(table, buffer)
-    store.write_bytes("cases.csv", buffer.getvalue())
+    table = pa.Table.from_pylist(list(rows), schema=schema())
+    store.write_table(FILE, table)
+    write_csv(store, "cases.csv", table)
     return table
+
+
+def write_csv(store: Store, name: str, table: pa.Table) -> None:
+    csv.write_csv(table, buffer := io.BytesIO())
+    store.write_bytes(name, buffer.getvalue())
 
 
 def summarise(
     table: pa.Table, classes: Sequence[str], *, split: str, unit: str, dimension: int
 ) -> dict[str, Any]:
-    """The content of `summary.json`: for each predictor, each foreground class and their mean, all metrics with intervals.
+    """The masks' part of `summary.json`: by predictor and foreground class, and for their mean, all metrics.
 
-    `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that every case
-    weighs the same; its interval resamples cases together with their group like all others.
+    `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that
+    every case weighs the same; its interval resamples cases together with their group like all others.
     """
     return {
         "split": split,
@@ -79,21 +90,28 @@ def summarise(
 
 
 def _summarise_predictor(table: pa.Table, classes: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
-    names = list(classes[1:])
-    values, groups = _by_case(table, names)
-    columns = np.concatenate(
-        [values, values.mean(axis=1, keepdims=True)], axis=1
-    )  # [cases, classes + 1, metrics]
-    intervals = iter(mean_intervals(columns.reshape(len(columns), -1), groups))
-    return {name: {metric: asdict(next(intervals)) for metric in METRICS} for name in [*names, "mean"]}
+    names, keys = list(classes[1:]), [metric.key for metric in metrics_of(CaseMetric)]
+    groups = groups_of(table)
+    values = with_mean(case_values(table, list(groups), names, keys))
+    intervals = iter(mean_intervals(values.reshape(len(values), -1), list(groups.values())))
+    return {name: {key: asdict(next(intervals)) for key in keys} for name in [*names, "mean"]}
 
 
-def _by_case(table: pa.Table, names: list[str]) -> tuple[NDArray[np.float64], list[str]]:
-    """Metrics `[cases, classes, metrics]` and the group of each case."""
-    groups = dict(zip(table["case"].to_pylist(), table["group"].to_pylist(), strict=True))
-    row = {case: i for i, case in enumerate(groups)}
-    values = np.full((len(row), len(names), len(METRICS)), np.nan)
-    for entry in table.to_pylist():
-        values[row[entry["case"]], names.index(entry["class"])] = [entry[metric] for metric in METRICS]
-    assert not np.isnan(values).any(), "a case lacks the row of a class"
-    return values, list(groups.values())
+def groups_of(table: pa.Table, column: str = "case") -> dict[str, str]:
+    """The group of each case, in the order of a table."""
+    return dict(zip(table[column].to_pylist(), table["group"].to_pylist(), strict=True))
+
+
+def case_values(table: pa.Table, cases: Sequence[str], classes: Sequence[str], keys: list[str]) -> Numbers:
+    """Columns of one predictor's rows as `[cases, classes, keys]`, in these orders."""
+    row, column = ({name: i for i, name in enumerate(names)} for names in (cases, classes))
+    values = np.full((len(cases), len(classes), len(keys)), np.nan)
+    for entry in table.select(["case", "class", *keys]).to_pylist():
+        values[row[entry["case"]], column[entry["class"]]] = [entry[key] for key in keys]
+    assert not np.isnan(values).any(), "an evaluation lacks a case or a class"
+    return values
+
+
+def with_mean(values: Numbers) -> Numbers:
+    """Values `[cases, classes, ...]` with the mean over the classes as one more."""
+    return np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)

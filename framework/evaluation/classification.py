@@ -1,60 +1,95 @@
-"""Ask a model its questions about every image of a split: a table of answers, and the summary of each target."""
+"""Whole images of a split, classified by a model: a table of its predictions, and each target's summary."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
 
 from framework.core.errors import CorpusError
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
+from framework.corpus.targets import UNKNOWN, Target
+from framework.evaluation.cases import write_csv
 from framework.inference.predictor import Predictor
-from framework.metrics.classification import SCHEMA, answer_row, summarise_answers
+from framework.metrics.base import ImageMetric
+from framework.metrics.bootstrap import METHOD, resamples, spread_interval
+from framework.metrics.predictions import Numbers, Predictions
+from framework.metrics.registry import metrics_of
 
 BATCH = 16
+"""Images of a forward pass."""
+FILE = "classification.parquet"
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("target", "id", "group", "truth", "prediction")]
+    + [("probability", pa.list_(pa.float64()))]
+)
 
 
-def score_answers(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
-    """Write `answers.parquet` and `answers.csv`, one row per target and image; gives the summaries by target.
+def classify(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
+    """Write `classification.parquet` and `.csv`, one row per target and image; gives the summaries by target.
 
-    Images whose class is not known are answered, with no truth beside, and not counted. Raises `CorpusError` when there is none
-    whose class is known.
+    Images whose class is not known are classified, with no truth beside, and not counted. Raises
+    `CorpusError` when there is none whose class is known.
     """
-    rows = [row for samples in _batches(corpus, corpus.ids(split)) for row in _answers(predictor, samples)]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    for target in predictor.method.targets:
+    rows = [row for samples in batches(corpus, corpus.ids(split)) for row in _rows(predictor, samples)]
+    table, targets = pa.Table.from_pylist(rows, schema=SCHEMA), predictor.method.targets
+    for target in targets:
         if not any(row["target"] == target.name and row["truth"] is not None for row in rows):
-            label, where = corpus.info.labels[target.column].name, f"corpus '{corpus.info.name}'"
-            raise CorpusError(
-                f"{where}: no image of split '{split}' has label '{label}'; nothing to measure against"
-            )
-    out.write_table("answers.parquet", table)
-    buffer = io.BytesIO()
-    probability = pa.array([" ".join(f"{p:.6f}" for p in row["probability"]) for row in rows], pa.string())
-    csv.write_csv(
-        table.set_column(table.schema.get_field_index("probability"), "probability", probability), buffer
-    )
-    out.write_bytes("answers.csv", buffer.getvalue())
-    return {target.name: summarise_answers(table, target) for target in predictor.method.targets}
+            lacking = f"no image of split '{split}' has label '{corpus.info.labels[target.column].name}'"
+            raise CorpusError(f"corpus '{corpus.info.name}': {lacking}; nothing to measure against")
+    out.write_table(FILE, table)
+    text = pa.array([" ".join(f"{p:.6f}" for p in row["probability"]) for row in rows], pa.string())
+    write_csv(out, "classification.csv", table.drop("probability").append_column("probability", text))
+    return {target.name: summarise_target(table, target) for target in targets}
 
 
-def _answers(predictor: Predictor, samples: list[Sample]) -> Iterator[dict[str, Any]]:
-    found = predictor.answers(np.stack([predictor.prepare(sample.image) for sample in samples]))
+def prediction_row(target: Target, name: str, group: str, truth: int, probability: Numbers) -> dict[str, Any]:
+    """The row of one image: the classes' names, and the probability of each."""
+    return {
+        "target": target.name,
+        "id": name,
+        "group": group,
+        "truth": target.classes[truth] if truth != UNKNOWN else None,
+        "prediction": target.classes[int(probability.argmax())],
+        "probability": probability.tolist(),
+    }
+
+
+def summarise_target(table: pa.Table, target: Target) -> dict[str, Any]:
+    """One target's part of `summary.json`, of the images whose class is known; None where undefined."""
+    once, drawn = known_predictions(table, target.name, target.classes)
+    return {
+        "classes": list(target.classes),
+        "images": len(once.truth),
+        "interval": METHOD,
+        "confusion": once.confusion[0].astype(int).tolist(),
+        **{m.key: spread_interval(m.compute(once)[0], m.compute(drawn)) for m in metrics_of(ImageMetric)},
+    }
+
+
+def known_predictions(table: pa.Table, target: str, classes: Sequence[str]) -> tuple[Predictions, ...]:
+    """A target's images whose class is known: each counted once, and in every resample of their groups."""
+    rows = [row for row in table.to_pylist() if row["target"] == target and row["truth"] is not None]
+    truth = np.array([list(classes).index(row["truth"]) for row in rows])
+    probability = np.array([row["probability"] for row in rows])
+    weights = np.ones((1, len(rows))), resamples([row["group"] for row in rows])
+    return tuple(Predictions(truth, probability, weight) for weight in weights)
+
+
+def _rows(predictor: Predictor, samples: list[Sample]) -> Iterator[dict[str, Any]]:
+    predicted = predictor.answers(np.stack([predictor.prepare(sample.image) for sample in samples]))
     for i, sample in enumerate(samples):
         for target in predictor.method.targets:
-            truth = target.of_one(sample.labels.tolist())
-            yield answer_row(
-                target, sample.id, sample.group, truth, found[target.name][i].numpy().astype(np.float64)
-            )
+            truth, probability = target.of_one(sample.labels.tolist()), predicted[target.name][i].numpy()
+            yield prediction_row(target, sample.id, sample.group, truth, probability.astype(np.float64))
 
 
-def _batches(corpus: Corpus, names: list[str]) -> Iterator[list[Sample]]:
+def batches(corpus: Corpus, names: list[str]) -> Iterator[list[Sample]]:
+    """Rows in stored order, so many at a time as the network sees at once."""
     stream = corpus.rows(names)
     while samples := list(islice(stream, BATCH)):
         yield samples

@@ -1,4 +1,4 @@
-"""Predict the labelled images of a split and score them: per-case table, summary with intervals, and pictures."""
+"""Predict the labelled images of a split and score them: tables, summary with intervals, and pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,20 @@ from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
 from framework.evaluation.cases import case_rows, summarise, write_cases
-from framework.evaluation.classification import score_answers
+from framework.evaluation.classification import batches, classify
 from framework.evaluation.explained import write_explained
-from framework.evaluation.lesions import lesion_rows, summarise_lesions, write_lesions
+from framework.evaluation.pooled import pooled_rows, summarise_pooled, write_pooled
 from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
+from framework.metrics.base import CaseMetric
+from framework.metrics.registry import METRICS, leading
 
-BATCH = 16
+SHOWN = 3
+"""Pictures of each of the best, the median and the worst cases."""
 
 Rows = list[dict[str, Any]]
 Shown = tuple[float, str, str]
-"""Of a case: mean Dice of the first predictor, its name, and the image to show."""
+"""A case's mean over classes of the leading metric, by the first predictor; its name; the image to show."""
 
 
 @dataclass
@@ -40,16 +42,16 @@ class Case:
     spacing: list[float] | None
     samples: list[Sample] = field(default_factory=list)
     predicted: list[dict[str, np.ndarray]] = field(default_factory=list)
-    """Of each slice and predictor, the masks of all classes but the background, bool `[K-1, H, W]`."""
-    counted: list[dict[str, Any]] = field(default_factory=list)
-    """Rows of the table of lesions, for a method whose lesions may overlap."""
+    """By slice and predictor, the masks of all classes but the background, bool `[K-1, H, W]`."""
+    pooled: Rows = field(default_factory=list)
+    """What its images contribute to pooled metrics, for a method whose lesions may overlap."""
 
-    def add(self, sample: Sample, found: dict[str, Tensor], predictor: Predictor) -> None:
-        """Keep the masks of one image, and of the first predictor the histograms of lesions that may overlap."""
+    def add(self, sample: Sample, probability: dict[str, Tensor], predictor: Predictor) -> None:
+        """Keep the masks of one image, and what its first probabilities contribute to pooled metrics."""
         self.samples.append(sample)
-        self.predicted.append({name: predictor.planes(p) for name, p in found.items()})
+        self.predicted.append({name: predictor.planes(p) for name, p in probability.items()})
         if predictor.method.multilabel:
-            self.counted += lesion_rows(sample, next(iter(found.values())), predictor.card.info.classes[1:])
+            self.pooled += pooled_rows(sample, next(iter(probability.values())), predictor.card.info.classes)
 
     def rows(self, predictor: str, classes: Sequence[str]) -> Rows:
         """The case's rows of the per-case table: of its whole volume, or of its only image."""
@@ -58,37 +60,31 @@ class Case:
         predicted = np.stack([self.predicted[i][predictor] for i in order], axis=1)
         ignored, spacing = np.stack([self.samples[i].mask == IGNORE for i in order]), self.spacing
         if self.samples[0].volume is None:
-            truth, predicted, ignored, spacing = (
-                truth[:, 0],
-                predicted[:, 0],
-                ignored[0],
-                spacing and spacing[1:],
-            )
+            truth, predicted, ignored = truth[:, 0], predicted[:, 0], ignored[0]
+            spacing = spacing and spacing[1:]
         return case_rows(predictor, self.name, self.group, truth, predicted, ignored, classes, spacing)
 
 
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
-    """Score a model's masks, its answers about whole images, or both; writes the evaluation artifact to `out`, gives its summary.
+    """Score a model's masks, its classes of whole images, or both; writes the artifact to `out`, gives its
+    summary.
 
-    2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when every image
-    has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to each picture's own; a model
-    of volumes predicts each volume from all of its slices. In a corpus of bits each lesion is scored by its whole mask, also
-    where others lie over it; a method whose lesions may overlap is scored by their AUPR too. Raises `CorpusError` when a model
-    of volumes meets an image of no volume.
+    2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when
+    every image has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to
+    each picture's own; a model of volumes predicts each volume from all of its slices. In a corpus of bits
+    each lesion is scored by its whole mask, also where others lie over it; a method whose lesions may overlap
+    is scored by pooled metrics too. Raises `CorpusError` when a model of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
-    recipe = ArtifactSpec(
-        "evaluation",
-        {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)},
-        {"split": split},
-    )
-    if is_finished(out, recipe):
+    inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
+    spec = ArtifactSpec("evaluation", inputs, {"split": split, "metrics": list(METRICS)})
+    if is_finished(out, spec):
         return out.read_json("summary.json")
     with out.lock():
-        return _measured(corpus, model, split, out, recipe)
+        return _measured(corpus, model, split, out, spec)
 
 
-def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: ArtifactSpec) -> dict[str, Any]:
+def _measured(corpus: Corpus, model: Store, split: str, out: Store, spec: ArtifactSpec) -> dict[str, Any]:
     started = time.perf_counter()
     predictor = Predictor(model)
     predictor.card.require_fits(corpus.info)
@@ -97,58 +93,57 @@ def _measured(corpus: Corpus, model: Store, split: str, out: Store, recipe: Arti
     if predictor.method.segments:
         summary |= _score_masks(corpus, predictor, split, out)
     if predictor.method.targets:
-        summary["targets"] = score_answers(corpus, predictor, split, out)
+        summary["targets"] = classify(corpus, predictor, split, out)
     out.write_json("summary.json", summary)
-    finish(out, recipe, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
+    finish(out, spec, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
     return summary
 
 
 def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
-    rows, shown, counted = _score_all(corpus, predictor, scored_images(corpus, split))
+    rows, shown, pooled = _score_all(corpus, predictor, scored_images(corpus, split))
     stacked = any(corpus.value(name, "volume") for name in corpus.ids(split))
     millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
     table = write_cases(out, rows)
     _write_pictures(out, corpus, predictor, shown)
     if not predictor.run.corpus.patch:
         write_explained(out, corpus, predictor, [image for *_, image in shown])
-    unit = "mm" if millimetres else "px"
-    found = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=3 if stacked else 2)
-    return found | ({"lesions": summarise_lesions(write_lesions(out, counted))} if counted else {})
+    unit, dimension = "mm" if millimetres else "px", 3 if stacked else 2
+    summary = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=dimension)
+    return summary | ({"pooled": summarise_pooled(write_pooled(out, pooled))} if pooled else {})
 
 
 def scored_images(corpus: Corpus, split: str) -> list[str]:
     """The images of a split that have true masks, in order; raises `CorpusError` when there are none."""
     ids = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind") == "mask"]
     if not ids:
-        raise CorpusError(
-            f"corpus '{corpus.info.name}': no image of split '{split}' has a mask; nothing to measure against"
-        )
+        lacking = f"corpus '{corpus.info.name}': no image of split '{split}' has a mask"
+        raise CorpusError(f"{lacking}; nothing to measure against")
     return ids
 
 
 def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[Rows, list[Shown], Rows]:
-    """All rows of the per-case table, of each case what a picture needs, and all rows of the table of lesions."""
+    """All rows of the per-case table, what a picture of each case needs, and all rows of the pooled table."""
     rows: Rows = []
     shown: list[Shown] = []
-    counted: Rows = []
+    pooled: Rows = []
+    ranking = leading(CaseMetric).key
     for case in (volume_cases if predictor.run.corpus.patch else image_cases)(corpus, predictor, ids):
-        for name in case.predicted[0]:
-            found = case.rows(name, corpus.info.classes)
-            if name == next(iter(case.predicted[0])):
-                shown.append((float(np.mean([row["dice"] for row in found])), case.name, _fullest(case)))
-            rows += found
-        counted += case.counted
-    return rows, shown, counted
+        scores = {name: case.rows(name, corpus.info.classes) for name in case.predicted[0]}
+        first = next(iter(scores.values()))
+        fullest = max(case.samples, key=lambda sample: sample.structure)
+        shown.append((float(np.mean([row[ranking] for row in first])), case.name, fullest.id))
+        rows += [row for each in scores.values() for row in each]
+        pooled += case.pooled
+    return rows, shown, pooled
 
 
 def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
-    """Predict image after image; a case comes out as soon as its last slice is through, so memory holds few."""
+    """Predict image after image; a case comes out when its last slice is through, so memory holds few."""
     left = Counter(corpus.value(name, "volume") or name for name in ids)
     open_cases: dict[str, Case] = {}
-    stream = corpus.rows(ids)
-    while samples := list(islice(stream, BATCH)):
-        found = predictor.at_own_sizes([sample.image for sample in samples])
-        for sample, probability in zip(samples, found, strict=True):
+    for samples in batches(corpus, ids):
+        probabilities = predictor.at_own_sizes([sample.image for sample in samples])
+        for sample, probability in zip(samples, probabilities, strict=True):
             key = sample.volume or sample.id
             case = open_cases.setdefault(key, Case(key, sample.group, sample.spacing))
             case.add(sample, probability, predictor)
@@ -163,34 +158,29 @@ def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterat
         if wanted.isdisjoint(names):
             continue
         samples = [corpus.read(name) for name in names]
-        found = predictor.at_own_sizes([sample.image for sample in samples])
+        probabilities = predictor.at_own_sizes([sample.image for sample in samples])
         case = Case(volume, samples[0].group, samples[0].spacing)
-        for sample, probability in zip(samples, found, strict=True):
+        for sample, probability in zip(samples, probabilities, strict=True):
             if sample.id in wanted:
                 case.add(sample, probability, predictor)
         yield case
 
 
-def _fullest(case: Case) -> str:
-    """The id of the slice with most structure."""
-    return max(case.samples, key=lambda sample: sample.structure).id
-
-
-def _write_pictures(
-    out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown], each: int = 3
-) -> None:
-    """Panels of the best, median and worst cases; these few are predicted anew, so that no image is held until then."""
-    ranked = sorted(shown, key=lambda entry: (-entry[0], entry[1]))
-    middle = max(0, (len(ranked) - each) // 2)
-    chosen = {"best": ranked[:each], "median": ranked[middle : middle + each], "worst": ranked[-each:]}
+def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown]) -> None:
+    """Panels of the best, median and worst cases, predicted anew, so that no image is kept until then."""
+    metric = leading(CaseMetric)
+    sign = -1 if metric.larger_is_better else 1
+    ranked = sorted(shown, key=lambda entry: (sign * entry[0], entry[1]))
+    middle = max(0, (len(ranked) - SHOWN) // 2)
+    chosen = {"best": ranked[:SHOWN], "median": ranked[middle : middle + SHOWN], "worst": ranked[-SHOWN:]}
     listed = []
     for rank, entries in chosen.items():
-        for i, (dice, case, name) in enumerate(entries):
+        for i, (score, case, name) in enumerate(entries):
             file, sample = f"{rank}-{i}.png", corpus.read(name)
             predicted = predicted_mask(corpus, predictor, sample)
             assert sample.mask is not None
             out.write_bytes(file, panels(sample.image, sample.mask, predicted))
-            listed.append({"case": case, "rank": rank, "dice": dice, "file": file})
+            listed.append({"case": case, "rank": rank, metric.key: score, "file": file})
     out.write_json("pictures.json", listed)
 
 

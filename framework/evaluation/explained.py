@@ -1,4 +1,4 @@
-"""Pictures of what a model sees: of a few images the maps and masks that its method explains itself by, and its answers."""
+"""Pictures of what a model sees: maps and masks that its method explains itself by, and its classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNT = 4
 
 
 def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Sequence[str]) -> None:
-    """Write a picture each of some images with structures, and `explained.json`, which says what stands in its columns.
+    """Write a picture each of some images with structures, and `explained.json`, which names the columns.
 
     Nothing for a method that does not explain itself.
     """
@@ -30,24 +30,21 @@ def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
     for number, name in enumerate(chosen(corpus, names)):
         sample, file = corpus.read(name), f"explained-{number}.png"
         image = predictor.standardised(predictor.prepare(sample.image)[None])
-        seen = predictor.method.explain(
-            image, torch.as_tensor(sample.labels, device=image.device)[None].long()
-        )
+        labels = torch.as_tensor(sample.labels, device=image.device)[None].long()
+        seen = predictor.method.explain(image, labels)
         if not seen:
             return
         columns = ["image", *seen, "prediction", "truth"]
         out.write_bytes(file, side_by_side(_panels(predictor, sample, image, seen)))
-        entries.append({"name": sample.id, "file": file, "answers": _answers(predictor, sample, image)})
+        classes = _predictions(predictor, sample, image)
+        entries.append({"name": sample.id, "file": file, "predictions": classes})
     out.write_json("explained.json", {"columns": columns, "pictures": entries})
 
 
 def chosen(corpus: Corpus, names: Sequence[str]) -> list[str]:
-    """At most `COUNT` images with a structure, evenly over their sorted names; of all images when none has one."""
-    shown = [
-        name
-        for name in sorted(names)
-        if (mask := corpus.mask(name)) is not None and ((mask > 0) & (mask != IGNORE)).any()
-    ]
+    """At most `COUNT` images with a structure, evenly over their sorted names; of all when none has one."""
+    masks = ((name, corpus.mask(name)) for name in sorted(names))
+    shown = [k for k, mask in masks if mask is not None and ((mask > 0) & (mask != IGNORE)).any()]
     return evenly(shown or sorted(names), COUNT)
 
 
@@ -69,13 +66,12 @@ def _drawn(base: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 @torch.no_grad()
-def _answers(predictor: Predictor, sample: Sample, image: torch.Tensor) -> list[dict[str, Any]]:
-    """The true and the found class of each target."""
-    classified, answers = predictor.method.classify(image), []
+def _predictions(predictor: Predictor, sample: Sample, image: torch.Tensor) -> list[dict[str, Any]]:
+    """The true and the predicted class of each target."""
+    probability, predictions = predictor.method.classify(image), []
     for target in predictor.method.targets:
         truth = target.of_one(sample.labels.tolist())
-        answer = target.classes[int(classified[target.name][0].argmax())]
-        answers.append(
-            {"target": target.name, "truth": target.classes[truth] if truth >= 0 else None, "answer": answer}
-        )
-    return answers
+        predicted = target.classes[int(probability[target.name][0].argmax())]
+        true = target.classes[truth] if truth >= 0 else None
+        predictions.append({"target": target.name, "truth": true, "prediction": predicted})
+    return predictions

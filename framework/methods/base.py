@@ -159,11 +159,11 @@ class Method(nn.Module, ABC):
         return cls.classify is not Method.classify
 
     @classmethod
-    def measure(cls) -> str:
-        """The name of its score on validation images."""
+    def metric(cls) -> str:
+        """The key of the metric on validation images that judges it; its larger values are better."""
         if not cls.segments:
-            return "AUC"
-        return "AUPR" if cls.multilabel else "Dice"
+            return "auc"
+        return "aupr" if cls.multilabel else "dice"
 
     @classmethod
     def example(cls) -> dict[str, Example]:

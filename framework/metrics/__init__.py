@@ -1,1 +1,1 @@
-"""Scores of masks, of overlapping lesions and of answers, and their bootstrap intervals."""
+"""Metrics, one class each with a line in `registry.py`, and their bootstrap intervals."""

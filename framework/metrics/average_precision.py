@@ -1,48 +1,44 @@
-"""Area under the precision-recall curve of lesions that may overlap, over pooled pixels, from histograms of probability.
-
-Histograms of images, ranks or resamples add up to those of all their pixels, so that nothing is ever a mean of parts.
-"""
+"""Area under the precision-recall curve of structures that may overlap, from histograms of probability."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from framework.core.labels import IGNORE
-from framework.corpus.reader import Sample
+import numpy as np
+
+from framework.metrics.base import PooledMetric
+from framework.metrics.predictions import Numbers
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BINS = 1000
-"""Of equal width, of probabilities 0..1; pixels of one bin are ranked as equal."""
+"""Bins of equal width of probabilities 0..1; pixels of one bin are ranked as equal."""
 
 
-def histograms(probability: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """How many known pixels without and with each lesion have which probability, `[K-1, 2, BINS]` int64.
+class AUPR(PooledMetric):
+    """Over the pooled pixels of all images: histograms add up, so that nothing is a mean of parts."""
 
-    `probability` `[K-1, ...]` is in 0..1, `truth` `[K-1, ...]` and `known` `[...]` are bool.
-    """
-    return torch.stack(
-        [_histogram(p[known], true[known]) for p, true in zip(probability, truth, strict=True)]
+    key, name, compared = "aupr", "AUPR", True
+    about = (
+        "AUPR: area under the precision-recall curve over the pixels of all images, from the first predictor"
     )
+    about += "'s probabilities; the mean is over lesions that occur."
+    shape = (2, BINS)
+    """How many known pixels without and with the structure have which probability."""
 
+    def update(self, probability: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+        import torch
 
-def _histogram(probability: Tensor, truth: Tensor) -> Tensor:
-    place = (probability * BINS).long().clamp_(0, BINS - 1)
-    return torch.bincount(place + BINS * truth, minlength=2 * BINS).view(2, BINS)
+        place = (probability * BINS).long().clamp_(0, BINS - 1) + BINS * truth
+        return torch.stack(
+            [torch.bincount(part[known], minlength=2 * BINS).view(2, BINS).int() for part in place]
+        )
 
-
-def average_precision(counts: NDArray[np.number]) -> NDArray[np.float64]:
-    """The area `[...]` from histograms `[..., 2, BINS]`: precision summed over the steps of recall; NaN without a pixel."""
-    above = counts[..., ::-1].astype(np.float64).cumsum(-1)
-    precision = above[..., 1, :] / np.maximum(above.sum(-2), 1)
-    found = (counts[..., 1, ::-1] * precision).sum(-1)
-    with np.errstate(invalid="ignore"):
-        return found / above[..., 1, -1]
-
-
-def sample_histograms(probability: Tensor, sample: Sample) -> Tensor:
-    """The histograms of one image with a mask, from probabilities `[K, H, W]` at its own size."""
-    assert sample.mask is not None
-    truth = torch.from_numpy(sample.planes(len(probability)))
-    return histograms(probability[1:], truth, torch.from_numpy(sample.mask != IGNORE))
+    def compute(self, sums: Numbers) -> Numbers:
+        """Precision summed over the steps of recall; NaN without a pixel of the structure."""
+        above = sums[..., ::-1].astype(np.float64).cumsum(-1)
+        precision = above[..., 1, :] / np.maximum(above.sum(-2), 1)
+        area = (sums[..., 1, ::-1] * precision).sum(-1)
+        with np.errstate(invalid="ignore"):
+            return area / above[..., 1, -1]

@@ -1,8 +1,9 @@
 """Means with bootstrap confidence intervals that resample patients, not images.
 
-Images of one patient resemble each other; resampling them one by one would pretend to more evidence than there is. The
-cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69, 2007). Where several seeds
-scored the same cases, seeds and patients are drawn each on their own (Owen, The pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
+Images of one patient resemble each other; resampling them one by one would pretend to more evidence than
+there is. The cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69,
+2007). Where several seeds scored the same cases, seeds and patients are drawn each on their own (Owen, The
+pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
-METHOD = (
-    f"95 % percentile interval, cluster bootstrap over groups (patients), {RESAMPLES:,} resamples, seed 0"
-)
-CROSSED = f"95 % percentile interval, bootstrap over groups (patients) and over seeds, {RESAMPLES:,} resamples, seed 0"
+DRAWN = f"{RESAMPLES:,} resamples, seed 0"
+METHOD = f"95 % percentile interval, cluster bootstrap over groups (patients), {DRAWN}"
+CROSSED = f"95 % percentile interval, bootstrap over groups (patients) and over seeds, {DRAWN}"
 
 
 @dataclass(frozen=True)
@@ -32,38 +32,44 @@ class Interval:
 def mean_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
     """One interval for each column of `values` `[cases, columns]`; `groups[i]` is the patient of case i.
 
-    All columns share the same resamples. With one group every resample is the sample, and the interval is the mean.
+    All columns share the same resamples. With one group every resample is the sample, and the interval is the
+    mean.
     """
     return crossed_intervals(np.asarray(values, dtype=np.float64)[None], groups, seed)
 
 
 def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
-    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and training seeds alike.
+    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and training seeds
+    alike.
 
-    With one training seed the interval is that over patients. A few seeds show little of the spread between seeds, so the
-    interval is then rather narrow.
+    With one training seed the interval is that over patients. A few seeds show little of the spread between
+    seeds, so the interval is then rather narrow.
     """
     columns = np.asarray(values, dtype=np.float64)
     members = np.unique(np.asarray(groups), return_inverse=True)[1]
     count = np.bincount(members).astype(np.float64)
     sums = np.zeros((len(columns), len(count), columns.shape[2]))
-    for held, trained in zip(sums, columns, strict=True):
-        np.add.at(held, members, trained)
+    for total, trained in zip(sums, columns, strict=True):
+        np.add.at(total, members, trained)
     rng = np.random.default_rng(seed)
     drawn, weight = _draws(rng, len(count)), _draws(rng, len(columns)) / len(columns)
-    resampled = sum(weight[:, [i]] * (drawn @ held) for i, held in enumerate(sums)) / (drawn @ count)[:, None]
+    resampled = (
+        sum(weight[:, [i]] * (drawn @ total) for i, total in enumerate(sums)) / (drawn @ count)[:, None]
+    )
     low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     mean = sums.mean(axis=0).sum(axis=0) / count.sum()
     return [Interval(*map(float, ends)) for ends in zip(mean, low, high, strict=True)]
 
 
-def spread_interval(value: float, spread: NDArray[np.float64]) -> Interval | None:
-    """A statistic with the interval of its values in resamples, None where it is undefined (NaN); resamples that lack what it needs
-    are left out."""
-    held = spread[np.isfinite(spread)]
-    return (
-        Interval(float(value), *map(float, np.percentile(held, [2.5, 97.5]))) if np.isfinite(value) else None
-    )
+def spread_interval(value: float, spread: NDArray[np.float64]) -> dict[str, float] | None:
+    """A statistic with the ends of the interval of its values in resamples; None where it is undefined (NaN).
+
+    Resamples that lack what it needs are left out.
+    """
+    if not np.isfinite(value):
+        return None
+    low, high = np.percentile(spread[np.isfinite(spread)], [2.5, 97.5])
+    return {"mean": float(value), "low": float(low), "high": float(high)}
 
 
 def resamples(groups: Sequence[str], seed: int = 0) -> NDArray[np.float64]:
@@ -74,7 +80,7 @@ def resamples(groups: Sequence[str], seed: int = 0) -> NDArray[np.float64]:
 
 
 def over_seeds(spread: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
-    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over training seeds that are drawn as well."""
+    """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over seeds drawn as well."""
     weight = _draws(np.random.default_rng([seed, len(spread)]), len(spread)) / len(spread)
     return (weight.T * spread).sum(axis=0)
 

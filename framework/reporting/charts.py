@@ -113,14 +113,12 @@ def thin(points: Sequence[Point], most: int = 150) -> list[Point]:
     """At most `most` points: means of neighbours, which also calms the noise of single steps."""
     if len(points) <= most:
         return list(points)
-    return [
-        (float(x), float(y))
-        for x, y in (part.mean(axis=0) for part in np.array_split(np.array(points), most))
-    ]
+    parts = np.array_split(np.array(points), most)
+    return [(float(x), float(y)) for x, y in (part.mean(axis=0) for part in parts)]
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """About `count` multiples of 1, 2 or 5 times a power of ten, the first at or below `low`, the last at or above `high`."""
+    """About `count` multiples of 1, 2 or 5 times a power of ten that enclose `low` and `high`."""
     if not high > low:
         low, high = low - max(abs(low), 1) * 0.05, high + max(abs(high), 1) * 0.05
     rough = (high - low) / count

@@ -1,31 +1,27 @@
-"""What the report shows of answers about whole images; `answers.html.j2` sets it."""
+"""What the report shows of how whole images are classified; `classification.html.j2` sets it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from framework.metrics.base import ImageMetric
+from framework.metrics.registry import metrics_of
 from framework.reporting.sources import Artifact, origin
 
 Entry = dict[str, Any]
 
-NAMES = {
-    "auc": "AUC",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "kappa": "Quadratic weighted kappa",
-}
 
-
-def answer_entry(evaluation: Artifact) -> Entry | None:
-    """Every target's statistics and confusion matrix; None for an evaluation of masks alone."""
+def classification_entry(evaluation: Artifact) -> Entry | None:
+    """Every target's metrics and confusion matrix; None for an evaluation of masks alone."""
     summary = evaluation.store.read_json("summary.json")
     if "targets" not in summary:
         return None
+    targets = summary["targets"]
     return origin(evaluation) | {
         "split": summary["split"],
-        "statistics": NAMES,
+        "metrics": metrics_of(ImageMetric, next(iter(targets.values()))),
         "targets": {
-            name: held | {"rows": _shares(held["confusion"])} for name, held in summary["targets"].items()
+            name: scores | {"rows": _shares(scores["confusion"])} for name, scores in targets.items()
         },
     }
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from framework.core.storage import Store
-from framework.imaging.overlay import colour_of, data_address
+from framework.imaging.overlay import colour_of
+from framework.metrics.base import CaseMetric, Metric
 from framework.metrics.bootstrap import Interval
+from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.charts import COLOURS, Frame, coloured, line_chart
 from framework.reporting.forest import Forest, forest_plot
-from framework.reporting.sources import Artifact
-from framework.training.metric_log import MEASURES
+from framework.reporting.sources import Artifact, with_data
 
 Entry = dict[str, Any]
 
@@ -20,71 +21,82 @@ CURVES = Frame(680, 280)
 
 
 def comparison_entry(artifact: Artifact) -> Entry:
-    """A comparison's tables, forest plot, curves, pictures and configurations, from its artifact alone."""
-    found = artifact.store.read_json("table.json")
-    recipes = list(found["curves"])
+    """A comparison's tables, forest plots, curves, pictures and configurations, from its artifact alone."""
+    table = artifact.store.read_json("table.json")
+    recipes = list(table["curves"])
     styles = {
         name: {"colour": i % COLOURS, "dashed": i // COLOURS % 2 == 1} for i, name in enumerate(recipes)
     }
-    return found | {
+    metrics = metrics_of(CaseMetric, table["metrics"])
+    classes = [{"name": name, "colour": colour_of(i)} for i, name in enumerate(table["classes"], start=1)]
+    forests = [(metric, forest_of(table, metric, styles)) for metric in metrics]
+    return table | {
         "recipes": recipes,
         "styles": styles,
-        "classes": [
-            {"name": name, "colour": colour_of(i)} for i, name in enumerate(found["classes"], start=1)
-        ],
-        "best": max(
-            (row for row in found["rows"] if row["dice"]),
-            key=lambda row: row["dice"]["mean"]["mean"],
-            default=None,
-        ),
-        "figures": found.get("figures", {}),
-        "costs": costs(found),
-        "forest": forest_of(found, styles),
-        "charts": curves_of(found),
+        "metrics": metrics,
+        "pooled": pooled_of(table),
+        "classes": classes,
+        "best": best_row(table, metrics[0]) if metrics else None,
+        "costs": costs(table),
+        "forests": [(metric, forest) for metric, forest in forests if forest],
+        "charts": curves_of(table),
         "pictures": pictures_of(artifact.store),
         "configurations": {name: artifact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
         "parents": artifact.parents,
     }
 
 
-def costs(found: Entry) -> list[Entry]:
-    """One entry per recipe; its rows hold the same costs."""
-    first = {row["recipe"]: row for row in reversed(found["rows"])}
-    return [first[name] | {"target": target_text(first[name])} for name in found["curves"]]
+def pooled_of(table: Entry) -> Entry:
+    """The pooled scores whose metrics are installed here."""
+    known = ((name, score, METRICS.get(score["metric"])) for name, score in table["pooled"].items())
+    return {name: score | {"metric": metric} for name, score, metric in known if metric}
 
 
-def target_text(row: Entry) -> str | None:
-    return None if row["target_seconds"] is None else time_to_target(row["target_seconds"])
+def best_row(table: Entry, metric: Metric) -> Entry:
+    """The row whose mean over classes is the best by a metric."""
+    rows = [row for row in table["rows"] if metric.key in row["scores"]]
+    best = max if metric.larger_is_better else min
+    return best(rows, key=lambda row: row["scores"][metric.key]["classes"]["mean"]["mean"])
 
 
-def forest_of(found: Entry, styles: dict[str, Entry]) -> Forest | None:
+def costs(table: Entry) -> list[Entry]:
+    """One entry per recipe; its rows hold the same costs, the first its pooled scores."""
+    first = {row["recipe"]: row for row in reversed(table["rows"])}
+    seconds = {name: row["target_seconds"] for name, row in first.items()}
+    return [
+        first[name] | {"target": seconds[name] and time_to_target(seconds[name])} for name in table["curves"]
+    ]
+
+
+def forest_of(table: Entry, metric: Metric, styles: dict[str, Entry]) -> Forest | None:
     """The differences to the control; None when there is nothing but the control."""
-    rows = [row for row in found["rows"] if row["difference"]]
-    ends = [Interval(*(row["difference"][key] for key in ("mean", "low", "high"))) for row in rows]
-    names = [(row["recipe"], row["predictor"], styles[row["recipe"]]["colour"]) for row in rows]
-    return forest_plot([(*name, held) for name, held in zip(names, ends, strict=True)]) if rows else None
+    entries = []
+    for row in table["rows"]:
+        if difference := row["scores"].get(metric.key, {}).get("difference"):
+            interval = Interval(*(difference[key] for key in ("mean", "low", "high")))
+            entries.append((row["recipe"], row["predictor"], styles[row["recipe"]]["colour"], interval))
+    return forest_plot(entries) if entries else None
 
 
-def curves_of(found: Entry) -> list[Any]:
-    """A chart for each score of validations that has points: the recipes that are judged by it."""
-    charts = [_chart(found, measure) for measure in MEASURES]
-    return [chart for chart in charts if chart]
+def curves_of(table: Entry) -> list[Any]:
+    """A metric and its chart for each that recipes are judged by while training."""
+    charts = [(metric, _chart(table, metric)) for metric in METRICS.values()]
+    return [(metric, chart) for metric, chart in charts if chart]
 
 
-def _chart(found: Entry, measure: str) -> Any:
-    """The validation scores of one name by step, the target marked in that of Dice; None where there are none."""
-    measures = found.get("measures", dict.fromkeys(found["curves"], "Dice"))
-    shown = {name: points if measures[name] == measure else [] for name, points in found["curves"].items()}
-    series = coloured((name, [tuple(point) for point in points]) for name, points in shown.items())
-    target = found["target_dice"] if measure == "Dice" else None
+def _chart(table: Entry, metric: Metric) -> Any:
+    """The validation scores of one metric by step, Dice's with the target marked; None where there are no."""
+    judged, curves = table["judged_by"], table["curves"].items()
+    series = coloured((name, points if judged[name] == metric.key else []) for name, points in curves)
+    target = table["target_dice"] if metric.key == "dice" else None
     include = () if target is None else (target,)
-    return line_chart(f"Validation {measure}", series, CURVES, include, reference=target) if series else None
+    title = f"Validation {metric.name}"
+    return line_chart(title, series, CURVES, include, reference=target) if series else None
 
 
 def pictures_of(store: Store) -> Entry:
     shown = store.read_json("pictures.json")
-    cases = [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in shown["cases"]]
-    return shown | {"cases": cases}
+    return shown | {"cases": with_data(store, shown["cases"]), "metric": METRICS[shown["metric"]]}
 
 
 def time_to_target(seconds: list[float | None]) -> str:
@@ -96,6 +108,6 @@ def time_to_target(seconds: list[float | None]) -> str:
 
 
 def median_seconds(seconds: Sequence[float | None]) -> float | None:
-    """The median over seeds, where a target that was not reached counts as infinitely long; None when that is the median."""
-    found = statistics.median(float("inf") if value is None else value for value in seconds)
-    return None if found == float("inf") else found
+    """The median over seeds, where a target not reached counts as infinitely long; None for such a median."""
+    middle = statistics.median(float("inf") if value is None else value for value in seconds)
+    return None if middle == float("inf") else middle

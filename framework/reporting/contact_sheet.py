@@ -32,11 +32,8 @@ Tally = dict[str, dict[str, float]]
 
 def describe(corpus: Corpus, masks: int = 200) -> Table:
     """A table of `tally`: one line a quantity, one column a split."""
-    info = corpus.info
-    splits = _splits(corpus)
-    table = Table(
-        title=f"{info.name}, version {info.version}", caption=f"pixel shares: at most {masks} masks a split"
-    )
+    title, splits = f"{corpus.info.name}, version {corpus.info.version}", _splits(corpus)
+    table = Table(title=title, caption=f"pixel shares: at most {masks} masks a split")
     table.add_column("")
     for split in splits:
         table.add_column(split, justify="right")
@@ -50,22 +47,22 @@ def describe(corpus: Corpus, masks: int = 200) -> Table:
 
 
 def tally(corpus: Corpus, masks: int = 200) -> Tally:
-    """Numbers by quantity and split: images, groups, masks of each kind, images with each label, pixels of each class.
+    """Numbers by quantity and split: images, groups, masks by kind, images by label, pixels by class.
 
-    Pixel shares are floats in 0..1 of the labelled pixels, over at most `masks` masks a split, evenly spaced; where
-    lesions overlap they add up to more than 1. Everything else is a count over all rows.
+    Pixel shares are floats in 0..1 of the labelled pixels, over at most `masks` masks a split, evenly spaced;
+    where lesions overlap they add up to more than 1. Everything else is a count over all rows.
     """
-    light, numbers = corpus.index_columns, {}
-    groups = sorted(set(zip(light["split"], light["group"], strict=True)))
-    numbers["images"] = Counter(light["split"])
+    index, numbers = corpus.index_columns, {}
+    groups = sorted(set(zip(index["split"], index["group"], strict=True)))
+    numbers["images"] = Counter(index["split"])
     numbers["groups"] = Counter(split for split, _ in groups)
-    for kind in sorted({kind or "none" for kind in light["mask_kind"]}):
-        numbers[f"mask: {kind}"] = _where(corpus, ((have or "none") == kind for have in light["mask_kind"]))
+    kinds = [kind or "none" for kind in index["mask_kind"]]
+    for kind in sorted(set(kinds)):
+        numbers[f"mask: {kind}"] = _where(corpus, (own == kind for own in kinds))
     for place, label in enumerate(corpus.info.labels):
         for value, name in [*enumerate(label.values), (-1, "unknown")]:
-            numbers[f"{label.name}: {name}"] = _where(
-                corpus, (labels[place] == value for labels in light["labels"])
-            )
+            shown = (labels[place] == value for labels in index["labels"])
+            numbers[f"{label.name}: {name}"] = _where(corpus, shown)
     shares = {split: _pixel_shares(corpus, split, masks) for split in _splits(corpus)}
     for class_id, name in enumerate(corpus.info.classes):
         numbers[f"pixels: {name}"] = {split: float(share[class_id]) for split, share in shares.items()}
@@ -79,11 +76,11 @@ def contact_sheet(
     masks: Mapping[str, np.ndarray] | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> bytes:
-    """PNG of up to `count` images with their masks drawn over, an equal number of each split where there are enough.
+    """PNG of up to `count` images with their masks drawn over, an equal number of each split where there are
+    enough.
 
-    `masks` shows the masks of a label layer instead, class ids `[H, W]` by image id, and only the images that have one; `kinds`
-    are the kinds of these masks.
-    Raises `CorpusError` when there is nothing to show.
+    `masks` shows the masks of a label layer instead, class ids `[H, W]` by image id, and only the images that
+    have one; `kinds` are the kinds of these masks. Raises `CorpusError` when there is nothing to show.
     """
     names = _chosen(corpus, count, seed, None if masks is None else masks.keys())
     tiles = [_tile(corpus, corpus.read(name), masks, (kinds or {}).get(name)) for name in names]
@@ -132,13 +129,7 @@ def _where(corpus: Corpus, chosen: Iterable[bool]) -> Counter[str]:
 
 def _pixel_shares(corpus: Corpus, split: str, most: int) -> np.ndarray:
     """Share of the labelled pixels that each class covers, [K]."""
-    light = zip(
-        corpus.index_columns["id"],
-        corpus.index_columns["split"],
-        corpus.index_columns["mask_kind"],
-        strict=True,
-    )
-    names = [name for name, where, kind in light if where == split and kind]
+    names = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind")]
     pixels, labelled = np.zeros(len(corpus.info.classes), np.int64), 0
     for sample in corpus.rows(names[:: -(-len(names) // most) or 1]):
         pixels[0] += int((sample.mask == 0).sum())
@@ -157,10 +148,8 @@ def _chosen(corpus: Corpus, count: int, seed: int, among: Iterable[str] | None) 
         queues.append([names[place] for place in rng.permutation(len(names))])
     names = [name for name in chain.from_iterable(zip_longest(*queues)) if name is not None][:count]
     if not names:
-        where = f"corpus '{corpus.info.name}'"
-        raise CorpusError(
-            f"{where}: no image to show; give a count of 1 or more and masks of its own image ids"
-        )
+        hint = "give a count of 1 or more and masks of its own image ids"
+        raise CorpusError(f"corpus '{corpus.info.name}': no image to show; {hint}")
     rank = {name: place for place, name in enumerate(corpus.index_columns["id"])}
     return sorted(names, key=lambda name: (SPLITS.index(corpus.value(name, "split")), rank[name]))
 
@@ -168,7 +157,7 @@ def _chosen(corpus: Corpus, count: int, seed: int, among: Iterable[str] | None) 
 def _tile(
     corpus: Corpus, sample: Sample, masks: Mapping[str, np.ndarray] | None, kind: str | None
 ) -> Image.Image:
-    """One image with its mask and three lines of caption; `kind` is that of the mask when it is not the corpus's own."""
+    """One image with its mask and three lines of caption; `kind` is that of a mask not the corpus's own."""
     kind = kind or corpus.value(sample.id, "mask_kind")
     picture = Image.fromarray(as_rgb(sample.image))
     scale = TILE / max(picture.size)
@@ -188,13 +177,10 @@ def _tile(
 
 
 def _strokes(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`base` `[H, W, 3]` with scribbles in solid colour, those of the background in white, and nothing where they are silent."""
-    height, width = base.shape[:2]
-    step = max(1, mask.shape[0] // height)
-    reduced = resize_mask(
-        np.asarray(ndimage.minimum_filter(mask, step), np.uint8), height, width
-    )  # 255 only where all is
-    drawn = base.copy()
+    """`base` `[H, W, 3]` with scribbles in solid colour, the background's in white, and nothing elsewhere."""
+    step = max(1, mask.shape[0] // base.shape[0])
+    smallest = np.asarray(ndimage.minimum_filter(mask, step), np.uint8)  # 255 only where all is
+    reduced, drawn = resize_mask(smallest, *base.shape[:2]), base.copy()
     for class_id in np.unique(reduced[reduced != IGNORE]):
         drawn[reduced == class_id] = rgb(colour_of(int(class_id))) if class_id else 255
     return drawn
@@ -204,9 +190,7 @@ def _layers(sample: Sample, classes: int) -> list[np.ndarray]:
     """Masks of class ids to draw one over the other, so that overlapping lesions both keep their contour."""
     if sample.bits is None:
         return [] if sample.mask is None else [sample.mask]
-    return [
-        class_id * plane.astype(np.uint8) for class_id, plane in enumerate(sample.planes(classes), start=1)
-    ]
+    return [k * plane.astype(np.uint8) for k, plane in enumerate(sample.planes(classes), start=1)]
 
 
 def _caption(corpus: Corpus, sample: Sample, kind: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Geometry of a forest plot: differences with their intervals, one line each; `charts.html.j2` draws it as SVG."""
+"""Geometry of a forest plot: differences with their intervals, a line each; `charts.html.j2` draws it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Mark:
     low: float
     mean: float
     high: float
-    held: Interval
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,15 @@ class Forest:
 
 
 def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
-    """`entries` are name, detail, number of the colour, and difference; the axis reaches all intervals and zero."""
-    ends = [end for *_, held in entries for end in (held.low, held.high)]
+    """`entries` are name, detail, colour's number and difference; the axis reaches all intervals and zero."""
+    ends = [end for *_, interval in entries for end in (interval.low, interval.high)]
     values = nice_ticks(min(0.0, *ends), max(0.0, *ends), 5)
     x, bottom = (LEFT, WIDTH - RIGHT), LINE * len(entries) + 8
     across = Scale(values[0], values[-1], *x)
-    marks = [
-        Mark(
-            name,
-            detail,
-            colour,
-            8 + LINE * (i + 0.5),
-            across(held.low),
-            across(held.mean),
-            across(held.high),
-            held,
-        )
-        for i, (name, detail, colour, held) in enumerate(entries)
-    ]
+    marks = []
+    for i, (name, detail, colour, interval) in enumerate(entries):
+        low, mean, high = (across(end) for end in (interval.low, interval.mean, interval.high))
+        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), low, mean, high, interval))
     ticks = [Tick(across(value), tick_text(value, values).replace("-", "−")) for value in values]
     return Forest(WIDTH, bottom + FOOT, x, bottom, across(0), ticks, marks)
 

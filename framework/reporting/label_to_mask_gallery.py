@@ -1,10 +1,9 @@
-"""The report's pictures of the whole way from image-level labels to masks: a few images, each through all that was made."""
+"""The report's gallery from image-level labels to masks: a few images, each through all that was made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ from framework.methods.registry import method_of
 from framework.reporting.sources import Artifact
 
 COUNT = 4
-"""Images of a way."""
+"""Images of a gallery."""
 
 ABOUT = {
     "image": "Images whose labels say that a class is there, spread over their sorted ids.",
@@ -55,8 +54,7 @@ SampleDraw = Callable[[Sample, Panel], Panel]
 """From a row of the corpus and its picture `[h, w, 3]` to a column's picture of that size."""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """What stands over a column, the artifact that it shows, and how."""
 
     title: str
@@ -65,20 +63,20 @@ class Column:
 
 
 def gallery_entries(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
-    """What the template shows of each way: of all artifacts that go back to the same maps, where there are maps among them."""
-    ways: dict[str, list[Artifact]] = {}
+    """A gallery for all artifacts that go back to the same maps, where there are maps among them."""
+    chains: dict[str, list[Artifact]] = {}
     for artifact in artifacts:
         if key := beginning(artifact):
-            ways.setdefault(key, []).append(artifact)
+            chains.setdefault(key, []).append(artifact)
     return [
-        _entry(way, artifacts)
-        for way in ways.values()
-        if any(artifact.kind == "map layer" for artifact in way)
+        _entry(chain, maps, artifacts)
+        for chain in chains.values()
+        if (maps := next((each for each in chain if each.kind == "map layer"), None))
     ]
 
 
 def beginning(artifact: Artifact) -> str | None:
-    """The key of the first maps that maps, seeds, masks or a model of them go back to; None for what was made without maps."""
+    """The key of the first maps that an artifact goes back to; None for what was made without maps."""
     if before := artifact.parent("maps"):
         return beginning(before.artifact) if before.artifact else before.key
     if artifact.kind == "map layer":
@@ -87,40 +85,33 @@ def beginning(artifact: Artifact) -> str | None:
     return next((key for layer in layers if layer and (key := beginning(layer))), None)
 
 
-def _entry(way: Sequence[Artifact], artifacts: Sequence[Artifact]) -> dict[str, Any]:
-    """The pictures, or why there are none: a report about a run whose corpus is elsewhere still says all else."""
-    maps = next(artifact for artifact in way if artifact.kind == "map layer")
+def _entry(chain: Sequence[Artifact], maps: Artifact, artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """The pictures, or why there are none: a report without the corpus still says all else."""
     try:
-        return {"name": maps.name, "missing": None} | _pictures(way, corpus_of(maps, artifacts), maps)
+        return {"name": maps.name, "missing": None} | _pictures(chain, corpus_of(maps, artifacts), maps)
     except ScantsegError as error:
         return {"name": maps.name, "missing": f"{maps.name}: {error}"}
 
 
-def _pictures(way: Sequence[Artifact], corpus: Corpus, maps: Artifact) -> dict[str, Any]:
+def _pictures(chain: Sequence[Artifact], corpus: Corpus, maps: Artifact) -> dict[str, Any]:
     samples = [corpus.read(name) for name in choose(corpus, MapLayer(maps.store, corpus).classes)]
-    columns = [
-        Column("image", "", lambda sample, base: base),
-        *(_column(artifact, corpus) for artifact in filter(has_picture, way)),
-    ]
+    columns = [Column("image", "", lambda sample, base: base)]
+    columns += [_column(artifact, corpus) for artifact in filter(has_picture, chain)]
     if all(sample.mask is not None for sample in samples):
         columns.append(Column("truth", "", lambda sample, base: _masked(base, sample.mask)))
     columns.sort(key=lambda column: list(ABOUT).index(column.title))
-    titles = {column.title for column in columns}
+    titles, classes = {column.title for column in columns}, enumerate(corpus.info.classes)
     return {
         "about": [sentence for title, sentence in ABOUT.items() if title in titles],
-        "classes": [
-            {"name": name, "colour": colour_of(k)} for k, name in enumerate(corpus.info.classes) if k
-        ],
+        "classes": [{"name": name, "colour": colour_of(k)} for k, name in classes if k],
         "columns": columns,
-        "pictures": [
-            {"name": sample.id, "split": sample.split, "data": _row(sample, columns)} for sample in samples
-        ],
+        "pictures": [{"name": s.id, "split": s.split, "data": _row(s, columns)} for s in samples],
     }
 
 
 def choose(corpus: Corpus, classes: Mapping[str, Sequence[int]]) -> list[str]:
-    """Images to show of those that have maps, `classes` by id: training images with a true mask when there are any."""
-    names = sorted(name for name, held in classes.items() if held)
+    """Images to show of those with maps of `classes`: training images with a true mask when there are any."""
+    names = sorted(name for name, mapped in classes.items() if mapped)
     masked = [name for name in names if corpus.value(name, "mask_kind") == "mask"]
     among = [name for name in masked if corpus.value(name, "split") == "train"] or masked or names
     if not among:
@@ -136,9 +127,8 @@ def corpus_of(maps: Artifact, artifacts: Sequence[Artifact]) -> Corpus:
     for store in map(Store.at, tried):
         if store.exists("corpus.json") and CorpusInfo.read(store).version == made_for.hash:
             return Corpus(store)
-    raise CorpusError(
-        f"corpus '{made_for.name}' is not at {' or '.join(tried)}; write the report in the folder that the run was started in"
-    )
+    hint = "write the report in the folder that the run was started in"
+    raise CorpusError(f"corpus '{made_for.name}' is not at {' or '.join(tried)}; {hint}")
 
 
 def addresses(maps: Artifact, artifacts: Sequence[Artifact]) -> list[str]:
@@ -161,26 +151,15 @@ def has_picture(artifact: Artifact) -> bool:
 
 def _column(artifact: Artifact, corpus: Corpus) -> Column:
     if artifact.kind == "map layer":
-        return Column(
-            "walk" if artifact.parent("maps") else "CAM",
-            artifact.name,
-            _heat(MapLayer(artifact.store, corpus)),
-        )
+        title = "walk" if artifact.parent("maps") else "CAM"
+        return Column(title, artifact.name, _heat(MapLayer(artifact.store, corpus)))
     if artifact.kind == "layer":
         title = "seeds" if artifact.record.get("job") == "seeds" else "mask"
         return Column(title, artifact.name, _layer(Layer(artifact.store, corpus)))
-    predictor = Predictor(artifact.store)
+    predictor, name = Predictor(artifact.store), artifact.name
     if predictor.method.segments:
-        return Column(
-            "prediction",
-            artifact.name,
-            lambda sample, base: _masked(base, predicted_mask(corpus, predictor, sample)),
-        )
-    return Column(
-        "boundary map",
-        artifact.name,
-        lambda sample, base: grey(_boundary(predictor, sample), *base.shape[:2]),
-    )
+        return Column("prediction", name, lambda s, base: _masked(base, predicted_mask(corpus, predictor, s)))
+    return Column("boundary map", name, lambda s, base: grey(_boundary(predictor, s), *base.shape[:2]))
 
 
 def _heat(layer: MapLayer) -> SampleDraw:
@@ -197,10 +176,8 @@ def _layer(layer: Layer) -> SampleDraw:
     """Draws an image's mask; of an image that the layer does not know, nothing is claimed."""
 
     def draw(sample: Sample, base: Panel) -> Panel:
-        shape = sample.image.shape[:2]
-        return _masked(
-            base, layer.mask(sample.id, shape) if sample.id in layer else np.full(shape, IGNORE, np.uint8)
-        )
+        shape, known = sample.image.shape[:2], sample.id in layer
+        return _masked(base, layer.mask(sample.id, shape) if known else np.full(shape, IGNORE, np.uint8))
 
     return draw
 

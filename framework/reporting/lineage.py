@@ -1,4 +1,4 @@
-"""The lineage of artifacts as a picture: columns by depth, inputs on the left; `charts.html.j2` draws it as SVG."""
+"""The lineage of artifacts as a picture: columns by depth, inputs on the left; `charts.html.j2` draws it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = tuple[str, int]
 
 @dataclass
 class Node:
-    """A box; `x` and `y` are its top left corner. `given` tells the report's own artifacts from inputs it only knows by name."""
+    """A box; `x` and `y` are its top left corner. What is not `given` is an input known by name only."""
 
     key: str
     name: str
@@ -44,7 +44,7 @@ class Picture:
 
 
 def lineage_picture(artifacts: Sequence[Artifact], notes: dict[str, str]) -> Picture:
-    """Place the artifacts and their inputs; `artifacts` has parents first, `notes` a line of text for some keys."""
+    """Place the artifacts, parents first, and their inputs; `notes` has a line of text for some keys."""
     nodes = _nodes(artifacts, notes)
     tops = _place(nodes)
     for node in nodes.values():
@@ -62,11 +62,8 @@ def _nodes(artifacts: Sequence[Artifact], notes: dict[str, str]) -> dict[str, No
             nodes.setdefault(parent.key, _unseen(parent))
         keys = [parent.key for parent in artifact.parents]
         column = 1 + max((nodes[key].column for key in keys), default=-1)
-        note = notes.get(artifact.key, "")
-        record = artifact.record
-        nodes[artifact.key] = Node(
-            artifact.key, artifact.name, artifact.kind, record["hash"], note, True, keys, column
-        )
+        key, hash, note = artifact.key, artifact.record["hash"], notes.get(artifact.key, "")
+        nodes[key] = Node(key, artifact.name, artifact.kind, hash, note, True, keys, column)
     return nodes
 
 
@@ -75,17 +72,17 @@ def _unseen(parent: Parent) -> Node:
 
 
 def _place(nodes: dict[str, Node]) -> dict[Key, float]:
-    """The top of every box and lane: column by column, ordered by the mean place of what leads to it, lanes first."""
+    """The top of every box and lane: column by column, by the mean place of what leads to it, lanes first."""
     leads = _leads(nodes)
     tops: dict[Key, float] = {}
+
+    def place(key: Key) -> tuple[float, bool]:
+        centres = [_centre(lead, nodes, tops) for lead in leads[key]]
+        return sum(centres) / max(1, len(centres)), not _is_lane(key, nodes)
+
     for column in range(max(node.column for node in nodes.values()) + 1):
-        here = [key for key in leads if key[1] == column]
-        middle = {
-            key: sum(_centre(lead, nodes, tops) for lead in leads[key]) / max(1, len(leads[key]))
-            for key in here
-        }
         top = 0.0
-        for key in sorted(here, key=lambda key: (middle[key], not _is_lane(key, nodes))):
+        for key in sorted((key for key in leads if key[1] == column), key=place):
             tops[key] = top
             top += _height(key, nodes) + GAP[1]
     return tops
@@ -116,7 +113,7 @@ def _centre(key: Key, nodes: dict[str, Node], tops: dict[Key, float]) -> float:
 
 
 def _arrows(node: Node, nodes: dict[str, Node], tops: dict[Key, float]) -> list[str]:
-    """One path from each parent, through the lanes between; the ends are spread over the left side of the box."""
+    """One path from each parent, through the lanes between; the ends are spread over the box's left side."""
     routes = []
     for parent in node.parents:
         passed = range(nodes[parent].column, node.column)
@@ -135,9 +132,8 @@ def _path(stops: list[tuple[int, float]]) -> str:
         left = column * (BOX[0] + GAP[0])
         last = column == stops[-1][0]
         target = left - 7 if last else left  # room for the arrow's head
-        path += (
-            f"C{x + GAP[0] * 0.6:.1f} {y:.1f} {left - GAP[0] * 0.6:.1f} {y_next:.1f} {target} {y_next:.1f}"
-        )
+        bend = GAP[0] * 0.6
+        path += f"C{x + bend:.1f} {y:.1f} {left - bend:.1f} {y_next:.1f} {target} {y_next:.1f}"
         path += "" if last else f"H{left + BOX[0]}"
         x, y = left + BOX[0], y_next
     return path

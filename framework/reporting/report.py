@@ -1,4 +1,4 @@
-"""One offline HTML file about models, layers, evaluations and comparisons: lineage, curves, tables, pictures."""
+"""One offline HTML file about models, layers, evaluations and comparisons."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import jinja2
 
 import framework
 from framework.core.storage import Store
-from framework.imaging.overlay import colour_of, data_address
-from framework.methods.sections import Series
+from framework.imaging.overlay import colour_of
+from framework.metrics.base import CaseMetric, ImageMetric, PooledMetric
 from framework.metrics.bootstrap import METHOD
+from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.charts import coloured, line_chart
-from framework.reporting.classification_page import answer_entry
+from framework.reporting.classification_page import classification_entry
 from framework.reporting.comparison_page import comparison_entry
 from framework.reporting.forest import signed
 from framework.reporting.lineage import lineage_picture
 from framework.reporting.method_sections import method_sections
-from framework.reporting.sources import Artifact, gather, origin
+from framework.reporting.sources import Artifact, gather, origin, with_data
 from framework.training import metric_log
 
 Entry = dict[str, Any]
@@ -33,9 +34,9 @@ RANKS = ("best", "median", "worst")
 def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
     """Write one HTML file that needs nothing else, and give its address.
 
-    `sources` are folders of models, layers, evaluations and comparisons, or roots of runs that hold such folders; `out` is the
-    address of the file, local or on S3; the first source's name is the title. What a source lacks is said in a sentence. Raises
-    `StorageError` for a source without artifacts.
+    `sources` are folders of models, layers, evaluations and comparisons, or roots of runs that hold such
+    folders; `out` is the address of the file, local or on S3; the first source's name is the title. What a
+    source lacks is said in a sentence. Raises `StorageError` for a source without artifacts.
     """
     page = render(gather(sources), sources[0].name)
     folder, _, name = Store.at(out).url.rpartition("/")
@@ -45,38 +46,36 @@ def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) 
 
 def render(artifacts: Sequence[Artifact], title: str) -> str:
     """The page about `artifacts`, which has inputs before what was made from them."""
-    models, layers, evaluations = (
-        [a for a in artifacts if a.kind == kind] for kind in ("model", "layer", "evaluation")
-    )
+    kinds = ("model", "layer", "evaluation", "comparison")
+    models, layers, evaluations, compared = ([a for a in artifacts if a.kind == kind] for kind in kinds)
     logs = {model.key: metric_log.read(model.store) for model in models}
-    results = [
-        evaluation_entry(evaluation) for evaluation in evaluations if evaluation.store.exists("cases.parquet")
-    ]
-    answers = [entry for evaluation in evaluations if (entry := answer_entry(evaluation))]
-    comparisons = [comparison_entry(artifact) for artifact in artifacts if artifact.kind == "comparison"]
+    results = [evaluation_entry(each) for each in evaluations if each.store.exists("cases.parquet")]
+    classifications = [entry for each in evaluations if (entry := classification_entry(each))]
+    comparisons = [comparison_entry(artifact) for artifact in compared]
     template = environment().get_template("report.html.j2")
     return template.render(
         title=title,
         comparisons=comparisons,
         detailed=len(comparisons) < len(artifacts),
-        models=[model_entry(model, results, answers) for model in models],
+        models=[model_entry(model, results, classifications) for model in models],
         artifacts=artifacts,
         picture=lineage_picture(artifacts, {a.key: note(a) for a in artifacts}),
         curves=curves(models, logs),
         without_log=[model.name for model in models if not logs[model.key]],
         results=results,
-        answers=answers,
+        classifications=classifications,
         overview=[row for result in results for row in overview_rows(result)],
         pseudo=[entry for artifact in [*layers, *evaluations] for entry in pseudo_entries(artifact)],
         galleries=galleries(artifacts),
         sections=method_sections(models, logs),
+        metrics=metrics_of(CaseMetric),
         method=METHOD,
         version=framework.__version__,
     )
 
 
 def galleries(artifacts: Sequence[Artifact]) -> list[Entry]:
-    """The pictures of the way from labels to masks; the import waits, as nothing else of a report needs networks."""
+    """The pictures from labels to masks; the import waits, as nothing else of a report needs networks."""
     if not any(artifact.kind == "map layer" for artifact in artifacts):
         return []
     from framework.reporting.label_to_mask_gallery import gallery_entries
@@ -93,19 +92,13 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
-        "count": "{:,}".format,
-        "share": share,
-        "duration": duration,
-        "several": several,
-        "signed": signed,
-    }
+    made.filters |= {"count": "{:,}".format} | {f.__name__: f for f in (share, duration, several, signed)}
     return made
 
 
 def share(value: float) -> str:
     """A share in 0..1 as a percentage; small ones keep a decimal."""
-    return f"{value:.1%}".replace("%", " %") if 0 < value < 0.1 else f"{value:.0%}".replace("%", " %")
+    return f"{100 * value:.{1 if 0 < value < 0.1 else 0}f} %"
 
 
 def duration(seconds: float) -> str:
@@ -130,18 +123,17 @@ def note(artifact: Artifact) -> str:
     return several(counts["cases"], "case") if artifact.kind in ("evaluation", "comparison") else ""
 
 
-def model_entry(model: Artifact, results: Sequence[Entry], answers: Sequence[Entry]) -> Entry:
+def model_entry(model: Artifact, results: Sequence[Entry], classifications: Sequence[Entry]) -> Entry:
     """A model's label budget, its configuration, and the results of the evaluations made of it."""
     corpus = model.parent("corpus")
     return {
         "name": model.name,
         "corpus": corpus.name if corpus else "a corpus that is not recorded",
-        "layers": [parent.name for parent in model.parents if parent.role.startswith("layer")],
         "counts": model.counts,
-        "seconds": model.record["seconds"],
+        "classifies": isinstance(metric_log.best_metric(model.counts), ImageMetric),
         "pseudo": model.counts.get("pseudo_images", 0),
         "results": [result for result in results if result["model_key"] == model.key],
-        "answers": [answer for answer in answers if answer["model_key"] == model.key],
+        "classifications": [result for result in classifications if result["model_key"] == model.key],
         "config": model.store.read_text("config.yaml") if model.store.exists("config.yaml") else None,
     }
 
@@ -150,11 +142,12 @@ def curves(models: Sequence[Artifact], logs: dict[str, list[Entry]]) -> list[Any
     """Loss and validation scores of all models, each chart only when there is something in it."""
     names = unique_names(models)
     loss = coloured((names[m.key], points(logs[m.key], "loss")) for m in models)
-    charts: list[tuple[str, list[Series], tuple[float, ...]]] = [("Training loss", loss, (0.0,))]
-    for kind, parts in (("Dice", "classes"), ("AUPR", "lesions"), ("AUC", "targets")):
-        scores = coloured((names[m.key], validation_points(logs[m.key], kind)) for m in models)
-        charts.append((f"Validation {kind}, mean over {parts}", scores, ()))
-    return [line_chart(title, series, include=include) for title, series, include in charts if series]
+    charts = [line_chart("Training loss", loss, include=(0.0,))] if loss else []
+    for metric in METRICS.values():
+        scores = coloured((names[m.key], validation_points(logs[m.key], metric.key)) for m in models)
+        title = f"Validation {metric.name}, mean over {metric.parts}"
+        charts += [line_chart(title, scores)] if scores else []
+    return charts
 
 
 def unique_names(artifacts: Sequence[Artifact]) -> dict[str, str]:
@@ -167,39 +160,38 @@ def points(log: Sequence[Entry], key: str) -> list[tuple[float, float]]:
     return [(record["step"], record[key]) for record in log if key in record]
 
 
-def validation_points(log: Sequence[Entry], kind: str) -> list[tuple[float, float]]:
-    found = [(record["step"], record["validation"]) for record in log if "validation" in record]
-    return [(step, scores["mean"]) for step, scores in found if metric_log.measure(scores) == kind]
+def validation_points(log: Sequence[Entry], metric: str) -> list[tuple[float, float]]:
+    """The score by step of a run that is judged by a metric; none of another."""
+    validations = [(record["step"], record["validation"]) for record in log if "validation" in record]
+    return [(step, scores["mean"]) for step, scores in validations if scores["metric"] == metric]
 
 
 def pseudo_entries(artifact: Artifact) -> list[Entry]:
-    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where somebody checked them against masks."""
-    entries = []
+    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where masks checked it."""
+    shared, entries = {"name": artifact.name, "counts": artifact.counts}, []
     if artifact.kind == "layer" and "classes" in artifact.counts:
-        classes = {name: layer_class(**held) for name, held in artifact.counts["classes"].items()}
-        entries.append(
-            {"name": artifact.name, "checked": False, "counts": artifact.counts, "classes": classes}
-        )
+        classes = {
+            name: {"kept_share": pixels["kept"] / max(1, pixels["predicted"]), "pixels": pixels["predicted"]}
+            for name, pixels in artifact.counts["classes"].items()
+        }
+        entries.append(shared | {"checked": False, "classes": classes})
     if artifact.store.exists("quality.json"):
-        classes = artifact.store.read_json("quality.json")["classes"]
         entries.append(
-            {"name": artifact.name, "checked": True, "counts": artifact.counts, "classes": classes}
+            shared | {"checked": True, "classes": artifact.store.read_json("quality.json")["classes"]}
         )
     return entries
 
 
-def layer_class(predicted: int, kept: int) -> Entry:
-    return {"kept_share": kept / predicted if predicted else 0.0, "pixels": predicted}
-
-
 def evaluation_entry(evaluation: Artifact) -> Entry:
-    """An evaluation's summary with how often each class was missed or falsely found, and its pictures."""
+    """An evaluation's summary, how often each class was missed or falsely claimed, and its pictures."""
     summary = evaluation.store.read_json("summary.json")
     first = next(iter(summary["predictors"].values()))
     names = [name for name in first if name != "mean"]
     return origin(evaluation) | {
         "summary": summary,
-        "headline": first["mean"]["dice"],
+        "metrics": metrics_of(CaseMetric, first["mean"]),
+        "pooled": metrics_of(PooledMetric, summary.get("pooled", {}).get("mean", ())),
+        "headline": first["mean"],
         "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)],
         "states": states(evaluation.store),
         "pictures": pictures(evaluation.store),
@@ -211,22 +203,15 @@ def explained(store: Store) -> Entry | None:
     """What a model that explains itself sees, its pictures as data addresses; None for others."""
     if not store.exists("explained.json"):
         return None
-    held = store.read_json("explained.json")
-    return held | {
-        "pictures": [
-            entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in held["pictures"]
-        ]
-    }
+    shown = store.read_json("explained.json")
+    return shown | {"pictures": with_data(store, shown["pictures"])}
 
 
 def overview_rows(result: Entry) -> list[Entry]:
     """The mean over classes of each predictor."""
-    unit = result["summary"]["unit"]
-    found = result["summary"]["predictors"].items()
-    return [
-        {"evaluation": result["name"], "predictor": name, "unit": unit, "scores": scores["mean"]}
-        for name, scores in found
-    ]
+    shared = {"evaluation": result["name"], "metrics": result["metrics"], "unit": result["summary"]["unit"]}
+    predictors = result["summary"]["predictors"].items()
+    return [shared | {"predictor": name, "scores": scores["mean"]} for name, scores in predictors]
 
 
 def states(store: Store) -> Counter[tuple[str, str, str]]:
@@ -239,4 +224,4 @@ def pictures(store: Store) -> list[Entry]:
     """The best, then the median, then the worst cases, each with its picture as a data address."""
     listed = store.read_json("pictures.json") if store.exists("pictures.json") else []
     ordered = sorted(listed, key=lambda entry: RANKS.index(entry["rank"]))
-    return [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in ordered]
+    return with_data(store, ordered)

@@ -8,11 +8,13 @@ from typing import Any
 
 from framework.core.errors import StorageError
 from framework.core.storage import Store
+from framework.imaging.overlay import data_address
 
 
 @dataclass(frozen=True)
 class Parent:
-    """An input of an artifact: its part ("corpus", "model", …), where it was, its hash, and the artifact if it is a source too."""
+    """An input of an artifact: its part ("corpus", "model", …), where it was, and the artifact if it is a
+    source."""
 
     role: str
     path: str
@@ -30,34 +32,22 @@ class Parent:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished artifact: its folder, its `artifact.json` and its inputs."""
+    """A finished artifact: its folder, its address as its key, what `artifact.json` says, and its inputs."""
 
     store: Store
+    key: str
+    kind: str
+    name: str
+    counts: dict[str, Any]
     record: dict[str, Any]
     parents: tuple[Parent, ...]
-
-    @property
-    def key(self) -> str:
-        return self.store.url
-
-    @property
-    def kind(self) -> str:
-        return self.record["kind"]
-
-    @property
-    def name(self) -> str:
-        return self.record["name"]
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        return self.record["counts"]
 
     def parent(self, role: str) -> Parent | None:
         return next((parent for parent in self.parents if parent.role == role), None)
 
 
 def origin(evaluation: Artifact) -> dict[str, Any]:
-    """Of an evaluation: its name, and the model and corpus that it was made from."""
+    """An evaluation's name, and the model and corpus that it was made from."""
     model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
     return {
         "name": evaluation.name,
@@ -67,20 +57,25 @@ def origin(evaluation: Artifact) -> dict[str, Any]:
     }
 
 
+def with_data(store: Store, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries with their `file`, a picture in a store, as an address that holds it whole."""
+    return [entry | {"data": data_address(store.read_bytes(entry["file"]))} for entry in entries]
+
+
 def gather(sources: Iterable[Store]) -> list[Artifact]:
     """The finished artifacts in `sources`, inputs before what was made from them.
 
-    A source is an artifact's folder or a run's root with such folders in it. Raises `StorageError` for a source without any.
+    A source is an artifact's folder or a run's root with such folders in it. Raises `StorageError` for one
+    without any.
     """
-    found: dict[str, tuple[Store, dict[str, Any]]] = {}
+    records: dict[str, tuple[Store, dict[str, Any]]] = {}
     for source in sources:
         stores = _artifact_stores(source)
         if not stores:
-            raise StorageError(
-                f"{source.url}: no artifact.json here or one folder below; name a finished artifact or a run's folder"
-            )
-        found |= {store.url: (store, store.read_json("artifact.json")) for store in stores}
-    return _linked(list(found.values()))
+            where = f"{source.url}: no artifact.json here or one folder below"
+            raise StorageError(f"{where}; name a finished artifact or a run's folder")
+        records |= {store.url: (store, store.read_json("artifact.json")) for store in stores}
+    return _linked(list(records.values()))
 
 
 def _artifact_stores(source: Store) -> list[Store]:
@@ -89,26 +84,25 @@ def _artifact_stores(source: Store) -> list[Store]:
     return [source / name for name in source.names() if (source / name).exists("artifact.json")]
 
 
-def _linked(held: list[tuple[Store, dict[str, Any]]]) -> list[Artifact]:
-    """Depth first, so that parents exist before their children; a hash contains its inputs' hashes, so there is no cycle."""
+def _linked(records: list[tuple[Store, dict[str, Any]]]) -> list[Artifact]:
+    """Depth first, parents before children; a hash contains its inputs' hashes, so there is no cycle."""
     made: dict[str, Artifact] = {}
 
     def make(store: Store, record: dict[str, Any]) -> Artifact:
         if store.url not in made:
-            inputs = record["inputs"].items()
-            parents = tuple(
-                Parent(role, i["path"], i["hash"], find(i["path"], i["hash"])) for role, i in inputs
+            parents = (
+                Parent(role, **given, artifact=find(**given)) for role, given in record["inputs"].items()
             )
-            made[store.url] = Artifact(store, record, parents)
+            kind, name, counts = (record[key] for key in ("kind", "name", "counts"))
+            made[store.url] = Artifact(store, store.url, kind, name, counts, record, tuple(parents))
         return made[store.url]
 
     def find(path: str, hash: str) -> Artifact | None:
-        same = [(store, record) for store, record in held if record["hash"] == hash]
-        same.sort(
-            key=lambda entry: not entry[0].url.endswith(path)
-        )  # equal runs in two folders have equal hashes
+        same = [entry for entry in records if entry[1]["hash"] == hash]
+        # Equal runs in two folders have equal hashes.
+        same.sort(key=lambda entry: not entry[0].url.endswith(path))
         return make(*same[0]) if same else None
 
-    for store, record in held:
+    for store, record in records:
         make(store, record)
     return list(made.values())

@@ -1,4 +1,4 @@
-"""The training loop, for every method: batches in; backward, finite check and step; log, validation and checkpoints."""
+"""The training loop of every method: batches, backward, finite check, step; log, validation, checkpoints."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from framework.core.distributed import all_reduce_sum, rank, world_size
 from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
 from framework.training.optimise import lr_at
-from framework.training.precision import parameter_type
 from framework.training.trainer import Trainer
-from framework.training.validation import Validator
-from framework.training.validation_classification import AnswerValidator
-from framework.training.validation_multilabel import LesionValidator
+from framework.training.validation import MaskValidator
+from framework.training.validation_classification import ClassificationValidator
+from framework.training.validation_tallies import Scores
 
 LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
 
 Listener = Callable[[dict[str, Any]], None]
+Validator = MaskValidator | ClassificationValidator
 
 
 def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
@@ -42,13 +42,9 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
             lr = lr_at(trainer.step, config.steps, trainer.run.optimiser)
             trainer.step += 1
             now = time.perf_counter()
-            # From end to end, so that the seconds of all steps add up to the whole run, its log and checkpoints included.
-            metrics |= {
-                "lr": lr,
-                "images": float(config.batch * len(batch)),
-                "seconds": now - end,
-                "wait": waited,
-            }
+            # From end to end, so that the seconds of all steps add up to the run's, checkpoints included.
+            images = float(config.batch * len(batch))
+            metrics |= {"lr": lr, "images": images, "seconds": now - end, "wait": waited}
             pending.append((trainer.step, metrics))
             end = now
             _periodic(trainer, log, validators, pending, listener)
@@ -56,44 +52,31 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
         log.close()
 
 
-def build_validators(trainer: Trainer) -> list[Validator | AnswerValidator]:
-    """What measures the run on its validation images: its masks, its answers, or both; none without such images."""
-    found: list[Validator | AnswerValidator] = []
-    if trainer.method.segments:
-        kind = LesionValidator if trainer.method.multilabel else Validator
-        found.append(
-            kind(
-                trainer.data,
-                trainer.run.train.batch,
-                trainer.device,
-                parameter_type(trainer.run.train.precision),
-            )
-        )
+def build_validators(trainer: Trainer) -> list[Validator]:
+    """What measures the run on its validation images: its masks, its classes, or both; none without them."""
+    validators: list[Validator] = [MaskValidator(trainer)] if trainer.method.segments else []
     if trainer.method.targets:
-        found.append(AnswerValidator(trainer))
-    return [validator for validator in found if validator.ids]
+        validators.append(ClassificationValidator(trainer))
+    return [validator for validator in validators if validator.ids]
 
 
 def _periodic(
     trainer: Trainer,
     log: MetricLog | None,
-    validators: list[Validator | AnswerValidator],
+    validators: list[Validator],
     pending: list[Any],
     listener: Listener,
 ) -> None:
     """Log, validate and save where their intervals end; at the last step all three."""
     config, step = trainer.run.train, trainer.step
     last = step == config.steps
-    if (
-        step % LOG_EVERY == 0
-        or last
-        or step % config.validate_every == 0
-        or step % config.checkpoint_every == 0
-    ):
+    validates = last or step % config.validate_every == 0
+    saves = last or step % config.checkpoint_every == 0
+    if validates or saves or step % LOG_EVERY == 0:
         _flush(trainer, log, pending)
-    if step % config.validate_every == 0 or last:
+    if validates:
         _validate(trainer, log, validators, listener)
-    if step % config.checkpoint_every == 0 or last:
+    if saves:
         trainer.save()
 
 
@@ -102,9 +85,8 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
     if not pending:
         return
     names = list(pending[0][1])
-    values = torch.tensor(
-        [[float(metrics[name]) for name in names] for _, metrics in pending], dtype=torch.float64
-    )
+    rows = [[float(metrics[name]) for name in names] for _, metrics in pending]
+    values = torch.tensor(rows, dtype=torch.float64)
     means = all_reduce_sum(values.to(trainer.device)) / world_size()
     statistics = {name: value.tolist() for name, value in trainer.method.statistics().items()}
     if log is not None:
@@ -117,21 +99,25 @@ def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
 
 
 def _validate(
-    trainer: Trainer, log: MetricLog | None, validators: list[Validator | AnswerValidator], listener: Listener
+    trainer: Trainer, log: MetricLog | None, validators: list[Validator], listener: Listener
 ) -> None:
-    """Measure, log, and keep the best weights; a method that makes masks is judged by these (Dice or AUPR), others by their AUC."""
+    """Measure, log, and keep the best weights by the metric that the method is judged by."""
     if not validators:
         return
-    scores: dict[str, Any] = {}
+    scores: Scores = {}
     for validator in validators:
-        scores = validator.score(trainer) | scores
-    better = scores["mean"] > trainer.best
+        scores |= validator.score(trainer)
+    wanted = trainer.method.metric()
+    judged = wanted if wanted in scores else next(iter(scores))
+    mean = scores[judged].mean
+    better = mean > trainer.best
     if better:
-        trainer.best = scores["mean"]
+        trainer.best = mean
     best = trainer.weights() if better and trainer.run.train.select == "best" else None
     if log is not None:
         if best is not None:
             trainer.store.write_bytes("best.safetensors", encode_tensors(best))
-        log.add({"step": trainer.step, "validation": scores})
+        values = {key: score.values for key, score in scores.items()}
+        log.add({"step": trainer.step, "validation": {"metric": judged, "mean": mean, **values}})
         log.flush()
-    listener({"step": trainer.step, "score": scores["mean"]})
+    listener({"step": trainer.step, "score": mean})

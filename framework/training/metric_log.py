@@ -8,14 +8,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from framework.core.storage import Store
+from framework.metrics.base import Metric
+from framework.metrics.registry import METRICS
 
 NAME = "metrics.jsonl"
-MEASURES = ("Dice", "AUPR", "AUC")
-"""Names of validation scores; where a method has two, the first of them is the one it is judged by."""
+BEST = "best_validation_"
+"""Begins the name of the count of a finished model's best validation score; the metric's key follows."""
 
 
 class MetricLog:
-    """One JSON object a line. Lines of steps that a restart repeats are dropped when the log is opened again."""
+    """One JSON object a line. Lines of steps that a restart repeats are dropped when it is opened again."""
 
     def __init__(self, store: Store, step: int) -> None:
         self.store = store
@@ -38,7 +40,8 @@ class MetricLog:
             self.store.write_text(NAME, "".join(line + "\n" for line in self._lines))
         if self._board is not None:
             for record in self._fresh:
-                _write_scalars(self._board, record)
+                for name, value in _scalars(record):
+                    self._board.add_scalar(name, value, record["step"])
             self._board.flush()
         self._fresh = []
 
@@ -61,20 +64,22 @@ def read(store: Store) -> list[dict[str, Any]]:
     return records
 
 
-def measure(scores: dict[str, Any]) -> str:
-    """What the mean of a validation is a mean of."""
-    return next(name for name in MEASURES if name.lower() in scores)
+def judged_by(log: Iterable[dict[str, Any]]) -> str | None:
+    """The key of the metric by which a run was judged on its validation images; None where it was not."""
+    return next((record["validation"]["metric"] for record in log if "validation" in record), None)
 
 
-def best_key(measure: str) -> str:
-    """Where a finished model counts its best validation score."""
-    return f"best_validation_{measure.lower()}"
+def best_metric(counts: dict[str, Any]) -> Metric | None:
+    """The metric by which a finished model was judged, by its counts; None where it is not known."""
+    keys = (name.removeprefix(BEST) for name in counts if name.startswith(BEST))
+    return METRICS.get(next(keys, ""))
 
 
 def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
-    """A finished model's best validation score and its name, of its counts; None for a model that was not validated."""
-    found = ((name, counts.get(best_key(name))) for name in MEASURES)
-    return next(((name, score) for name, score in found if score is not None), None)
+    """The name of that metric and the best score on validation images; None where there was none."""
+    metric = best_metric(counts)
+    score = counts[BEST + metric.key] if metric else None
+    return (metric.name, score) if metric and score is not None else None
 
 
 def _board(store: Store, step: int) -> Any:
@@ -86,16 +91,11 @@ def _board(store: Store, step: int) -> Any:
     return SummaryWriter(os.path.join(store.url, "tensorboard"), purge_step=step + 1)
 
 
-def _write_scalars(board: Any, record: dict[str, Any]) -> None:
-    for name, value in _scalars(record):
-        board.add_scalar(name, value, record["step"])
-
-
 def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
     for key, value in record.items():
         if isinstance(value, dict):
             yield from _scalars(value, f"{prefix}{key}/")
         elif isinstance(value, list):
             yield from ((f"{prefix}{key}/{i}", v) for i, v in enumerate(value) if v is not None)
-        elif key != "step":
+        elif key not in ("step", "metric"):
             yield prefix + key, value

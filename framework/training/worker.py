@@ -17,7 +17,7 @@ from framework.training.checkpoint import encode_tensors
 from framework.training.config import TrainConfig
 from framework.training.loop import Listener, fit
 from framework.training.memory import keep_freed_memory, peak_memory_mb
-from framework.training.metric_log import best_key
+from framework.training.metric_log import BEST, judged_by, read
 from framework.training.tables import write_tables
 from framework.training.trainer import Trainer, artifact_spec
 
@@ -56,7 +56,8 @@ def _write_model(trainer: Trainer, weights: dict[str, Tensor], seconds: float) -
 
 
 def labelled_ids(trainer: Trainer) -> list[str]:
-    """Training images that were learnt from by their mask, or, where no masks are made, those that were learnt from at all."""
+    """Training images that were learnt from by their mask, or, where no masks are made, those that were
+    learnt from at all."""
     if not trainer.method.segments:
         return sorted({name for sampler in trainer.loader.samplers.values() for name in sampler.ids})
     return sorted(name for name in trainer.data.train if trainer.data.kinds[name] == "mask")
@@ -81,7 +82,8 @@ def _counts(trainer: Trainer, labelled: list[str]) -> dict[str, Any]:
 
 
 def _best(trainer: Trainer) -> dict[str, float | None]:
-    """The best score on the validation images, under its name; nothing for a method that neither segments nor answers."""
+    """The best score on the validation images, under its metric's key; nothing for a method that has none."""
     if not trainer.method.segments and not trainer.method.targets:
         return {}
-    return {best_key(trainer.method.measure()): trainer.best if trainer.best >= 0 else None}
+    key = judged_by(read(trainer.store)) or trainer.method.metric()
+    return {BEST + key: trainer.best if trainer.best >= 0 else None}

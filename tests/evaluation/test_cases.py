@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from framework.core.storage import Store
-from framework.evaluation.cases import SCHEMA, case_rows, summarise, write_cases
+from framework.evaluation.cases import case_rows, schema, summarise, write_cases
 
 CLASSES = ["background", "ring", "disc"]
 
@@ -59,9 +59,9 @@ def test_volumes_use_their_spacing():
 
 def test_files(table, tmp_path):
     store = Store.at(tmp_path)
-    assert store.read_table("cases.parquet").equals(table) and table.schema == SCHEMA
+    assert store.read_table("cases.parquet").equals(table) and table.schema == schema()
     lines = list(csv.DictReader(io.StringIO(store.read_text("cases.csv"))))
-    assert list(lines[0]) == SCHEMA.names and len(lines) == 4
+    assert list(lines[0]) == table.schema.names and len(lines) == 4
     assert lines[3]["state"] == "missed" and float(lines[3]["dice"]) == 0
 
 

@@ -26,12 +26,12 @@ def test_an_evaluation_draws_the_attention_of_every_lesion_and_the_report_shows_
     corpus = build_phantom(tmp_path / "corpus")
     model, out = train(tiny_run(corpus, "collaborative", tmp_path)), Store.at(tmp_path / "scores")
     summary = evaluate(model, corpus, out)
-    assert set(summary) >= {"predictors", "lesions", "targets"}
+    assert set(summary) >= {"predictors", "pooled", "targets"}
     held = out.read_json("explained.json")
     assert held["columns"][0] == "image" and held["columns"][-3:] == ["pseudo mask", "prediction", "truth"]
     assert sum(column.startswith("attention: ") for column in held["columns"]) == 4
     assert 0 < len(held["pictures"]) <= 4 and all(out.exists(entry["file"]) for entry in held["pictures"])
-    answers = [answer for entry in held["pictures"] for answer in entry["answers"]]
-    assert answers and all(answer["answer"] in GRADES and answer["truth"] in GRADES for answer in answers)
+    classes = [each for entry in held["pictures"] for each in entry["predictions"]]
+    assert classes and all(each["prediction"] in GRADES and each["truth"] in GRADES for each in classes)
     page = Path(write_report([model, out], str(tmp_path / "report.html"))).read_text()
     assert "What the model sees" in page and "attention: haemorrhage" in page

@@ -33,7 +33,7 @@ def test_the_table_and_the_least_trusted_images_lie_beside_the_model(model: Stor
 
 def test_the_report_shows_them(model: Store, tmp_path: Path) -> None:
     page = Path(write_report([model], tmp_path / "report.html")).read_text()
-    section = page.split('id="indicators"')[1].split("</section>")[0]
+    section = page.split('id="trust-in-weak-masks"')[1].split("</section>")[0]
     assert section.count("data:image/png") == 6 and "Weights of all weak images" in section
     images = (model / "indicators").read_json("artifact.json")["counts"]["rows"]
     assert sum(int(row.split("</td>")[0]) for row in section.split("</th><td>")[1:]) == images

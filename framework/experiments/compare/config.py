@@ -28,7 +28,7 @@ class RecipeConfig(Settings):
     config: str
     """A run's YAML file; its place is taken from the folder of the comparison's file."""
     set: dict[str, Any] = {}
-    """Changes of its keys, laid over those for every recipe; under `models` an earlier recipe may stand for a folder."""
+    """Changes of its keys, after those for every recipe; `models` may name an earlier recipe for a folder."""
 
 
 class ComparisonConfig(Settings):
@@ -36,7 +36,7 @@ class ComparisonConfig(Settings):
 
     name: Name
     out: str = "comparisons"
-    """Folder (local or s3://) that gets a model and an evaluation per recipe and seed, the table and the page."""
+    """Folder (local or s3://) of the models and evaluations, the table and the page."""
     seeds: list[int] = Field(min_length=1)
     split: Literal["train", "val", "test"] = "val"
     """What is scored. Choices are made on `val`; `test` is for what has been chosen."""
@@ -50,8 +50,9 @@ class ComparisonConfig(Settings):
     control: str
     """The recipe that the others are compared with."""
     parallel: int = Field(default=1, ge=1)
-    """Runs that are trained at a time; side by side their steps take longer than alone. Runs with Ray's workers share a cluster
-    that was started beforehand (`ray start --head`); without one each starts its own and takes all of the machine for its own."""
+    """Runs that are trained at a time; side by side their steps take longer than alone. Runs with Ray's
+    workers share a cluster that was started beforehand (`ray start --head`); without one each starts its own
+    and takes the whole machine for its own."""
     target_dice: float | None = Field(default=None, gt=0, le=1)
     """Validation Dice whose time is told; None tells none."""
 
@@ -81,30 +82,31 @@ class Comparison:
         return self.root / f"{self.config.name}-{self.config.split}"
 
     def run(self, recipe: str, seed: int) -> TrainConfig:
-        """The run of one recipe and seed, in a folder of its own; models that are recipes are those of the same seed."""
+        """The run of one recipe and seed, in a folder of its own; it starts from recipes of the same seed."""
         described = self.recipes[recipe]
-        models = {role: self._model(held, seed) for role, held in described.models.items()}
+        models = {role: self._model(model, seed) for role, model in described.models.items()}
         changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
         return described.training().model_copy(update=changes)
 
     def starts_from(self, recipe: str, seed: int) -> list[tuple[str, int]]:
         """The earlier recipes, and their seed, whose models a recipe starts from."""
-        return [(held, seed) for held in self.recipes[recipe].models.values() if held in self.recipes]
+        return [(model, seed) for model in self.recipes[recipe].models.values() if model in self.recipes]
 
-    def _model(self, held: str, seed: int) -> str:
-        return (self.root / f"{held}-{seed}").url if held in self.recipes else held
+    def _model(self, model: str, seed: int) -> str:
+        return (self.root / f"{model}-{seed}").url if model in self.recipes else model
 
 
 def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
     """The comparison that a YAML file and overrides describe; raises a one-line `ConfigError`.
 
-    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`, `recipes.coda.set.method.kappa=0.9`.
+    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`,
+    `recipes.coda.set.method.kappa=0.9`.
     """
     where, value = str(path), override(load_yaml(path), assignments)
     if isinstance(value.get("recipes"), dict):
-        found = value["recipes"].items()
+        recipes = value["recipes"].items()
         value["recipes"] = {
-            name: parse(held, RecipeConfig, f"{where}: recipe '{name}'") for name, held in found
+            name: parse(recipe, RecipeConfig, f"{where}: recipe '{name}'") for name, recipe in recipes
         }
     config: ComparisonConfig = parse(value, ComparisonConfig, where)
     recipes = {name: _described(config, name, Path(path)) for name in config.recipes}
@@ -134,21 +136,19 @@ def _described(config: ComparisonConfig, name: str, path: Path) -> PipelineConfi
 def _require_made_before(recipes: dict[str, PipelineConfig], where: str) -> None:
     names = list(recipes)
     for place, (name, run) in enumerate(recipes.items()):
-        for role, held in run.models.items():
-            if held in names[place:]:
+        for role, model in run.models.items():
+            if model in names[place:]:
+                fault = f"starts from recipe '{model}', which comes no earlier; move it up"
+                raise ConfigError(f"{where}: recipe '{name}' {fault}")
+            if "/" not in model and model not in names:
+                hint = f"{nearest(model, names)} (a folder has a slash in it, such as ./{model})"
                 raise ConfigError(
-                    f"{where}: recipe '{name}' starts from recipe '{held}', which comes no earlier; move it up"
-                )
-            if "/" not in held and held not in names:
-                hint = f"{nearest(held, names)} (a folder has a slash in it, such as ./{held})"
-                raise ConfigError(
-                    f"{where}: recipe '{name}', models.{role}: there is no recipe '{held}'{hint}"
+                    f"{where}: recipe '{name}', models.{role}: there is no recipe '{model}'{hint}"
                 )
 
 
 def _require_one_corpus(recipes: dict[str, PipelineConfig], where: str) -> None:
     paths = sorted({run.corpus.path for run in recipes.values()})
     if len(paths) > 1:
-        raise ConfigError(
-            f"{where}: recipes read different corpora ({', '.join(paths)}), which share no cases; set 'corpus'"
-        )
+        fault = f"recipes read different corpora ({', '.join(paths)}), which share no cases; set 'corpus'"
+        raise ConfigError(f"{where}: {fault}")

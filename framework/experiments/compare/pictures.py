@@ -10,57 +10,68 @@ import pyarrow as pa
 
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
+from framework.evaluation import cases
 from framework.evaluation.evaluate import predicted_mask
-from framework.experiments.compare.table import Member
+from framework.experiments.compare.table import SeedRun
 from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
+from framework.metrics.base import CaseMetric
+from framework.metrics.registry import leading
 
 RULE = (
-    "the worst, the median and the best case of {} by mean Dice over classes, of the cases with any structure; "
+    "the worst, the median and the best case of {} by mean {} over classes, of the cases with any structure; "
     "of a volume the slice with most of it"
 )
 
 
-def write_pictures(folder: Store, members: Sequence[Member], control: str, corpus_url: str) -> None:
+def write_pictures(folder: Store, runs: Sequence[SeedRun], control: str, corpus_url: str) -> None:
     """Write `pictures.json` and a PNG per case, predicted by the first predictor of each recipe's first seed.
 
-    Recipes without masks are not shown; where the control is one, the cases are chosen by the first recipe with masks.
+    Recipes without masks are not shown; where the control is one, the first recipe with masks chooses the
+    cases.
     """
-    firsts = [m for m in members if m.seed == members[0].seed and m.evaluation.exists("cases.parquet")]
+    firsts = [run for run in runs if run.seed == runs[0].seed and run.evaluation.exists(cases.FILE)]
     shown = _panels(folder, firsts, control, corpus_url) if firsts else []
-    of = "the control" if not firsts or control in {member.recipe for member in firsts} else firsts[0].recipe
-    folder.write_json("pictures.json", {"rule": RULE.format(of), "seed": members[0].seed, "cases": shown})
+    of = "the control" if not firsts or control in {run.recipe for run in firsts} else firsts[0].recipe
+    metric = leading(CaseMetric)
+    rule = RULE.format(of, metric.name)
+    folder.write_json(
+        "pictures.json", {"rule": rule, "metric": metric.key, "seed": runs[0].seed, "cases": shown}
+    )
 
 
-def _panels(folder: Store, firsts: Sequence[Member], control: str, corpus_url: str) -> list[dict[str, Any]]:
-    dice = {member.recipe: case_dice(member.evaluation.read_table("cases.parquet")) for member in firsts}
-    chosen = choose(dice.get(control, dice[firsts[0].recipe]))
+def _panels(folder: Store, firsts: Sequence[SeedRun], control: str, corpus_url: str) -> list[dict[str, Any]]:
+    scores = {run.recipe: mean_scores(run.evaluation.read_table(cases.FILE)) for run in firsts}
+    chosen = choose(scores.get(control, scores[firsts[0].recipe]))
     corpus = Corpus.open(corpus_url)
-    shown = {rank: fullest(corpus, case) for rank, case in chosen.items()}
-    predictors = [Predictor(member.model) for member in firsts]
+    samples = {rank: fullest(corpus, case) for rank, case in chosen.items()}
+    predictors = [Predictor(run.model) for run in firsts]
     listed = []
-    for rank, sample in shown.items():
+    for rank, sample in samples.items():
         assert sample.mask is not None
-        folder.write_bytes(
-            f"{rank}.png",
-            panels(sample.image, sample.mask, *(predicted_mask(corpus, p, sample) for p in predictors)),
-        )
-        case = chosen[rank]
-        scores = {name: held[case] for name, held in dice.items()}
-        listed.append({"rank": rank, "case": case, "image": sample.id, "file": f"{rank}.png", "dice": scores})
+        masks = (predicted_mask(corpus, predictor, sample) for predictor in predictors)
+        folder.write_bytes(f"{rank}.png", panels(sample.image, sample.mask, *masks))
+        case, file = chosen[rank], f"{rank}.png"
+        values = {name: by_case[case] for name, by_case in scores.items()}
+        listed.append({"rank": rank, "case": case, "image": sample.id, "file": file, "scores": values})
     return listed
 
 
-def case_dice(table: pa.Table) -> dict[str, float]:
-    """Mean Dice over classes of each case with any structure (of all cases where none has), of a table's first predictor."""
+def mean_scores(table: pa.Table) -> dict[str, float]:
+    """The leading metric's mean over classes of each case, of a table's first predictor.
+
+    Cases without any structure are left out, unless there are no others.
+    """
+    key = leading(CaseMetric).key
     rows = [row for row in table.to_pylist() if row["predictor"] == table["predictor"][0].as_py()]
     structured = {row["case"] for row in rows if row["truth"]} or {row["case"] for row in rows}
-    return {case: fmean(row["dice"] for row in rows if row["case"] == case) for case in structured}
+    return {case: fmean(row[key] for row in rows if row["case"] == case) for case in structured}
 
 
-def choose(dice: dict[str, float]) -> dict[str, str]:
+def choose(scores: dict[str, float]) -> dict[str, str]:
     """The worst, the median and the best case, by rank; equal scores in the order of their names."""
-    ranked = sorted(dice, key=lambda case: (dice[case], case))
+    sign = 1 if leading(CaseMetric).larger_is_better else -1
+    ranked = sorted(scores, key=lambda case: (sign * scores[case], case))
     return {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
 
 

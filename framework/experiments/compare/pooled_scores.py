@@ -1,33 +1,35 @@
-"""Scores of a comparison beside Dice: AUPR of lesions that may overlap, and of each question about whole images AUC and kappa.
+"""Scores of a comparison that are no means of cases: pooled metrics, and metrics of each target of whole
+images.
 
-They are no means of cases, so that each is found anew in every resample of the patients, and then averaged over seeds.
+Each is computed anew in every resample of the patients, and then averaged over seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.core.storage import Store
-from framework.evaluation import lesions
+from framework.evaluation import classification, pooled
+from framework.metrics.base import ImageMetric, PooledMetric
 from framework.metrics.bootstrap import over_seeds, resamples, spread_interval
-from framework.metrics.classification import known_answers, statistics
+from framework.metrics.registry import compared
 
 Row = dict[str, Any]
 
-STATISTICS = {"auc": "AUC", "kappa": "kappa"}
-
 
 @dataclass(frozen=True)
-class Figure:
+class PooledScore:
     """A score of one recipe, by training seed."""
 
-    asked: tuple[str, ...]
-    """Lesions or classes: only figures of the same can be held against each other."""
+    metric: str
+    """Its key."""
+    classes: tuple[str, ...]
+    """Lesions or classes: only scores over the same can be set against each other."""
     images: int
     values: NDArray[np.float64]
     """`[seeds]`; NaN where it is undefined."""
@@ -35,65 +37,60 @@ class Figure:
     """In each resample of the patients, `[seeds, RESAMPLES]`."""
 
 
-def recipe_figures(evaluations: Sequence[Store]) -> dict[str, Figure]:
-    """The figures of a recipe by name, from one evaluation per seed; none for masks without overlap."""
-    seeds = [dict(_seed_figures(evaluation)) for evaluation in evaluations]
-    return {name: _joined([held[name] for held in seeds]) for name in seeds[0]}
+def recipe_scores(evaluations: Sequence[Store]) -> dict[str, PooledScore]:
+    """The pooled scores of a recipe by name, from one evaluation per seed; none for masks without overlap."""
+    seeds = [dict(_seed_scores(evaluation)) for evaluation in evaluations]
+    return {name: _joined([scores[name] for scores in seeds]) for name in seeds[0]}
 
 
-def figure_rows(figures: dict[str, dict[str, Figure]], control: str) -> dict[str, dict[str, Row]]:
-    """By recipe and name: images, mean with its interval, value by seed, and difference to the control; undefined ones left out.
+def pooled_rows(scores: dict[str, dict[str, PooledScore]], control: str) -> dict[str, dict[str, Row]]:
+    """By recipe and name: metric, images, mean with its interval, value by seed, and difference to the
+    control.
 
-    The difference is paired, seed by seed in the same resamples; None for the control and where the control has no such figure.
+    Undefined scores are left out. The difference is paired, seed by seed in the same resamples; None for the
+    control and where the control has no such score.
     """
-    held = figures[control]
     rows: dict[str, dict[str, Row]] = {}
-    for recipe, own in figures.items():
-        against = {} if recipe == control else held
-        found = {name: _row(figure, against.get(name)) for name, figure in own.items()}
-        rows[recipe] = {name: row for name, row in found.items() if row is not None}
+    for recipe, own in scores.items():
+        against = {} if recipe == control else scores[control]
+        entries = {name: _row(score, against.get(name)) for name, score in own.items()}
+        rows[recipe] = {name: row for name, row in entries.items() if row is not None}
     return rows
 
 
-def _row(figure: Figure, against: Figure | None) -> Row | None:
-    interval = spread_interval(figure.values.mean(), over_seeds(figure.spread))
+def _row(score: PooledScore, against: PooledScore | None) -> Row | None:
+    interval = spread_interval(score.values.mean(), over_seeds(score.spread))
     if interval is None:
         return None
     difference = None
-    if against is not None and against.asked == figure.asked:
-        change = (figure.values - against.values).mean()
-        difference = spread_interval(change, over_seeds(figure.spread - against.spread))
-    return {
-        "images": figure.images,
-        **asdict(interval),
-        "by_seed": figure.values.tolist(),
-        "difference": None if difference is None else asdict(difference),
-    }
+    if against is not None and against.classes == score.classes:
+        change = (score.values - against.values).mean()
+        difference = spread_interval(change, over_seeds(score.spread - against.spread))
+    by_seed = {"by_seed": score.values.tolist(), "difference": difference}
+    return {"metric": score.metric, "images": score.images} | interval | by_seed
 
 
-def _seed_figures(evaluation: Store) -> Iterator[tuple[str, Figure]]:
-    """The figures of one seed's evaluation."""
-    if evaluation.exists(lesions.FILE):
-        counts, groups, names = lesions.counts_of(evaluation.read_table(lesions.FILE))
-        value, spread = (
-            lesions.areas(counts, weight)[:, -1] for weight in (np.ones((1, len(groups))), resamples(groups))
-        )
-        yield "AUPR", Figure(tuple(names), len(groups), value, spread[None])
-    for target, held in evaluation.read_json("summary.json").get("targets", {}).items():
-        truth, probability, groups = known_answers(
-            evaluation.read_table("answers.parquet"), target, held["classes"]
-        )
-        value = statistics(truth, probability, np.ones((1, len(groups))))
-        spread = statistics(truth, probability, resamples(groups))
-        for key, name in STATISTICS.items():
-            yield (
-                f"{target} {name}",
-                Figure(tuple(held["classes"]), len(groups), value[key], spread[key][None]),
-            )
+def _seed_scores(evaluation: Store) -> Iterator[tuple[str, PooledScore]]:
+    """The scores of one seed's evaluation."""
+    if evaluation.exists(pooled.FILE):
+        table = evaluation.read_table(pooled.FILE)
+        classes, groups = pooled.classes_and_groups(table)
+        weights = np.ones((1, len(groups))), resamples(groups)
+        for metric in compared(PooledMetric):
+            parts = pooled.contributions(table, metric)
+            value, spread = (pooled.pooled_values(metric, parts, weight)[:, -1] for weight in weights)
+            yield metric.name, PooledScore(metric.key, tuple(classes), len(groups), value, spread[None])
+    for target, scores in evaluation.read_json("summary.json").get("targets", {}).items():
+        table, classes = evaluation.read_table(classification.FILE), scores["classes"]
+        once, drawn = classification.known_predictions(table, target, classes)
+        for metric in compared(ImageMetric):
+            value, spread = metric.compute(once), metric.compute(drawn)[None]
+            score = PooledScore(metric.key, tuple(classes), len(once.truth), value, spread)
+            yield f"{target} {metric.name}", score
 
 
-def _joined(seeds: Sequence[Figure]) -> Figure:
+def _joined(seeds: Sequence[PooledScore]) -> PooledScore:
     values, spread = (
-        np.concatenate([getattr(held, name) for held in seeds]) for name in ("values", "spread")
+        np.concatenate([getattr(seed, name) for seed in seeds]) for name in ("values", "spread")
     )
-    return Figure(seeds[0].asked, seeds[0].images, values, spread)
+    return replace(seeds[0], values=values, spread=spread)

@@ -18,10 +18,11 @@ from framework.core.errors import TrainingError
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.evaluation.evaluate import evaluate, scored_images
+from framework.evaluation.text import headline
 from framework.experiments.compare.config import Comparison
 from framework.experiments.compare.pictures import write_pictures
-from framework.experiments.compare.table import Member, compared
-from framework.experiments.compare.text import csv_text, headline, markdown
+from framework.experiments.compare.table import SeedRun, compared
+from framework.experiments.compare.text import csv_text, markdown
 from framework.experiments.pipeline.run import build_corpus
 from framework.methods.registry import method_of
 from framework.reporting.report import write_report
@@ -34,15 +35,17 @@ GRACE = 15.0
 
 
 def compare(comparison: Comparison, log: Log = print) -> Store:
-    """Train and score every recipe with every seed, then write the table and the page; gives the table's folder.
+    """Train and score every recipe with every seed, then write the table and the page; gives the table's
+    folder.
 
-    The same call again recognises finished models and evaluations and continues half-made ones. The table and the page are
-    made anew each time, so that another seed or recipe may join later. `log` hears lines of progress, then the table.
+    The same call again recognises finished models and evaluations and continues half-made ones. The table and
+    the page are made anew each time, so that another seed or recipe may join later. `log` hears lines of
+    progress, then the table.
     """
     config = comparison.config
     build_corpus(comparison.recipes[config.control], log)
     _require_masks(comparison)
-    folder = write_comparison(comparison, _members(comparison, log))
+    folder = write_comparison(comparison, _runs(comparison, log))
     log("")
     log(folder.read_text("table.md"))
     log(f"report: {write_report([folder], f'{comparison.folder.url}.html')}")
@@ -56,47 +59,40 @@ def _require_masks(comparison: Comparison) -> None:
         scored_images(Corpus.open(runs[0].corpus.path), comparison.config.split)
 
 
-def write_comparison(comparison: Comparison, members: list[Member]) -> Store:
+def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
     """Write the comparison's artifact from finished models and evaluations; gives its folder."""
     config, folder = comparison.config, comparison.folder
     started = time.perf_counter()
-    inputs = {
-        f"evaluation {member.evaluation.name}": input_of(member.evaluation, "evaluation")
-        for member in members
-    }
-    settings = config.model_dump(include={"seeds", "split", "control", "target_dice"}) | {
-        "recipes": list(config.recipes)
-    }
-    made = ArtifactSpec("comparison", inputs, settings)
-    found = {"name": config.name, **compared(members, config.control, config.target_dice)}
-    folder.write_json("table.json", found)
-    folder.write_text("table.csv", csv_text(found))
-    folder.write_text("table.md", markdown(found))
+    inputs = {f"evaluation {run.evaluation.name}": input_of(run.evaluation, "evaluation") for run in runs}
+    settings = config.model_dump(include={"seeds", "split", "control", "target_dice"})
+    spec = ArtifactSpec("comparison", inputs, settings | {"recipes": list(config.recipes)})
+    table = {"name": config.name, **compared(runs, config.control, config.target_dice)}
+    folder.write_json("table.json", table)
+    folder.write_text("table.csv", csv_text(table))
+    folder.write_text("table.md", markdown(table))
     for name, run in comparison.recipes.items():
         folder.write_text(f"recipes/{name}.yaml", run.to_yaml())
-    write_pictures(folder, members, config.control, comparison.recipes[config.control].corpus.path)
-    finish(
-        folder, made, {"cases": found["cases"], "recipes": len(config.recipes)}, time.perf_counter() - started
-    )
+    write_pictures(folder, runs, config.control, comparison.recipes[config.control].corpus.path)
+    counts = {"cases": table["cases"], "recipes": len(config.recipes)}
+    finish(folder, spec, counts, time.perf_counter() - started)
     return folder
 
 
-def _members(comparison: Comparison, log: Log) -> list[Member]:
-    """All recipes of the first seed, then of the next, several at a time; what starts from an unfinished one lets others go first.
+def _runs(comparison: Comparison, log: Log) -> list[SeedRun]:
+    """All recipes of the first seed, then of the next, several at a time, after those they start from.
 
     An error or an interrupt stops all trainings; an evaluation in work is finished first.
     """
     config, stop = comparison.config, Event()
     asked = [(name, seed) for seed in config.seeds for name in comparison.recipes]
-    made: dict[tuple[str, int], Future[Member]] = {}
+    made: dict[tuple[str, int], Future[SeedRun]] = {}
     with ThreadPoolExecutor(config.parallel) as pool:
         try:
             while len(ended := _ended(made)) < len(asked):
-                ready = [
-                    run for run in asked if run not in made and ended.issuperset(comparison.starts_from(*run))
-                ]
+                left = [run for run in asked if run not in made]
+                ready = [run for run in left if ended.issuperset(comparison.starts_from(*run))]
                 for run in ready[: config.parallel - len(made) + len(ended)]:
-                    made[run] = pool.submit(_member, comparison, *run, stop, log)
+                    made[run] = pool.submit(_seed_run, comparison, *run, stop, log)
                 wait([made[run] for run in made.keys() - ended], return_when=FIRST_COMPLETED)
         except BaseException:
             stop.set()
@@ -104,15 +100,15 @@ def _members(comparison: Comparison, log: Log) -> list[Member]:
     return [made[run].result() for run in asked]
 
 
-def _ended(made: Mapping[tuple[str, int], Future[Member]]) -> set[tuple[str, int]]:
-    """The members that are there; raises the error of one that has failed."""
-    ended = [run for run, member in made.items() if member.done()]
+def _ended(made: Mapping[tuple[str, int], Future[SeedRun]]) -> set[tuple[str, int]]:
+    """The runs that are there; raises the error of one that has failed."""
+    ended = [run for run, future in made.items() if future.done()]
     for run in ended:
         made[run].result()
     return set(ended)
 
 
-def _member(comparison: Comparison, name: str, seed: int, stop: Event, log: Log) -> Member:
+def _seed_run(comparison: Comparison, name: str, seed: int, stop: Event, log: Log) -> SeedRun:
     """One recipe and seed; the runs that it starts from are there."""
     if stop.is_set():
         raise TrainingError(f"run '{name}-{seed}': stopped; the same command again continues it")
@@ -124,13 +120,14 @@ def _member(comparison: Comparison, name: str, seed: int, stop: Event, log: Log)
     scores = Store.at(f"{model.url}-{split}")
     summary = evaluate(model, run.corpus.path, scores, split)
     log(f"{run.name}: {headline(summary)}")
-    return Member(name, seed, model, scores)
+    return SeedRun(name, seed, model, scores)
 
 
 def train_apart(run: TrainConfig, stop: Event) -> None:
-    """Train in a process of its own, so that its memory and threads are the run's alone; raises `TrainingError`, also when stopped.
+    """Train in a process of its own, so that its memory and threads are the run's alone.
 
-    The process is the command line with a written-out description; its progress goes to stderr.
+    Raises `TrainingError`, also when stopped. The process is the command line with a written-out description;
+    its progress goes to stderr.
     """
     with tempfile.TemporaryDirectory() as folder:
         described = Path(folder) / f"{run.name}.yaml"
@@ -147,7 +144,7 @@ def train_apart(run: TrainConfig, stop: Event) -> None:
 
 
 def _until_ended(process: subprocess.Popen[str], stop: Event) -> str:
-    """What a process wrote to stderr; it is ended when `stop` is set, by force if it does not end by itself."""
+    """What a process wrote to stderr; when `stop` is set it is ended, by force if need be."""
     while not stop.is_set():
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=0.2)[1]

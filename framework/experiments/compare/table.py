@@ -1,4 +1,4 @@
-"""The numbers of a comparison: Dice and other scores with intervals, paired differences, and what each recipe cost."""
+"""The numbers of a comparison: scores with intervals, paired differences, and what each recipe cost."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from framework.core.storage import Store
-from framework.experiments.compare.pooled_scores import Row, figure_rows, recipe_figures
+from framework.evaluation import cases, classification
+from framework.experiments.compare.pooled_scores import Row, pooled_rows, recipe_scores
+from framework.metrics.base import CaseMetric
 from framework.metrics.bootstrap import CROSSED, crossed_intervals
+from framework.metrics.registry import compared as compared_metrics
 from framework.training import metric_log
 
 Records = Sequence[dict[str, Any]]
 
-WITHOUT_MASKS: Row = {"predictor": None, "dice": None, "dice_by_seed": None, "difference": None}
-"""What the row of a recipe holds that only answers questions about whole images."""
-
 
 @dataclass(frozen=True)
-class Member:
+class SeedRun:
     """A recipe trained with one seed, and its scores: folders of a model and of an evaluation."""
 
     recipe: str
@@ -33,173 +34,145 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Dice of one recipe's predictor, `[seeds, cases, classes + 1]`; the last column is the mean over the classes."""
+class CaseScores:
+    """What a recipe's predictor scored, by metric `[seeds, cases, classes + 1]`, the last being the mean."""
 
     recipe: str
     predictor: str
-    dice: NDArray[np.float64]
+    values: dict[str, NDArray[np.float64]]
 
 
-def compared(members: Sequence[Member], control: str, target: float | None) -> dict[str, Any]:
+def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dict[str, Any]:
     """The content of `table.json`: what was compared, the rows of the table and the learning curves.
 
-    All members were scored on the same cases, every recipe with the same seeds. A row is a recipe's predictor; the costs are
-    the recipe's. Scores beside Dice are those of `figures.py`. Members of a recipe stand in the order of their seeds.
+    All runs were scored on the same cases, every recipe with the same seeds. A row is a recipe's predictor;
+    the costs are the recipe's, and so are its pooled scores, which its first row holds. Runs of a recipe
+    stand in the order of their seeds.
     """
-    recipes = list(dict.fromkeys(member.recipe for member in members))
-    of = {name: [member for member in members if member.recipe == name] for name in recipes}
-    masked = [name for name in recipes if of[name][0].evaluation.exists("cases.parquet")]
-    tables = {name: [m.evaluation.read_table("cases.parquet") for m in of[name]] for name in masked}
-    corpus = members[0].evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
-    first = control if control in masked else next(iter(masked), None)
-    groups, classes = cases_and_classes(tables[first][0]) if first else (answered(members[0].evaluation), [])
-    scores = [held for name in masked for held in recipe_scores(name, tables[name], list(groups), classes)]
-    costs = {name: cost([m.model for m in of[name]], target) for name in recipes}
-    rows = dice_rows(scores, control, list(groups.values()), classes)
-    rows += [{"recipe": name, **WITHOUT_MASKS} for name in recipes if name not in masked]
-    figures = figure_rows(
-        {name: recipe_figures([m.evaluation for m in of[name]]) for name in recipes}, control
-    )
-    found = {
-        "split": members[0].evaluation.read_json("summary.json")["split"],
+    of: dict[str, list[SeedRun]] = {}
+    for run in runs:
+        of.setdefault(run.recipe, []).append(run)
+    groups, classes, rows = _by_case(of, control)
+    pooled = pooled_rows({name: recipe_scores([run.evaluation for run in of[name]]) for name in of}, control)
+    logs = {name: [metric_log.read(run.model) for run in of[name]] for name in of}
+    costs = {name: cost([run.model for run in of[name]], logs[name], target) for name in of}
+    corpus = runs[0].evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
+    order = list(of)
+    return {
+        "split": runs[0].evaluation.read_json("summary.json")["split"],
         "corpus": corpus.rsplit("/", 1)[-1],
         "cases": len(groups),
         "groups": len(set(groups.values())),
         "classes": classes,
-        "seeds": [member.seed for member in of[control]],
+        "seeds": [run.seed for run in of[control]],
         "control": control,
         "target_dice": target,
         "interval": CROSSED,
+        "metrics": [metric.key for metric in compared_metrics(CaseMetric)] if classes else [],
+        "pooled": {
+            name: {"metric": row["metric"], "images": row["images"]}
+            for recipe in pooled.values()
+            for name, row in recipe.items()
+        },
         "rows": [
-            row | costs[row["recipe"]] for row in sorted(rows, key=lambda row: recipes.index(row["recipe"]))
+            row | {"pooled": pooled.pop(row["recipe"], {})} | costs[row["recipe"]]
+            for row in sorted(rows, key=lambda row: order.index(row["recipe"]))
         ],
-        "curves": {name: mean_curve([metric_log.read(m.model) for m in of[name]]) for name in recipes},
+        "judged_by": {name: metric_log.judged_by(logs[name][0]) for name in of},
+        "curves": {name: mean_curve(logs[name]) for name in of},
     }
-    return with_figures(
-        found, figures, {name: judged_by(metric_log.read(of[name][0].model)) for name in recipes}
-    )
 
 
-def with_figures(found: Row, figures: dict[str, dict[str, Row]], measures: dict[str, str]) -> Row:
-    """The table with its scores beside Dice, where there are any: the images of each, and those of a recipe in its first row.
-
-    `measures` says of which score each recipe's learning curve is.
-    """
-    images = {name: row["images"] for held in figures.values() for name, row in held.items()}
-    if not images:
-        return found
-    left = dict(figures)
-    rows = [row | {"figures": left.pop(row["recipe"], {})} for row in found["rows"]]
-    return found | {"figures": images, "measures": measures, "rows": rows}
-
-
-def answered(evaluation: Store) -> dict[str, str]:
-    """The group of each image that was asked about."""
-    table = evaluation.read_table("answers.parquet")
-    return dict(zip(table["id"].to_pylist(), table["group"].to_pylist(), strict=True))
+def _by_case(of: dict[str, list[SeedRun]], control: str) -> tuple[dict[str, str], list[str], list[Row]]:
+    """The group of each case, the classes and the rows; of each image, and no classes, without any masks."""
+    masked = [name for name, runs in of.items() if runs[0].evaluation.exists(cases.FILE)]
+    rows = [{"recipe": name, "predictor": None, "scores": {}} for name in of if name not in masked]
+    if not masked:
+        return cases.groups_of(of[control][0].evaluation.read_table(classification.FILE), "id"), [], rows
+    tables = {name: [run.evaluation.read_table(cases.FILE) for run in of[name]] for name in masked}
+    first = tables[control if control in masked else masked[0]][0]
+    groups, classes = cases.groups_of(first), first["class"].unique().to_pylist()
+    scores = [entry for name in masked for entry in case_scores(name, tables[name], list(groups), classes)]
+    return groups, classes, case_rows(scores, control, list(groups.values()), classes) + rows
 
 
-def judged_by(log: Records) -> str:
-    """The name of the score of a run's validations; Dice where there was none."""
-    return next(
-        (metric_log.measure(record["validation"]) for record in log if "validation" in record), "Dice"
-    )
+def case_scores(
+    recipe: str, tables: Sequence[pa.Table], names: list[str], classes: list[str]
+) -> list[CaseScores]:
+    """The scores of each predictor from a per-case table per seed, in the order of `names` and `classes`."""
+    keys = [metric.key for metric in compared_metrics(CaseMetric)]
+    scores = []
+    for predictor in tables[0]["predictor"].unique().to_pylist():
+        own = [table.filter(pc.field("predictor") == predictor) for table in tables]
+        values = [cases.with_mean(cases.case_values(table, names, classes, keys)) for table in own]
+        by_key = {key: np.stack(values)[..., i] for i, key in enumerate(keys)}
+        scores.append(CaseScores(recipe, predictor, by_key))
+    return scores
 
 
-def cases_and_classes(table: pa.Table) -> tuple[dict[str, str], list[str]]:
-    """The group of each case, and the foreground classes, in the order of a per-case table."""
-    groups = dict(zip(table["case"].to_pylist(), table["group"].to_pylist(), strict=True))
-    return groups, table["class"].unique().to_pylist()
-
-
-def recipe_scores(
-    recipe: str, tables: Sequence[pa.Table], cases: list[str], classes: list[str]
-) -> list[Scores]:
-    """The Dice of each predictor of a recipe from one per-case table per seed, in the order of `cases` and `classes`."""
-    place = {case: i for i, case in enumerate(cases)}
-    column = {name: i for i, name in enumerate(classes)}
-    predictors = tables[0]["predictor"].unique().to_pylist()
-    dice = {name: np.full((len(tables), len(cases), len(classes)), np.nan) for name in predictors}
-    for i, table in enumerate(tables):
-        for row in table.select(["predictor", "case", "class", "dice"]).to_pylist():
-            dice[row["predictor"]][i, place[row["case"]], column[row["class"]]] = row["dice"]
-    assert not any(np.isnan(values).any() for values in dice.values()), (
-        "an evaluation lacks a case or a class"
-    )
-    return [
-        Scores(recipe, name, np.concatenate([v, v.mean(2, keepdims=True)], 2)) for name, v in dice.items()
-    ]
-
-
-def dice_rows(
-    scores: Sequence[Scores], control: str, groups: Sequence[str], classes: Sequence[str]
+def case_rows(
+    scores: Sequence[CaseScores], control: str, groups: Sequence[str], classes: Sequence[str]
 ) -> list[Row]:
-    """A row per predictor: mean Dice of each class and over classes, and the paired difference of the latter to the control.
+    """A row per predictor: by metric the mean of each class and over classes, and the latter's difference.
 
-    A predictor is held against the control's of the same name, or else against its first. The difference is taken case by
-    case and seed by seed; the control's own rows have none, and no row where the control makes no masks.
+    A predictor is set against the control's of the same name, or else against its first, case by case and
+    seed by seed; the control's own rows have no difference, and no row where the control makes no masks.
     """
-    held = {entry.predictor: entry for entry in scores if entry.recipe == control}
+    controls = {entry.predictor: entry for entry in scores if entry.recipe == control}
     rows = []
     for entry in scores:
-        against = (
-            None if entry.recipe == control else held.get(entry.predictor, next(iter(held.values()), None))
-        )
-        intervals = crossed_intervals(entry.dice, groups)
-        rows.append(
-            {
-                "recipe": entry.recipe,
-                "predictor": entry.predictor,
-                "dice": {name: asdict(i) for name, i in zip([*classes, "mean"], intervals, strict=True)},
-                "dice_by_seed": entry.dice[..., -1].mean(1).tolist(),
-                "difference": None if against is None else _difference(entry, against, groups),
-            }
-        )
+        rival = controls.get(entry.predictor, next(iter(controls.values()), None))
+        against = None if entry.recipe == control else rival
+        values = {key: _case_row(entry, against, key, groups, classes) for key in entry.values}
+        rows.append({"recipe": entry.recipe, "predictor": entry.predictor, "scores": values})
     return rows
 
 
-def _difference(entry: Scores, against: Scores, groups: Sequence[str]) -> Row:
-    [difference] = crossed_intervals(entry.dice[..., -1:] - against.dice[..., -1:], groups)
-    return asdict(difference) | {"against": against.predictor}
-
-
-def cost(models: Sequence[Store], target: float | None) -> Row:
-    """What a recipe costs: seconds of a step (median over all seeds' steps), seconds to the target, size and memory.
-
-    `target_seconds` has an entry per seed, None where the target was not reached; it is None where there is no target, or no Dice
-    was measured. Memory is the largest of the seeds', in MB, None where the models do not tell.
-    """
-    logs = [metric_log.read(model) for model in models]
-    counts = [model.read_json("artifact.json")["counts"] for model in models]
-    reached = (
-        None if target is None or judged_by(logs[0]) != "Dice" else [seconds_to(log, target) for log in logs]
-    )
-    memory = [held["peak_memory_mb"] for held in counts if "peak_memory_mb" in held]
+def _case_row(
+    entry: CaseScores, against: CaseScores | None, key: str, groups: Sequence[str], classes: Sequence[str]
+) -> Row:
+    values = entry.values[key]
+    intervals = map(asdict, crossed_intervals(values, groups))
+    difference = None
+    if against is not None:
+        [change] = crossed_intervals(values[..., -1:] - against.values[key][..., -1:], groups)
+        difference = asdict(change) | {"against": against.predictor}
     return {
-        "seconds_per_step": statistics.median(
-            record["seconds"] for log in logs for record in log if "seconds" in record
-        ),
-        "target_seconds": reached,
+        "classes": dict(zip([*classes, "mean"], intervals, strict=True)),
+        "by_seed": values[..., -1].mean(1).tolist(),
+        "difference": difference,
+    }
+
+
+def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None) -> Row:
+    """What a recipe costs: seconds of a step (median over all seeds' steps) and to the target, size, memory.
+
+    `target_seconds` has an entry per seed, None where the target was not reached; it is None without a target
+    and for a recipe not judged by Dice. Memory is the largest of the seeds', in MB, if a model tells.
+    """
+    counts = [model.read_json("artifact.json")["counts"] for model in models]
+    by_dice = metric_log.judged_by(logs[0]) in ("dice", None)
+    memory = [count["peak_memory_mb"] for count in counts if "peak_memory_mb" in count]
+    seconds = [record["seconds"] for log in logs for record in log if "seconds" in record]
+    return {
+        "seconds_per_step": statistics.median(seconds),
+        "target_seconds": [seconds_to(log, target) for log in logs] if target and by_dice else None,
         "parameters": counts[0]["parameters"],
         "peak_memory_mb": max(memory, default=None),
     }
 
 
 def seconds_to(log: Records, target: float) -> float | None:
-    """Seconds of training before the first validation whose mean Dice is at least `target`; None when there is none.
+    """Seconds of training before the first validation whose score is at least `target`; None without one.
 
-    The time runs from the first step and includes earlier validations and checkpoints, each being part of the step after it.
+    They include earlier validations and checkpoints, each being part of the step after it.
     """
     reached = [r["step"] for r in log if r.get("validation", {}).get("mean", 0.0) >= target]
     return sum(r["seconds"] for r in log if "seconds" in r and r["step"] <= reached[0]) if reached else None
 
 
 def mean_curve(logs: Sequence[Records]) -> list[tuple[int, float]]:
-    """The score of validations (Dice: mean over classes) by step, averaged over the seeds, at the steps that all of them have."""
+    """The score of validations by step, averaged over the seeds, at the steps that all of them have."""
     scores = [{r["step"]: r["validation"]["mean"] for r in log if "validation" in r} for log in logs]
-    return [
-        (step, statistics.fmean(held[step] for held in scores))
-        for step in scores[0]
-        if all(step in held for held in scores)
-    ]
+    shared = [step for step in scores[0] if all(step in seed for seed in scores)]
+    return [(step, statistics.fmean(seed[step] for seed in scores)) for step in shared]

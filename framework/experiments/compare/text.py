@@ -1,54 +1,51 @@
-"""The table of a comparison as Markdown and as CSV."""
+"""The table of a comparison as Markdown and as CSV; `table` is the content of `table.json`."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from typing import Any
 
 from framework.experiments.compare.pooled_scores import Row
+from framework.metrics.base import CaseMetric, Metric
+from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.comparison_page import median_seconds, time_to_target
 
 NOTHING = "–"
 
 
-def markdown(found: dict[str, Any]) -> str:
-    """The table with a line above that says what it holds; `found` is the content of `table.json`."""
-    target, against = found["target_dice"], f"against {found['control']}"
+def markdown(table: Row) -> str:
+    """The table with a line above that says what it holds."""
+    target, against = table["target_dice"], f"against {table['control']}"
     heads = ["recipe", "predictor"]
-    heads += ["Dice", *found["classes"], against] if found["classes"] else []
-    heads += [head for name in found.get("figures", {}) for head in (name, f"{name} {against}")]
+    for metric, prefix in columns(table):
+        heads += [metric.name, *(f"{prefix}{name}" for name in [*table["classes"], against])]
+    heads += [head for name in table["pooled"] for head in (name, f"{name} {against}")]
     heads += ["s / step", *([f"time to {target:g}"] if target is not None else []), "parameters", "peak MB"]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    lines += [f"| {' | '.join(_cells(row, found))} |" for row in found["rows"]]
-    return "\n".join([summary(found), "", *lines, ""])
+    lines += [f"| {' | '.join(_cells(row, table))} |" for row in table["rows"]]
+    return "\n".join([summary(table), "", *lines, ""])
 
 
-def summary(found: dict[str, Any]) -> str:
+def columns(table: Row) -> list[tuple[Metric, str]]:
+    """The metrics of cases that have columns, and what the columns' names begin with where several have."""
+    metrics = metrics_of(CaseMetric, table["metrics"])
+    return [(metric, f"{metric.name} " if len(metrics) > 1 else "") for metric in metrics]
+
+
+def summary(table: Row) -> str:
     """What the numbers are means of."""
-    seeds = ", ".join(map(str, found["seeds"]))
-    parts = [f"Dice [95 % interval] over {found['cases']} cases"] if found["classes"] else []
-    parts += [
-        f"{name} [95 % interval] over {images} images" for name, images in found.get("figures", {}).items()
-    ]
-    return f"{', '.join(parts)} of {found['split']} and seed{'s' * (len(found['seeds']) > 1)} {seeds}"
+    seeds = ", ".join(map(str, table["seeds"]))
+    counts = {metric.name: f"{table['cases']} cases" for metric, _ in columns(table)}
+    counts |= {name: f"{score['images']} images" for name, score in table["pooled"].items()}
+    parts = [f"{name} [95 % interval] over {count}" for name, count in counts.items()]
+    return f"{', '.join(parts)} of {table['split']} and seed{'s' * (len(table['seeds']) > 1)} {seeds}"
 
 
-def headline(scores: dict[str, Any]) -> str:
-    """The scores of one evaluation on a line, from its `summary.json`: Dice of its first predictor, AUPR, AUC of each target."""
-    parts = [
-        f"Dice {held['mean']['dice']['mean']:.3f} ({name})"
-        for name, held in list(scores.get("predictors", {}).items())[:1]
-    ]
-    areas = {"AUPR": scores.get("lesions", {}).get("mean", {}).get("aupr")}
-    areas |= {f"{name} AUC": held["auc"] for name, held in scores.get("targets", {}).items()}
-    parts += [f"{name} {area['mean']:.3f}" for name, area in areas.items() if area]
-    return f"{', '.join(parts)} over {scores['cases']} cases of {scores['split']}"
-
-
-def csv_text(found: dict[str, Any]) -> str:
+def csv_text(table: Row) -> str:
     """One line per row, each number in a column of its own; an empty field is what a row does not have."""
-    records = [_record(row, found) for row in found["rows"]]
+    records = [_record(row, table) for row in table["rows"]]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -56,54 +53,54 @@ def csv_text(found: dict[str, Any]) -> str:
     return buffer.getvalue()
 
 
-def _cells(row: Row, found: dict[str, Any]) -> list[str]:
+def _cells(row: Row, table: Row) -> list[str]:
     cells = [row["recipe"], row["predictor"] or NOTHING]
-    cells += _dice_cells(row, found["classes"]) if found["classes"] else []
-    for name in found.get("figures", {}):
-        figure = row["figures"].get(name)
-        cells += [_interval(figure), _signed(figure["difference"] if figure else None)]
+    for metric, _ in columns(table):
+        cells += _case_cells(metric, row["scores"].get(metric.key), table["classes"])
+    for name, described in table["pooled"].items():
+        score, metric = row["pooled"].get(name), METRICS[described["metric"]]
+        cells += [_text(metric, score), _text(metric, score and score["difference"], "+")]
     cells.append(f"{row['seconds_per_step']:.3f}")
-    if found["target_dice"] is not None:
+    if table["target_dice"] is not None:
         cells.append(NOTHING if row["target_seconds"] is None else time_to_target(row["target_seconds"]))
     memory = row["peak_memory_mb"]
     return [*cells, f"{row['parameters']:,}", NOTHING if memory is None else f"{memory:,.0f}"]
 
 
-def _dice_cells(row: Row, classes: list[str]) -> list[str]:
-    if row["dice"] is None:
-        return [NOTHING] * (len(classes) + 2)
-    means = [f"{row['dice'][name]['mean']:.3f}" for name in classes]
-    return [_interval(row["dice"]["mean"]), *means, _signed(row["difference"])]
+def _case_cells(metric: Metric, scores: Row | None, classes: list[str]) -> Iterator[str]:
+    if scores is None:
+        yield from [NOTHING] * (len(classes) + 2)
+        return
+    yield metric.text(scores["classes"]["mean"])
+    yield from (metric.number(scores["classes"][name]["mean"]) for name in classes)
+    yield _text(metric, scores["difference"], "+")
 
 
-def _interval(held: Row | None) -> str:
-    return NOTHING if held is None else "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**held)
+def _text(metric: Metric, interval: Row | None, sign: str = "") -> str:
+    return NOTHING if interval is None else metric.text(interval, sign)
 
 
-def _signed(held: Row | None) -> str:
-    return NOTHING if held is None else "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**held)
-
-
-def _record(row: Row, found: dict[str, Any]) -> dict[str, Any]:
+def _record(row: Row, table: Row) -> dict[str, Any]:
     record = {"recipe": row["recipe"], "predictor": row["predictor"]}
-    record |= _dice_record(row, found["classes"]) if found["classes"] else {}
-    for name in found.get("figures", {}):
-        figure = row["figures"].get(name) or {}
-        record |= _ends(name, figure) | _ends(f"{name} difference", figure.get("difference"))
+    for metric, prefix in columns(table):
+        record |= _case_record(row["scores"].get(metric.key) or {}, metric.key, prefix, table["classes"])
+    for name in table["pooled"]:
+        score = row["pooled"].get(name) or {}
+        record |= _ends(name, score) | _ends(f"{name} difference", score.get("difference"))
     record["seconds per step"] = row["seconds_per_step"]
     record["seconds to target"] = median_seconds(row["target_seconds"]) if row["target_seconds"] else None
     return record | {"parameters": row["parameters"], "peak memory MB": row["peak_memory_mb"]}
 
 
-def _dice_record(row: Row, classes: list[str]) -> dict[str, Any]:
-    dice, difference = row["dice"] or {}, row["difference"] or {}
-    record = _ends("dice", dice.get("mean"))
+def _case_record(scores: Row, key: str, prefix: str, classes: list[str]) -> Row:
+    means, difference = scores.get("classes", {}), scores.get("difference") or {}
+    record = _ends(key, means.get("mean"))
     for name in classes:
-        record |= _ends(f"dice {name}", dice.get(name))
-    return record | _ends("difference", difference) | {"against": difference.get("against")}
+        record |= _ends(f"{key} {name}", means.get(name))
+    return record | _ends(f"{prefix}difference", difference) | {f"{prefix}against": difference.get("against")}
 
 
-def _ends(name: str, held: Row | None) -> dict[str, float | None]:
+def _ends(name: str, interval: Row | None) -> Row:
     """Three columns: a mean and the ends of its interval."""
-    held = held or {}
-    return {name: held.get("mean"), f"{name} low": held.get("low"), f"{name} high": held.get("high")}
+    ends = interval or {}
+    return {name: ends.get("mean"), f"{name} low": ends.get("low"), f"{name} high": ends.get("high")}

@@ -99,19 +99,10 @@ def _earlier(stage: Any) -> dict[str, str]:
 
 def _evaluate(run: PipelineConfig, stage: EvaluateStage, root: Store, log: Log) -> None:
     from framework.evaluation.evaluate import evaluate
+    from framework.evaluation.text import score_lines
 
-    scores = evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)
-    for name, target in scores.get("targets", {}).items():
-        log(f"  {name}: {_score('AUC', target['auc'], 'one class only')}")
-    for name, structures in scores.get("predictors", {}).items():
-        dice = _score("mean Dice", structures["mean"]["dice"])
-        log(f"  {name}: {dice} over {scores['cases']} cases of {stage.split}")
-    for name, lesion in scores.get("lesions", {}).items():
-        log(f"  {name}: {_score('AUPR', lesion['aupr'], 'in no image')}")
-
-
-def _score(metric: str, value: dict[str, float] | None, otherwise: str = "") -> str:
-    return f"{metric} {value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]" if value else otherwise
+    for line in score_lines(evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)):
+        log(f"  {line}")
 
 
 def _report(stage: ReportStage, root: Store, log: Log) -> None:

@@ -36,7 +36,7 @@ class SearchConfig(Settings):
     space: dict[str, Distribution]
     trials: Annotated[int, PLACEMENT] = Field(ge=1)
     metric: Literal["score"] = "score"
-    """What is maximised: the mean score on the validation split by which the method is judged, Dice, AUPR or AUC."""
+    """What is maximised: the mean score on the validation split, of the metric by which the method is judged."""
     scheduler: AshaConfig | None = None
     """None lets every trial run to its end."""
     sampler: Literal["random", "tpe"] = "random"

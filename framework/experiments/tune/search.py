@@ -11,6 +11,7 @@ from framework.corpus.reader import Corpus
 from framework.experiments.tune.config import SearchConfig
 from framework.experiments.tune.trials import Trial, Trials, table
 from framework.methods.registry import method_of
+from framework.metrics.registry import METRICS
 
 
 def search(config: SearchConfig, log: Log = print) -> list[Trial]:
@@ -26,7 +27,7 @@ def search(config: SearchConfig, log: Log = print) -> list[Trial]:
     else:
         log(f"search {config.name} is finished: {store.url}")
     ranked = trials.ranked()
-    for line in table(ranked, method_of(config.run.method).measure()):
+    for line in table(ranked, METRICS[method_of(config.run.method).metric()].name):
         log(line)
     if ranked[0].score is None:
         raise TrainingError(

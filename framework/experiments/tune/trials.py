@@ -82,10 +82,10 @@ class Trials:
         )
 
 
-def table(trials: list[Trial], measure: str) -> list[str]:
-    """Lines of a table in the given order: name, values, step, best validation score (named by `measure`), state, seconds."""
+def table(trials: list[Trial], metric: str) -> list[str]:
+    """Lines of a table in the given order: name, values, step, best validation score (of `metric`), seconds, state."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
-    rows = [["trial", *keys, "step", measure, "seconds", "state"]]
+    rows = [["trial", *keys, "step", metric, "seconds", "state"]]
     for trial in trials:
         score = "-" if trial.score is None else f"{trial.score:.4f}"
         state = f"{trial.state}: {trial.message}" if trial.message else trial.state

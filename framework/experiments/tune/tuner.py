@@ -33,6 +33,7 @@ from framework.experiments.tune.config import AshaConfig, SearchConfig
 from framework.experiments.tune.space import with_values
 from framework.experiments.tune.trials import Trial, Trials, show
 from framework.methods.registry import method_of
+from framework.metrics.registry import METRICS
 from framework.training.config import ComputeConfig, TrainConfig
 from framework.training.metric_log import best_score
 from framework.training.ray_trainer import anchored, fit_on_ray
@@ -164,9 +165,8 @@ class Recorder(Callback):
     ) -> None:
         found = self.trials[_name(trial)]
         found.step, found.score = result["step"], max(result["score"], found.score or 0.0)
-        self.log(
-            f"{found.name}: step {found.step}, {method_of(self.proposer.config.run.method).measure()} {result['score']:.4f}"
-        )
+        metric = METRICS[method_of(self.proposer.config.run.method).metric()].name
+        self.log(f"{found.name}: step {found.step}, {metric} {result['score']:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         found = self.trials[_name(trial)]

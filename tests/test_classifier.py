@@ -45,7 +45,7 @@ def run_of(
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    store = Store.at(tmp_path_factory.mktemp("answers") / "corpus")
+    store = Store.at(tmp_path_factory.mktemp("classification") / "corpus")
     pack(phantom.source("phantom", images=200, size=48, seed=2), store)
     return store.url
 
@@ -62,9 +62,9 @@ def test_a_classifier_learns_is_scored_and_reported(model: Store, corpus: str, t
     out = Store.at(tmp_path / "test")
     (found,) = evaluate(model, corpus, out, "test")["targets"].values()
     assert found["auc"]["mean"] > 0.6
-    rows = out.read_table("answers.parquet").to_pylist()
+    rows = out.read_table("classification.parquet").to_pylist()
     assert {row["id"] for row in rows} == set(Corpus.open(corpus).ids("test"))
-    with open(tmp_path / "test/answers.csv") as file:
+    with open(tmp_path / "test/classification.csv") as file:
         written = next(csv.DictReader(file))["probability"].split()
     assert list(map(float, written)) == pytest.approx(rows[0]["probability"], abs=1e-6)
     page = Path(write_report([model, out], tmp_path / "report.html")).read_text()
@@ -82,13 +82,13 @@ def test_classes_are_drawn_in_turn(corpus: str, tmp_path: Path) -> None:
 
 
 def test_runs_of_two_seeds_learn_from_two_shuffles(corpus: str, tmp_path: Path) -> None:
-    def answers(seed: int) -> list[int]:
+    def classes(seed: int) -> list[int]:
         run = run_of(corpus, tmp_path, {"seed": seed, "corpus": {"shuffle_labels": True}})
         trainer = Trainer.build(run, Store.at(tmp_path / "x"), torch.device("cpu"))
         return trainer.data.classes(trainer.data.train, trainer.method.targets[0])
 
-    assert answers(1) == answers(1) != answers(2)
-    assert sum(answers(1)) == sum(answers(2))
+    assert classes(1) == classes(1) != classes(2)
+    assert sum(classes(1)) == sum(classes(2))
 
 
 def test_masks_are_no_business_of_a_classifier(model: Store, corpus: str) -> None:

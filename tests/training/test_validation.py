@@ -1,4 +1,4 @@
-"""Validation of lesions that may overlap, without a network: the predictions are drawn."""
+"""Validation of lesions that may overlap, and of classes, without a network: the predictions are drawn."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from sklearn.metrics import average_precision_score
 from framework.core.storage import Store
 from framework.loading.training_set import TrainingSample
 from framework.methods.base import Method
-from framework.training import loop, validation
-from framework.training import validation_multilabel as validation_lesions
-from framework.training.metric_log import MetricLog, best_score, measure, read
-from framework.training.validation_multilabel import LesionValidator
+from framework.training import loop, validation, validation_tallies, worker
+from framework.training.metric_log import MetricLog, best_score, judged_by, read
+from framework.training.validation import MaskValidator
+from framework.training.validation_tallies import Validated
 
 IMAGES, SIZE, LESIONS = 40, 6, 3
 
 
 class Drawn:
-    """Stands in for a training set: images hold their number, masks spots and films as bits, and some ignored pixels."""
+    """Stands in for a training set: images hold their number, masks spots and films as bits, and some ignored
+    pixels."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
         self.masks = rng.integers(0, 4, (IMAGES, SIZE, SIZE), dtype=np.uint8)
         self.masks[:, 0] = 255
         names = [f"i{i}" for i in range(IMAGES)]
-        light = {
+        index_columns = {
             "id": names,
             "split": ["val"] * IMAGES,
             "mask_kind": ["mask"] * IMAGES,
             "volume": [None] * IMAGES,
         }
         self.corpus = SimpleNamespace(
-            light=light, info=SimpleNamespace(classes=["background", "spot", "film", "scar"])
+            index_columns=index_columns, info=SimpleNamespace(classes=["background", "spot", "film", "scar"])
         )
         self.config = SimpleNamespace(patch=None)
 
@@ -91,26 +92,26 @@ def test_the_score_is_the_area_over_the_pixels_of_all_images(trainer: Any) -> No
     expected = [
         average_precision_score((trainer.data.masks >> bit & 1)[known], score[bit][known]) for bit in range(2)
     ]
-    assert found["aupr"] == [*map(pytest.approx, expected), None]
-    assert found["mean"] == pytest.approx(np.mean(expected)) and measure(found) == "AUPR"
+    assert found["aupr"].values == [*map(pytest.approx, expected), None]
+    assert found["aupr"].mean == pytest.approx(np.mean(expected))
 
 
 def test_ranks_add_up_to_the_same_score(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    validator = LesionValidator(trainer.data, 4, trainer.device, torch.float32)
-    alone, held = validator.score(trainer), []
+    validator = MaskValidator(trainer)
+    alone, sums = validator.score(trainer), []
     monkeypatch.setattr(validation, "world_size", lambda: 2)
-    monkeypatch.setattr(validation_lesions, "total", lambda counts: held.append(counts) or counts)
+    monkeypatch.setattr(validation_tallies, "all_reduce_sum", lambda part: sums.append(part) or part)
     for rank in range(2):
         monkeypatch.setattr(validation, "rank", lambda rank=rank: rank)
         validator.score(trainer)
-    monkeypatch.setattr(validation_lesions, "total", lambda counts: sum(held))
-    assert held[0].sum() and held[1].sum() and validator.score(trainer) == alone
+    monkeypatch.setattr(validation_tallies, "all_reduce_sum", lambda part: sums[0] + sums[1])
+    assert sums[0].sum() and sums[1].sum() and validator.score(trainer) == alone
 
 
 def test_images_without_any_lesion_score_nothing(trainer: Any) -> None:
     trainer.data.masks[:] = 0
     (validator,) = loop.build_validators(trainer)
-    assert validator.score(trainer) == {"aupr": [None] * LESIONS, "mean": 0.0}
+    assert validator.score(trainer) == {"aupr": ([None] * LESIONS, 0.0)}
 
 
 def test_the_log_and_the_listener_hear_of_it(trainer: Any, tmp_path: Path) -> None:
@@ -120,10 +121,31 @@ def test_the_log_and_the_listener_hear_of_it(trainer: Any, tmp_path: Path) -> No
     log.close()
     (record,) = read(Store.at(tmp_path))
     assert heard == [{"step": 3, "score": record["validation"]["mean"]}] and trainer.best == heard[0]["score"]
+    assert judged_by([{"step": 1}, record]) == "aupr" and judged_by([{"step": 1}]) is None
+
+
+def test_what_cannot_be_judged_as_its_method_asks_is_judged_by_what_there_is(
+    trainer: Any, tmp_path: Path
+) -> None:
+    """The AUC of a method of masks and grades, validated without masks, was counted as its AUPR."""
+    scores = {"auc": Validated({"grade": 0.7}, 0.7), "kappa": Validated({"grade": 0.1}, 0.1)}
+    validator: Any = SimpleNamespace(score=lambda trainer: scores)
+    trainer.run.train.select, trainer.store = "last", Store.at(tmp_path)
+    log = MetricLog(trainer.store, 0)
+    loop._validate(trainer, log, [validator], lambda record: None)
+    log.close()
+    (record,) = read(trainer.store)
+    assert record["validation"] == {
+        "metric": "auc",
+        "mean": 0.7,
+        "auc": {"grade": 0.7},
+        "kappa": {"grade": 0.1},
+    }
+    assert worker._best(trainer) == {"best_validation_auc": 0.7}
 
 
 def test_the_best_score_has_the_name_of_what_it_is() -> None:
     assert best_score({"best_validation_dice": 0.4}) == ("Dice", 0.4)
     assert best_score({"best_validation_aupr": 0.2}) == ("AUPR", 0.2)
     assert best_score({"best_validation_auc": None}) is None and best_score({}) is None
-    assert Guess.measure() == "AUPR" and Method.measure() == "Dice"
+    assert Guess.metric() == "aupr" and Method.metric() == "dice"

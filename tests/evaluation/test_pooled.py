@@ -1,4 +1,4 @@
-"""Evaluation of lesions that may overlap."""
+"""Evaluation of lesions that may overlap, pooled over images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ from framework.corpus.reader import Corpus, Sample
 from framework.corpus.writer import pack
 from framework.evaluation.cases import case_rows
 from framework.evaluation.evaluate import evaluate
-from framework.evaluation.lesions import SCHEMA, areas, counts_of, lesion_rows, summarise_lesions
+from framework.evaluation.pooled import (
+    classes_and_groups,
+    contributions,
+    pooled_rows,
+    pooled_values,
+    summarise_pooled,
+)
 from framework.experiments.pipeline.run import phantom_source
 from framework.experiments.pipeline.source import PhantomConfig
 from framework.inference.predictor import Predictor
 from framework.methods.collaborative.lesions import Lesions
+from framework.metrics.average_precision import AUPR
 from framework.training.run import train
 from tests.contract.support import tiny_run
 
@@ -48,13 +55,13 @@ def drawn(images: int = 8) -> list[tuple[Sample, Tensor]]:
 def table_of(images: list[tuple[Sample, Tensor]]):  # type: ignore[no-untyped-def]
     import pyarrow as pa
 
-    rows = [row for held, probability in images for row in lesion_rows(held, probability, LESIONS)]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    classes = ["background", *LESIONS]
+    return pa.Table.from_pylist([row for each in images for row in pooled_rows(*each, classes)])
 
 
 def test_the_summary_pools_the_pixels_of_all_images() -> None:
     images = drawn()
-    found = summarise_lesions(table_of(images))
+    found = summarise_pooled(table_of(images))
     for bit, name in enumerate(LESIONS[:2]):
         truth = np.concatenate(
             [(held.bits >> bit & 1).ravel() for held, _ in images if held.bits is not None]
@@ -71,16 +78,19 @@ def test_the_summary_pools_the_pixels_of_all_images() -> None:
 
 def test_a_weight_counts_as_so_many_images() -> None:
     images = drawn(4)
-    counts, groups, lesions = counts_of(table_of(images))
-    assert counts.shape[:3] == (4, 3, 2) and groups == ["p0", "p0", "p1", "p1"] and lesions == LESIONS
-    twice = counts_of(table_of([*images, images[2], images[2]]))[0]
-    weighted, plain = areas(counts, np.array([[1.0, 1, 3, 1]])), areas(twice, np.ones((1, 6)))
+    metric, table = AUPR(), table_of(images)
+    counts = contributions(table, metric)
+    assert counts.shape[:3] == (4, 3, 2)
+    assert classes_and_groups(table) == (LESIONS, ["p0", "p0", "p1", "p1"])
+    twice = contributions(table_of([*images, images[2], images[2]]), metric)
+    weighted = pooled_values(metric, counts, np.array([[1.0, 1, 3, 1]]))
+    plain = pooled_values(metric, twice, np.ones((1, 6)))
     assert weighted[:, 0] == pytest.approx(plain[:, 0]) and np.isnan(weighted[0, 1:3]).all()
 
 
 def test_no_lesion_at_all_has_no_area() -> None:
     clear = [(sample(0, np.zeros((4, 4), np.uint8)), torch.full((4, 4, 4), 0.5))]
-    assert summarise_lesions(table_of(clear)) == {
+    assert summarise_pooled(table_of(clear)) == {
         name: {"aupr": None, "images": 0} for name in [*LESIONS, "mean"]
     }
 
@@ -103,7 +113,7 @@ def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch
     names = opened.ids("test")
     assert sum(seen) == len(names) + len(out.read_json("pictures.json"))
     assert summary["predictors"]["network 1"]["mean"]["dice"]["mean"] <= 1
-    assert list(summary["lesions"]) == [*opened.info.classes[1:], "mean"]
+    assert list(summary["pooled"]) == [*opened.info.classes[1:], "mean"]
     images = [opened.read(name) for name in opened.in_stored_order(names)]
     (found,) = zip(
         *[each.values() for each in Predictor(model).at_own_sizes([image.image for image in images])],
@@ -113,7 +123,7 @@ def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch
         truth = np.concatenate(
             [(image.bits >> bit & 1).ravel() for image in images if image.bits is not None]
         )
-        held = summary["lesions"][lesion]
+        held = summary["pooled"][lesion]
         if truth.any():
             score = np.concatenate([(p[bit + 1].numpy() * 1000).astype(int).ravel() for p in found])
             assert held["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score), abs=1e-3)

@@ -1,4 +1,5 @@
-"""The report's picture of the whole way from maps to masks, of layers and models that are made without Ray."""
+"""The report's picture of the whole way from maps to masks, of layers and models that are made without
+Ray."""
 
 from __future__ import annotations
 

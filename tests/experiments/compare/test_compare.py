@@ -1,4 +1,5 @@
-"""Two recipes, two seeds, a tiny phantom: the whole course, its trainings in this process to spare their start."""
+"""Two recipes, two seeds, a tiny phantom: the whole course, its trainings in this process to spare their
+start."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from framework.core.storage import Store
 from framework.experiments.compare import run as course
 from framework.experiments.compare.config import Comparison, load_comparison
 from framework.experiments.compare.run import compare
+from framework.experiments.pipeline.config import PipelineConfig
 from framework.reporting.report import write_report
 from framework.training.config import TrainConfig
 from framework.training.run import train
@@ -75,7 +77,7 @@ def test_every_recipe_and_seed_is_trained_scored_and_tabled(described: Path, sai
     for row in found["rows"]:
         runs = [(root / f"{row['recipe']}-{seed}-val").read_json("summary.json") for seed in (0, 1)]
         means = [run["predictors"][row["predictor"]]["mean"]["dice"]["mean"] for run in runs]
-        assert row["dice_by_seed"] == pytest.approx(means)
+        assert row["scores"]["dice"]["by_seed"] == pytest.approx(means)
         assert row["target_seconds"] == [None, None]
         assert row["peak_memory_mb"] > 100
     assert any("| cps | both |" in line for line in said)
@@ -117,7 +119,7 @@ def test_a_comparison_may_lie_in_a_bucket(
     made = compare(load_comparison(described, [f"out={s3}/comparison", "seeds=[0]"]), lambda line: None)
     local = Store.at(described.parent / "out/tiny-val").read_json("table.json")
     for row, held in zip(made.read_json("table.json")["rows"], local["rows"], strict=True):
-        assert row["dice_by_seed"][0] == pytest.approx(held["dice_by_seed"][0])
+        assert row["scores"]["dice"]["by_seed"][0] == pytest.approx(held["scores"]["dice"]["by_seed"][0])
     assert Store.at(f"{s3}/comparison").read_text("tiny-val.html").startswith("<!DOCTYPE html>")
 
 
@@ -142,11 +144,11 @@ def test_masks_and_answers_stand_side_by_side(
     lines: list[str] = []
     made = compare(load_comparison(tmp_path / "compare.yaml"), lines.append)
     masks, answers = made.read_json("table.json")["rows"]
-    assert masks["dice"] and not masks["figures"] and masks["difference"] is None
-    assert answers["dice"] is None and "grade AUC" in answers["figures"]
+    assert masks["scores"]["dice"]["difference"] is None and not masks["pooled"]
+    assert answers["scores"] == {} and "grade AUC" in answers["pooled"]
     shown = made.read_json("pictures.json")
     assert "best case of supervised by" in shown["rule"] and all(
-        list(case["dice"]) == ["supervised"] for case in shown["cases"]
+        list(case["scores"]) == ["supervised"] for case in shown["cases"]
     )
     assert any(line.startswith("classifier-0: ") and " AUC " in line for line in lines)
 
@@ -191,18 +193,25 @@ def test_runs_side_by_side_give_the_same_table(described: Path, said: list[str],
     alone = Store.at(described.parent / "out")
     for row in made.read_json("table.json")["rows"]:
         summary = (alone / f"{row['recipe']}-0-val").read_json("summary.json")
-        assert row["dice_by_seed"] == [summary["predictors"][row["predictor"]]["mean"]["dice"]["mean"]]
+        assert row["scores"]["dice"]["by_seed"] == [
+            summary["predictors"][row["predictor"]]["mean"]["dice"]["mean"]
+        ]
 
 
 @pytest.fixture
 def chained(described: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
-    """Two recipes of two seeds, two at a time, of which `cps` starts from `supervised`; neither is finished."""
+    """Two recipes of two seeds, two at a time, of which `cps` starts from `supervised`; neither is
+    finished."""
     comparison = load_comparison(described, ["parallel=2"])
-    comparison.recipes["cps"] = comparison.recipes["cps"].model_copy(
-        update={"models": {"classifier": "supervised"}}
-    )
+    starts = comparison.recipes["cps"].model_copy(update={"models": {"classifier": "supervised"}})
+    comparison.recipes["cps"] = starts
+
+    def unchecked(comparison: Comparison, recipe: str, seed: int) -> PipelineConfig:
+        return comparison.recipes[recipe].model_copy(update={"name": f"{recipe}-{seed}"})
+
+    monkeypatch.setattr(Comparison, "run", unchecked)  # no method takes up a model of any other
     monkeypatch.setattr(course, "is_finished", lambda *parts: False)
-    monkeypatch.setattr(course, "recipe", lambda run: None)
+    monkeypatch.setattr(course, "artifact_spec", lambda run: None)
     monkeypatch.setattr(course, "evaluate", lambda *parts: {})
     monkeypatch.setattr(course, "headline", lambda summary: "")
     return comparison
@@ -218,7 +227,7 @@ def test_what_starts_from_another_recipe_waits_for_it(
         order.append(run.name)
 
     monkeypatch.setattr(course, "train_apart", slow)
-    course._members(chained, lambda line: None)
+    course._runs(chained, lambda line: None)
     assert len(order) == 4 and all(
         order.index(f"supervised-{seed}") < order.index(f"cps-{seed}") for seed in (0, 1)
     )
@@ -235,8 +244,8 @@ def test_what_cannot_start_yet_lets_others_go_first(
         assert other_seed.wait(5)
 
     monkeypatch.setattr(course, "train_apart", train)
-    made = course._members(chained, lambda line: None)
-    assert [(member.recipe, member.seed) for member in made] == [
+    made = course._runs(chained, lambda line: None)
+    assert [(run.recipe, run.seed) for run in made] == [
         ("supervised", 0),
         ("cps", 0),
         ("supervised", 1),
@@ -292,7 +301,8 @@ def test_a_stopped_training_ends_at_once(described: Path, said: list[str], tmp_p
 
 def test_a_training_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(course, "GRACE", 0.5)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    deaf += "; print('deaf', flush=True); time.sleep(60)"
     process = subprocess.Popen(
         [sys.executable, "-c", deaf], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -16,7 +16,7 @@ from framework.core.storage import Store
 from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.imaging.overlay import panels
 from framework.reporting.report import write_report
-from tests.comparison.support import comparison_artifact
+from tests.experiments.compare.support import comparison_artifact
 
 CLASSES = ["background", "disc <b>", "ring"]
 CORPUS = ("data/eyes", "c0")
@@ -60,7 +60,10 @@ def model(
     }
     store = artifact(root, "model", name, hash, {"corpus": CORPUS} | (inputs or {}), budget | size)
     log: list[dict] = [{"step": step, "loss": 1 / step} for step in range(1, 401)]
-    log += [{"step": step, "validation": {"dice": [0.5, 0.7], "mean": step / 500}} for step in (200, 400)]
+    log += [
+        {"step": step, "validation": {"metric": "dice", "dice": [0.5, 0.7], "mean": step / 500}}
+        for step in (200, 400)
+    ]
     if aligned:
         statistics = {
             f"{key}_{i}": [0.9, 0.06, 0.04]
@@ -69,7 +72,7 @@ def model(
         }
         log += [{"step": step, "statistics": statistics} for step in (100, 200)]
     store.write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
-    store.write_text("config.yaml", "name: <script>alert(1)</script>\nseed: 0\n")
+    store.write_text("config.yaml", "name: <script>alert(1)</script>\nmethod: {name: coda}\n")
     store.write_json("model.json", {"classes": CLASSES})
     return store
 
@@ -115,7 +118,7 @@ def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
 
 @pytest.fixture
 def run(tmp_path) -> Store:
-    """Two rounds: a Co-DA model, its pseudo-labels, a model trained on them, and an evaluation of each model."""
+    """Two rounds: a Co-DA model, its pseudo-labels, a model trained on them, and an evaluation of each."""
     root = tmp_path / "run"
     model(root, "round-1", "m1", aligned=True)
     classes = {"background": {"predicted": 1000, "kept": 900}, "disc <b>": {"predicted": 50, "kept": 0}}
@@ -159,9 +162,12 @@ def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
         "mean": {"aupr": held, "images": 3},
     }
     (run / "test-1").write_json(
-        "summary.json", (run / "test-1").read_json("summary.json") | {"lesions": lesions}
+        "summary.json", (run / "test-1").read_json("summary.json") | {"pooled": lesions}
     )
-    log = [{"step": step, "validation": {"aupr": [0.2, None], "mean": 0.2}} for step in (200, 400)]
+    log = [
+        {"step": step, "validation": {"metric": "aupr", "aupr": [0.2, None], "mean": 0.2}}
+        for step in (200, 400)
+    ]
     (run / "round-1").write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
     page = page_of([run], tmp_path / "r.html")
     text = words(page)
@@ -178,7 +184,15 @@ def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
 
 def test_has_every_section(run, tmp_path):
     page = page_of([run], tmp_path / "r.html")
-    for section in ("lineage", "results", "curves", "pseudo-labels", "marginals", "cases", "configuration"):
+    for section in (
+        "lineage",
+        "results",
+        "curves",
+        "pseudo-labels",
+        "distribution-alignment",
+        "cases",
+        "configuration",
+    ):
         assert f'<section id="{section}">' in page
     text = words(page)
     assert "Label budget" in text and "90 %" in text and "97 %" in text and "nothing kept" in text
@@ -222,12 +236,12 @@ def test_missing_pieces_are_sentences(run, tmp_path):
         (Path(run.url) / "round-2" / name).unlink()
     page = page_of([run / "round-2"], tmp_path / "r.html")
     assert "round-2 has no metrics.jsonl" in words(page) and "round-2 has no config.yaml" in words(page)
-    assert 'class="chart"' not in page and 'id="marginals"' not in page
+    assert 'class="chart"' not in page and 'id="distribution-alignment"' not in page
 
 
 def test_only_models_with_statistics_show_marginals(run, tmp_path):
     page = page_of([run], tmp_path / "r.html")
-    marginals = page[page.index('id="marginals"') : page.index('id="cases"')]
+    marginals = page[page.index('id="distribution-alignment"') : page.index('id="cases"')]
     assert "round-1" in marginals and "round-2" not in marginals
     assert marginals.count('class="chart"') == 3 * len(CLASSES)
 
@@ -248,10 +262,7 @@ def test_a_comparison_alone_shows_only_itself(tmp_path):
         "recipes",
     ]
     text = words(page)
-    assert (
-        "eyes compares plain <b>, pair, each trained with seeds 0, 1, on 6 cases (3 groups) of the val split of eyes"
-        in text
-    )
+    assert "eyes compares plain <b>, pair, each trained with seeds 0, 1, on 6 cases (3 groups) of" in text
     assert "There is no" not in text and "choices are made" in text and "not reached (1 of 2 seeds)" in text
     assert (
         page.count('class="bar line') == 2 and page.count('class="beside"') == 3 and "plain <b>" not in page
@@ -276,16 +287,18 @@ MEASURE = """<script>addEventListener("load", () => {
   const shown = e => e.getBoundingClientRect().width > 20 && e.getBoundingClientRect().height > 10;
   const all = name => [...document.querySelectorAll(name)];
   document.title = JSON.stringify({
-    images: all("img").map(e => shown(e) && e.naturalWidth), tables: all("table").map(shown), charts: all("svg.chart").map(shown),
+    images: all("img").map(e => shown(e) && e.naturalWidth), tables: all("table").map(shown),
+    charts: all("svg.chart").map(shown),
     forests: all("svg.forest").map(shown),
     wide: document.documentElement.scrollWidth - innerWidth, text: document.body.innerText,
-    loaded: performance.getEntriesByType("resource").map(e => e.name).filter(name => !name.startsWith("data:")),
+    loaded: performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
   });
 });</script></head>"""
 
 
 def chromium(profile: Path, page: Path, width: int, *task: str) -> str:
-    quiet = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    quiet = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    quiet += " --disable-component-update"
     command = [str(CHROMIUM), "--headless", "--no-sandbox", *quiet.split(), f"--user-data-dir={profile}"]
     command += [f"--window-size={width},1400", *task, page.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout

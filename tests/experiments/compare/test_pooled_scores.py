@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 from framework.core.storage import Store
-from framework.experiments.compare.pooled_scores import figure_rows, recipe_figures
+from framework.evaluation.text import headline
+from framework.experiments.compare.pooled_scores import pooled_rows, recipe_scores
 from framework.experiments.compare.table import compared
-from framework.experiments.compare.text import csv_text, headline, markdown
+from framework.experiments.compare.text import csv_text, markdown
 from framework.reporting.comparison_page import comparison_entry
 from framework.reporting.report import write_report
 from framework.reporting.sources import gather
-from tests.comparison.support import add_answers, add_lesions, answering, artifact_of, member
+from tests.experiments.compare.support import add_lesions, add_predictions, artifact_of, classifier, seed_run
 
 DICE = {"network 1": np.random.default_rng(0).uniform(0.1, 0.6, (8, 2))}
 
 
 def finding(root: Path, recipe: str, skill: float, seeds: int = 2) -> list:
     """Members with masks of lesions that may overlap."""
-    found = [member(root, recipe, seed, DICE) for seed in range(seeds)]
+    found = [seed_run(root, recipe, seed, DICE) for seed in range(seeds)]
     for seed, made in enumerate(found):
         add_lesions(made.evaluation, seed, skill)
     return found
@@ -31,11 +32,11 @@ def finding(root: Path, recipe: str, skill: float, seeds: int = 2) -> list:
 
 def test_with_one_seed_a_figure_is_that_of_its_evaluation(tmp_path: Path) -> None:
     (made,) = finding(tmp_path, "one", 0.2, seeds=1)
-    add_answers(made.evaluation, 0, 0.3)
-    found = figure_rows({"one": recipe_figures([made.evaluation])}, "one")["one"]
+    add_predictions(made.evaluation, 0, 0.3)
+    found = pooled_rows({"one": recipe_scores([made.evaluation])}, "one")["one"]
     summary = made.evaluation.read_json("summary.json")
     expected = {
-        "AUPR": summary["lesions"]["mean"]["aupr"],
+        "AUPR": summary["pooled"]["mean"]["aupr"],
         "grade AUC": summary["targets"]["grade"]["auc"],
         "grade kappa": summary["targets"]["grade"]["kappa"],
     }
@@ -51,7 +52,7 @@ def test_a_difference_is_paired(tmp_path: Path) -> None:
     found = compared(
         [m for name, skill in names.items() for m in finding(tmp_path, name, skill)], "control", None
     )
-    control, same, better = (row["figures"]["AUPR"] for row in found["rows"])
+    control, same, better = (row["pooled"]["AUPR"] for row in found["rows"])
     assert control["difference"] is None and same["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     difference = better["difference"]
     assert (
@@ -62,23 +63,23 @@ def test_a_difference_is_paired(tmp_path: Path) -> None:
 
 
 def test_figures_of_different_questions_have_no_difference(tmp_path: Path) -> None:
-    made = [answering(tmp_path, name, 0, 0.3) for name in ("one", "other")]
+    made = [classifier(tmp_path, name, 0, 0.3) for name in ("one", "other")]
     summary = made[1].evaluation.read_json("summary.json")
     summary["targets"]["grade"]["classes"] = ["none", "mild", "severe"]
     made[1].evaluation.write_json("summary.json", summary)
-    rows = figure_rows({m.recipe: recipe_figures([m.evaluation]) for m in made}, "one")
+    rows = pooled_rows({m.recipe: recipe_scores([m.evaluation]) for m in made}, "one")
     assert rows["other"]["grade AUC"]["difference"] is None
 
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Store:
     """Masks alone, masks with lesions and answers, and answers alone; two seeds."""
-    plain = [member(tmp_path, "plain", seed, DICE | {"network 2": DICE["network 1"]}) for seed in (0, 1)]
+    plain = [seed_run(tmp_path, "plain", seed, DICE | {"network 2": DICE["network 1"]}) for seed in (0, 1)]
     both = finding(tmp_path, "both", 0.3)
     for seed, made in enumerate(both):
-        add_answers(made.evaluation, seed, 0.5)
+        add_predictions(made.evaluation, seed, 0.5)
     return artifact_of(
-        tmp_path, [*plain, *both, *(answering(tmp_path, "answers", seed, 0.2) for seed in (0, 1))], "answers"
+        tmp_path, [*plain, *both, *(classifier(tmp_path, "answers", seed, 0.2) for seed in (0, 1))], "answers"
     )
 
 
@@ -91,13 +92,16 @@ def test_a_row_lacks_what_its_recipe_does_not_do(mixed: Store) -> None:
         ("answers", None),
     ]
     plain, _, both, answers = found["rows"]
-    assert found["figures"] == {"AUPR": 8, "grade AUC": 12, "grade kappa": 12}
-    assert plain["figures"] == {} and plain["difference"] is None and plain["target_seconds"]
+    assert {name: score["images"] for name, score in found["pooled"].items()} == {
+        "AUPR": 8,
+        "grade AUC": 12,
+        "grade kappa": 12,
+    }
+    assert plain["pooled"] == {} and plain["scores"]["dice"]["difference"] is None and plain["target_seconds"]
     assert (
-        both["figures"]["AUPR"]["difference"] is None
-        and both["figures"]["grade AUC"]["difference"]["mean"] > 0
+        both["pooled"]["AUPR"]["difference"] is None and both["pooled"]["grade AUC"]["difference"]["mean"] > 0
     )
-    assert answers["dice"] is None and answers["target_seconds"] is None and "AUPR" not in answers["figures"]
+    assert answers["scores"] == {} and answers["target_seconds"] is None and "AUPR" not in answers["pooled"]
 
 
 def test_the_texts_have_a_cell_for_every_head(mixed: Store) -> None:
@@ -113,17 +117,17 @@ def test_the_texts_have_a_cell_for_every_head(mixed: Store) -> None:
     assert read[3]["dice"] == read[0]["AUPR"] == "" and read[3]["predictor"] == ""
     assert (
         float(read[2]["grade AUC difference low"])
-        == found["rows"][2]["figures"]["grade AUC"]["difference"]["low"]
+        == found["rows"][2]["pooled"]["grade AUC"]["difference"]["low"]
     )
 
 
 def test_the_page_shows_both_tables_and_a_curve_of_each_score(mixed: Store, tmp_path: Path) -> None:
     page = Path(write_report([mixed], tmp_path / "r.html")).read_text()
-    assert 'id="table"' in page and 'id="figures"' in page and 'id="side-by-side"' not in page
+    assert 'id="table"' in page and 'id="pooled"' in page and 'id="side-by-side"' not in page
     (artifact,) = gather([mixed])
     entry = comparison_entry(artifact)
-    assert [chart.title for chart in entry["charts"]] == ["Validation Dice", "Validation AUC"]
-    assert [line.series.name for line in entry["charts"][1].lines] == ["answers"] and entry["best"][
+    assert [chart.title for _, chart in entry["charts"]] == ["Validation Dice", "Validation AUC"]
+    assert [line.series.name for line in entry["charts"][1][1].lines] == ["answers"] and entry["best"][
         "recipe"
     ] in ("plain", "both")
     assert "grade AUC, 12 images" in page and "AUPR, 8 images" in page
@@ -131,7 +135,7 @@ def test_the_page_shows_both_tables_and_a_curve_of_each_score(mixed: Store, tmp_
 
 def test_answers_alone_are_compared_without_dice(tmp_path: Path) -> None:
     members = [
-        answering(tmp_path, name, seed, skill)
+        classifier(tmp_path, name, seed, skill)
         for name, skill in (("weak", 0.1), ("strong", 0.6))
         for seed in (0, 1)
     ]
@@ -141,12 +145,12 @@ def test_answers_alone_are_compared_without_dice(tmp_path: Path) -> None:
     assert "Dice" not in markdown(found) and "dice" not in csv_text(found)
     assert markdown(found).startswith("grade AUC [95 % interval] over 12 images, grade kappa")
     page = Path(write_report([store], tmp_path / "r.html")).read_text()
-    assert 'id="table"' not in page and 'id="figures"' in page and "highest mean Dice" not in page
+    assert 'id="table"' not in page and 'id="pooled"' in page and "highest mean Dice" not in page
 
 
 def test_the_headline_of_an_evaluation_names_what_it_has(tmp_path: Path) -> None:
     (made,) = finding(tmp_path, "one", 0.2, seeds=1)
-    add_answers(made.evaluation, 0, 0.3)
+    add_predictions(made.evaluation, 0, 0.3)
     scores = made.evaluation.read_json("summary.json") | {"cases": 8}
     assert headline(scores).startswith("AUPR 0.") and ", grade AUC 0." in headline(scores)
     scores["predictors"] = {"both": {"mean": {"dice": {"mean": 0.5}}}}

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from framework.core.storage import Store
 from framework.corpus.targets import Target
-from framework.evaluation.cases import SCHEMA
-from framework.evaluation.lesions import SIDES, summarise_lesions, write_lesions
-from framework.experiments.compare.table import Member, compared
+from framework.evaluation.cases import schema
+from framework.evaluation.classification import SCHEMA, prediction_row, summarise_target
+from framework.evaluation.pooled import summarise_pooled, write_pooled
+from framework.experiments.compare.table import SeedRun, compared
 from framework.experiments.compare.text import csv_text, markdown
 from framework.imaging.overlay import panels
-from framework.metrics.average_precision import histograms
-from framework.metrics.classification import SCHEMA as ANSWERS
-from framework.metrics.classification import answer_row, summarise_answers
+from framework.metrics.average_precision import AUPR
 
 CLASSES = ["disc", "ring"]
 
@@ -33,13 +32,16 @@ Dice = dict[str, NDArray[np.float64]]
 def log_of(*validations: tuple[int, float], seconds: float = 0.5) -> list[dict]:
     """A metric log of steps of equal length up to the last validation; validations are (step, mean Dice)."""
     steps = range(1, validations[-1][0] + 1) if validations else range(1, 5)
-    scores = [{"step": step, "validation": {"dice": [], "mean": mean}} for step, mean in validations]
+    scores = [
+        {"step": step, "validation": {"metric": "dice", "dice": [], "mean": mean}}
+        for step, mean in validations
+    ]
     return [{"step": step, "loss": 1 / step, "seconds": seconds} for step in steps] + scores
 
 
-def member(
+def seed_run(
     root: Path, recipe: str, seed: int, dice: Dice, log: Sequence[dict] = (), memory: float | None = 100
-) -> Member:
+) -> SeedRun:
     """Case i is that of patient i // 2."""
     model, evaluation = Store.at(root / f"{recipe}-{seed}"), Store.at(root / f"{recipe}-{seed}-val")
     counts = {"parameters": 1234567} | ({} if memory is None else {"peak_memory_mb": memory})
@@ -48,21 +50,25 @@ def member(
     evaluation.write_json("artifact.json", {"inputs": {"corpus": {"path": "data/eyes", "hash": "c"}}})
     evaluation.write_json("summary.json", {"split": "val"})
     evaluation.write_table("cases.parquet", case_table(dice))
-    return Member(recipe, seed, model, evaluation)
+    return SeedRun(recipe, seed, model, evaluation)
 
 
-def answering(root: Path, recipe: str, seed: int, skill: float) -> Member:
+def classifier(root: Path, recipe: str, seed: int, skill: float) -> SeedRun:
     """A classifier: its grades of 12 images of 6 patients are the better the higher its skill is."""
     log = [{"step": step, "loss": 1.0, "seconds": 0.5} for step in (1, 2)]
-    made = member(
-        root, recipe, seed, {}, [*log, {"step": 2, "validation": {"auc": {"grade": 0.6}, "mean": 0.6}}]
+    made = seed_run(
+        root,
+        recipe,
+        seed,
+        {},
+        [*log, {"step": 2, "validation": {"metric": "auc", "auc": {"grade": 0.6}, "mean": 0.6}}],
     )
     made.evaluation.remove("cases.parquet")
-    add_answers(made.evaluation, seed, skill)
+    add_predictions(made.evaluation, seed, skill)
     return made
 
 
-def add_answers(evaluation: Store, seed: int, skill: float) -> None:
+def add_predictions(evaluation: Store, seed: int, skill: float) -> None:
     """Grades of 12 images of 6 patients."""
     rng, target = (
         np.random.default_rng(seed),
@@ -71,12 +77,12 @@ def add_answers(evaluation: Store, seed: int, skill: float) -> None:
     truth = [i % 2 for i in range(12)]
     chances = np.clip(rng.uniform(0.1, 0.9, 12) + skill * (np.array(truth) - 0.5), 0, 1)
     rows = [
-        answer_row(target, f"eye-{i}", f"p{i // 2}", truth[i], np.array([1 - p, p]))
+        prediction_row(target, f"eye-{i}", f"p{i // 2}", truth[i], np.array([1 - p, p]))
         for i, p in enumerate(chances)
     ]
-    table = pa.Table.from_pylist(rows, schema=ANSWERS)
-    evaluation.write_table("answers.parquet", table)
-    extend(evaluation, {"targets": {"grade": summarise_answers(table, target)}})
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    evaluation.write_table("classification.parquet", table)
+    extend(evaluation, {"targets": {"grade": summarise_target(table, target)}})
 
 
 def add_lesions(evaluation: Store, seed: int, skill: float) -> None:
@@ -85,18 +91,15 @@ def add_lesions(evaluation: Store, seed: int, skill: float) -> None:
     for i, lesion in itertools.product(range(8), CLASSES):
         truth = rng.random(50) < 0.3 * (lesion == "disc")
         chances = np.clip(rng.uniform(0, 0.7, 50) + skill * truth, 0, 1)
-        (held,) = (
-            histograms(torch.from_numpy(chances)[None], torch.from_numpy(truth)[None], known).int().numpy()
-        )
-        rows.append(
-            {"id": f"eye-{i}", "group": f"p{i // 2}", "lesion": lesion, **dict(zip(SIDES, held, strict=True))}
-        )
-    extend(evaluation, {"lesions": summarise_lesions(write_lesions(evaluation, rows))})
+        part = AUPR().update(torch.from_numpy(chances)[None], torch.from_numpy(truth)[None], known)
+        row = {"id": f"eye-{i}", "group": f"p{i // 2}", "class": lesion, "truth": int(truth.sum())}
+        rows.append(row | {"aupr": part.flatten().numpy()})
+    extend(evaluation, {"pooled": summarise_pooled(write_pooled(evaluation, rows))})
 
 
-def extend(evaluation: Store, held: dict[str, Any]) -> None:
+def extend(evaluation: Store, scores: dict[str, Any]) -> None:
     """Add to an evaluation's summary."""
-    evaluation.write_json("summary.json", evaluation.read_json("summary.json") | held)
+    evaluation.write_json("summary.json", evaluation.read_json("summary.json") | scores)
 
 
 def case_table(dice: Dice) -> pa.Table:
@@ -113,7 +116,7 @@ def case_table(dice: Dice) -> pa.Table:
         for name, values in dice.items()
         for (i, k), value in np.ndenumerate(values)
     ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, schema=schema())
 
 
 def comparison_artifact(root: Path) -> Store:
@@ -123,10 +126,10 @@ def comparison_artifact(root: Path) -> Store:
     members = []
     for seed in (0, 1):
         members.append(
-            member(root, "plain <b>", seed, {"network 1": base}, log_of((4, 0.3), (8, 0.4 + seed / 10)))
+            seed_run(root, "plain <b>", seed, {"network 1": base}, log_of((4, 0.3), (8, 0.4 + seed / 10)))
         )
         better = {"both": base + rng.uniform(0, 0.2, base.shape), "network 1": base + 0.01}
-        members.append(member(root, "pair", seed, better))
+        members.append(seed_run(root, "pair", seed, better))
     store = artifact_of(root, members, "plain <b>")
     truth = np.zeros((40, 40), np.uint8)
     truth[5:15, 5:15], truth[20:35, 20:35] = 1, 2
@@ -142,22 +145,22 @@ def comparison_artifact(root: Path) -> Store:
                 "case": f"eye-{rank}",
                 "image": f"eye-{rank}-3",
                 "file": f"{rank}.png",
-                "dice": dice,
+                "scores": dice,
             }
         )
-    store.write_json("pictures.json", {"rule": "the rule", "seed": 0, "cases": cases})
+    store.write_json("pictures.json", {"rule": "the rule", "metric": "dice", "seed": 0, "cases": cases})
     return store
 
 
-def artifact_of(root: Path, members: list[Member], control: str) -> Store:
+def artifact_of(root: Path, members: list[SeedRun], control: str) -> Store:
     """A finished comparison without pictures."""
     store = Store.at(root / "eyes-val")
-    found = {"name": "eyes", **compared(members, control, 0.45)}
-    store.write_json("table.json", found)
-    store.write_text("table.csv", csv_text(found))
-    store.write_text("table.md", markdown(found))
-    store.write_json("pictures.json", {"rule": "the rule", "seed": 0, "cases": []})
-    for name in found["curves"]:
+    table = {"name": "eyes", **compared(members, control, 0.45)}
+    store.write_json("table.json", table)
+    store.write_text("table.csv", csv_text(table))
+    store.write_text("table.md", markdown(table))
+    store.write_json("pictures.json", {"rule": "the rule", "metric": "dice", "seed": 0, "cases": []})
+    for name in table["curves"]:
         store.write_text(f"recipes/{name}.yaml", "name: <script>alert(1)</script>\n")
     inputs = {f"evaluation {m.evaluation.name}": {"path": m.evaluation.url, "hash": "e"} for m in members}
     record = {"kind": "comparison", "name": "eyes-val", "hash": "h", "config_hash": "k", "inputs": inputs}

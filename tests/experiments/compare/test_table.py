@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.experiments.compare.pictures import case_dice, choose
+from framework.experiments.compare.pictures import choose, mean_scores
 from framework.experiments.compare.table import (
+    case_rows,
+    case_scores,
     compared,
-    dice_rows,
     mean_curve,
-    recipe_scores,
     seconds_to,
 )
 from framework.experiments.compare.text import csv_text, markdown, time_to_target
 from framework.reporting.comparison_page import median_seconds
-from tests.comparison.support import CLASSES, case_table, comparison_artifact, log_of, member
+from tests.experiments.compare.support import CLASSES, case_table, comparison_artifact, log_of, seed_run
 
 CASES = [f"eye-{i}" for i in range(8)]
 GROUPS = [f"p{i // 2}" for i in range(8)]
@@ -30,12 +30,15 @@ BASE = np.random.default_rng(0).uniform(0.1, 0.6, (8, 2))
 def rows_of(control: dict, other: dict) -> dict[tuple[str, str], dict]:
     """Rows of a control and another recipe with two seeds, by recipe and predictor."""
     scores = [s for name, held in (("control", control), ("other", other)) for s in scores_of(name, held)]
-    return {(row["recipe"], row["predictor"]): row for row in dice_rows(scores, "control", GROUPS, CLASSES)}
+    return {
+        (row["recipe"], row["predictor"]): row["scores"]["dice"]
+        for row in case_rows(scores, "control", GROUPS, CLASSES)
+    }
 
 
 def scores_of(name: str, dice: dict) -> list:
     """The second seed is 0.1 above the first."""
-    return recipe_scores(
+    return case_scores(
         name,
         [case_table({key: held + shift for key, held in dice.items()}) for shift in (0, 0.1)],
         CASES,
@@ -45,7 +48,8 @@ def scores_of(name: str, dice: dict) -> list:
 
 def test_a_difference_that_is_the_same_in_every_case_has_no_spread() -> None:
     rows = rows_of({"network 1": BASE}, {"network 1": BASE + 0.2})
-    found, dice = rows["other", "network 1"]["difference"], rows["other", "network 1"]["dice"]["mean"]
+    row = rows["other", "network 1"]
+    found, dice = row["difference"], row["classes"]["mean"]
     assert [found["mean"], found["low"], found["high"]] == pytest.approx([0.2] * 3)
     assert dice["high"] - dice["low"] > 0.05
     assert rows["control", "network 1"]["difference"] is None
@@ -53,9 +57,9 @@ def test_a_difference_that_is_the_same_in_every_case_has_no_spread() -> None:
 
 def test_means_are_those_of_classes_cases_and_seeds() -> None:
     row = rows_of({"network 1": BASE}, {"network 1": BASE})["control", "network 1"]
-    assert row["dice"]["ring"]["mean"] == pytest.approx(BASE[:, 1].mean() + 0.05)
-    assert row["dice"]["mean"]["mean"] == pytest.approx(BASE.mean() + 0.05)
-    assert row["dice_by_seed"] == pytest.approx([BASE.mean(), BASE.mean() + 0.1])
+    assert row["classes"]["ring"]["mean"] == pytest.approx(BASE[:, 1].mean() + 0.05)
+    assert row["classes"]["mean"]["mean"] == pytest.approx(BASE.mean() + 0.05)
+    assert row["by_seed"] == pytest.approx([BASE.mean(), BASE.mean() + 0.1])
 
 
 def test_a_predictor_is_held_against_its_namesake_or_the_first() -> None:
@@ -70,8 +74,10 @@ def test_a_predictor_is_held_against_its_namesake_or_the_first() -> None:
 @given(st.permutations(range(16)))
 def test_the_order_of_a_table_does_not_matter(order: list[int]) -> None:
     table = case_table({"network 1": BASE})
-    [entry] = recipe_scores("one", [table.take(order)], CASES, CLASSES)
-    assert np.allclose(entry.dice[0, :, :2], BASE) and np.allclose(entry.dice[0, :, 2], BASE.mean(1))
+    [entry] = case_scores("one", [table.take(order)], CASES, CLASSES)
+    assert np.allclose(entry.values["dice"][0, :, :2], BASE) and np.allclose(
+        entry.values["dice"][0, :, 2], BASE.mean(1)
+    )
 
 
 def test_time_to_a_target() -> None:
@@ -99,10 +105,10 @@ def test_a_curve_is_the_mean_where_all_seeds_were_validated() -> None:
 def test_costs(tmp_path: Path) -> None:
     dice = {"network 1": BASE}
     members = [
-        member(tmp_path, "one", 0, dice, log_of((4, 0.9), seconds=0.1), memory=None),
-        member(tmp_path, "one", 1, dice, log_of((9, 0.2), seconds=0.3), memory=150),
-        member(tmp_path, "old", 0, dice, memory=None),
-        member(tmp_path, "old", 1, dice, memory=None),
+        seed_run(tmp_path, "one", 0, dice, log_of((4, 0.9), seconds=0.1), memory=None),
+        seed_run(tmp_path, "one", 1, dice, log_of((9, 0.2), seconds=0.3), memory=150),
+        seed_run(tmp_path, "old", 0, dice, memory=None),
+        seed_run(tmp_path, "old", 1, dice, memory=None),
     ]
     found = compared(members, "old", 0.8)
     one, old = found["rows"]
@@ -136,14 +142,14 @@ def test_csv_holds_the_numbers_of_the_table(tmp_path: Path) -> None:
     read = list(csv.DictReader(io.StringIO(csv_text(found))))
     assert [row["recipe"] for row in read] == ["plain <b>", "pair", "pair"]
     for row, held in zip(read, found["rows"], strict=True):
-        assert float(row["dice ring low"]) == held["dice"]["ring"]["low"]
-        assert float(row["dice"]) == held["dice"]["mean"]["mean"]
+        assert float(row["dice ring low"]) == held["scores"]["dice"]["classes"]["ring"]["low"]
+        assert float(row["dice"]) == held["scores"]["dice"]["classes"]["mean"]["mean"]
     assert read[0]["difference"] == "" and float(read[2]["difference"]) == pytest.approx(0.01)
     assert read[0]["seconds to target"] == "" and float(read[1]["seconds to target"]) == 2.0
 
 
 def test_the_shown_cases_are_the_controls_worst_median_and_best() -> None:
-    dice = case_dice(case_table({"both": BASE, "network 1": 1 - BASE}))
+    dice = mean_scores(case_table({"both": BASE, "network 1": 1 - BASE}))
     ranked = np.argsort(BASE.mean(1))
     chosen = choose(dice)
     assert chosen == {"worst": f"eye-{ranked[0]}", "median": f"eye-{ranked[4]}", "best": f"eye-{ranked[7]}"}
@@ -154,10 +160,10 @@ def test_cases_without_structure_are_not_shown_unless_there_are_no_others() -> N
     table = case_table({"network 1": BASE})
     at = table.schema.get_field_index("truth")
     half = table.set_column(at, "truth", pa.array([0] * 8 + [3] * 8))
-    assert set(case_dice(half)) == {"eye-4", "eye-5", "eye-6", "eye-7"}
-    assert len(case_dice(table.set_column(at, "truth", pa.array([0] * 16)))) == 8
+    assert set(mean_scores(half)) == {"eye-4", "eye-5", "eye-6", "eye-7"}
+    assert len(mean_scores(table.set_column(at, "truth", pa.array([0] * 16)))) == 8
 
 
 def test_a_table_without_a_case_is_not_averaged_over() -> None:
     with pytest.raises(AssertionError, match="lacks a case"):
-        recipe_scores("one", [case_table({"network 1": BASE[:7]})], CASES, CLASSES)
+        case_scores("one", [case_table({"network 1": BASE[:7]})], CASES, CLASSES)

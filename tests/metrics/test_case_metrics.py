@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,18 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 
-from framework.metrics.segmentation import diagonal, score
+from framework.metrics.base import CaseMetric
+from framework.metrics.case_masks import CaseMasks
+from framework.metrics.registry import metrics_of
+
+
+def score(truth: np.ndarray, predicted: np.ndarray, *more: Any, **named: Any) -> Any:
+    """All metrics of cases and the sizes of the masks, as attributes."""
+    masks = CaseMasks.of(truth, predicted, *more, **named)
+    values = {metric.key: metric.value(masks) for metric in metrics_of(CaseMetric)}
+    return SimpleNamespace(
+        **values, truth=masks.true_pixels, predicted=masks.predicted_pixels, state=masks.state
+    )
 
 
 @st.composite
@@ -81,8 +95,8 @@ def test_range(pair):
     found = score(*pair)
     assert 0 <= found.iou <= found.dice <= 1
     assert found.dice == pytest.approx(2 * found.iou / (1 + found.iou))
-    assert 0 <= found.asd <= diagonal(pair[0].shape, pair[2])
-    assert 0 <= found.hd95 <= diagonal(pair[0].shape, pair[2])
+    diagonal = CaseMasks.of(*pair).diagonal
+    assert 0 <= found.asd <= diagonal and 0 <= found.hd95 <= diagonal
 
 
 @given(mask_pairs())

@@ -170,7 +170,7 @@ def test_recipes_may_answer_questions_instead_of_making_masks(described: Path) -
 
 
 def test_the_comparison_that_comes_along_is_valid() -> None:
-    comparison = load_comparison(Path(__file__).parents[2] / "configs/compare/phantom.yaml")
+    comparison = load_comparison(Path(__file__).parents[3] / "configs/compare/phantom.yaml")
     assert {name: run.method.name for name, run in comparison.recipes.items()} == {
         n: n for n in ("supervised", "cps", "coda")
     }

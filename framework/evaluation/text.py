@@ -1,0 +1,87 @@
+"""An evaluation's scores for a terminal and a log, from its `summary.json`: every metric that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from framework.metrics.base import CaseMetric, ImageMetric, Metric, PooledMetric
+from framework.metrics.registry import leading, metrics_of
+
+Summary = Mapping[str, Any]
+
+
+def score_tables(summary: Summary) -> Iterator[Table]:
+    """A table each of what was measured: masks, structures that may overlap, classes of whole images."""
+    split = summary["split"]
+    if predictors := summary.get("predictors"):
+        heads = _heads(CaseMetric, next(iter(predictors.values()))["mean"], summary["unit"])
+        rows = [
+            [name, structure, *_cells(CaseMetric, scores)]
+            for name, structures in predictors.items()
+            for structure, scores in structures.items()
+        ]
+        title = f"{split}: mean over {summary['cases']} cases [95 % interval]"
+        yield _table(title, ["predictor", "structure", *heads], rows)
+    if pooled := summary.get("pooled"):
+        title = f"{split}: over the pixels of all images [95 % interval]"
+        yield _counted(title, PooledMetric, ["lesion", "images with it"], pooled)
+    if targets := summary.get("targets"):
+        yield _counted(f"{split} [95 % interval]", ImageMetric, ["target", "images"], targets)
+
+
+def score_lines(summary: Summary) -> Iterator[str]:
+    """A line of a log for each target, predictor (its mean over classes) and structure that may overlap."""
+    for name, scores in summary.get("targets", {}).items():
+        yield f"{name}: {_listed(ImageMetric, scores)}"
+    for name, structures in summary.get("predictors", {}).items():
+        listed = _listed(CaseMetric, structures["mean"], summary["unit"])
+        yield f"{name}: mean {listed} over {summary['cases']} cases of {summary['split']}"
+    for name, scores in summary.get("pooled", {}).items():
+        yield f"{name}: {_listed(PooledMetric, scores)}"
+
+
+def headline(summary: Summary) -> str:
+    """The scores on a line: each scope's leading metric, of the first predictor, all lesions, each target."""
+    case, pooled, image = leading(CaseMetric), leading(PooledMetric), leading(ImageMetric)
+    parts = [
+        f"{case.name} {case.number(scores['mean'][case.key]['mean'])} ({name})"
+        for name, scores in list(summary.get("predictors", {}).items())[:1]
+    ]
+    if value := summary.get("pooled", {}).get("mean", {}).get(pooled.key):
+        parts.append(f"{pooled.name} {pooled.number(value['mean'])}")
+    for name, scores in summary.get("targets", {}).items():
+        if value := scores[image.key]:
+            parts.append(f"{name} {image.name} {image.number(value['mean'])}")
+    return f"{', '.join(parts)} over {summary['cases']} cases of {summary['split']}"
+
+
+def _heads(scope: type[Metric], scores: Summary, unit: str = "") -> list[str]:
+    return [metric.head(unit) for metric in metrics_of(scope, scores)]
+
+
+def _cells(scope: type[Metric], scores: Summary) -> list[str]:
+    return [metric.text(scores[metric.key]) for metric in metrics_of(scope, scores)]
+
+
+def _listed(scope: type[Metric], scores: Summary, unit: str = "") -> str:
+    pairs = zip(_heads(scope, scores, unit), _cells(scope, scores), strict=True)
+    return ", ".join(f"{head} {cell}" for head, cell in pairs)
+
+
+def _counted(title: str, scope: type[Metric], heads: list[str], entries: Summary) -> Table:
+    """A row for each entry, with its number of images."""
+    names = _heads(scope, next(iter(entries.values())))
+    rows = [[name, str(scores["images"]), *_cells(scope, scores)] for name, scores in entries.items()]
+    return _table(title, heads + names, rows)
+
+
+def _table(title: str, heads: list[str], rows: list[list[str]]) -> Table:
+    table = Table(title=title)
+    for place, head in enumerate(heads):
+        table.add_column(head, no_wrap=place < 2)  # names are whole in a narrow terminal, intervals wrap
+    for row in rows:
+        table.add_row(*row)
+    return table

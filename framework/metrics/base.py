@@ -1,0 +1,130 @@
+"""What a metric is. A new one is a class of one of three scopes, of cases, pooled or of whole images, with a
+line in `registry.py`: tables, summary, terminal, comparison and report then show it.
+
+Means over cases and what is computed from a sum both have intervals over resampled patients (`bootstrap.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from framework.metrics.case_masks import CaseMasks
+from framework.metrics.predictions import Numbers, Predictions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Number = TypeVar("Number", float, "Tensor")
+
+
+class Metric(ABC):
+    """What metrics of all scopes say of themselves."""
+
+    key: ClassVar[str]
+    """Names it in files: a column, a key of `summary.json`."""
+    name: ClassVar[str]
+    """Names it for readers."""
+    about: ClassVar[str] = ""
+    """A sentence that explains it in a report."""
+    compared: ClassVar[bool] = False
+    """Whether a comparison sets recipes side by side by it."""
+    larger_is_better: ClassVar[bool] = True
+    in_spacing: ClassVar[bool] = False
+    """Whether it is a length in the unit of the spacing, mm or pixels."""
+    decimals: ClassVar[int] = 3
+    chance: ClassVar[float] = 0.0
+    """Stands for a value that is not defined where validation must have a number."""
+    parts: ClassVar[str]
+    """What its mean is taken over."""
+    undefined: ClassVar[str]
+    """Says in a table why there is no value."""
+
+    def head(self, unit: str = "") -> str:
+        """Its name, with the unit of the spacing where it has one."""
+        return f"{self.name} ({unit})" if self.in_spacing else self.name
+
+    def number(self, value: float, sign: str = "") -> str:
+        """A value with as many decimals as say something; `sign="+"` is for differences."""
+        return f"{value:{sign}.{self.decimals}f}"
+
+    def text(self, interval: Mapping[str, Any] | None, sign: str = "") -> str:
+        """`0.812 [0.790, 0.833]`."""
+        if interval is None:
+            return self.undefined
+        mean, low, high = (self.number(interval[end], sign) for end in ("mean", "low", "high"))
+        return f"{mean} [{low}, {high}]"
+
+
+class CaseMetric(Metric):
+    """A value of each case and structure, summarised by means over cases, with a policy for empty masks.
+
+    | truth   | prediction | state       | value      | overlaps | distances |
+    | ------- | ---------- | ----------- | ---------- | -------- | --------- |
+    | present | present    | both        | `measured` |          |           |
+    | present | empty      | missed      | `missed`   | 0        | diagonal  |
+    | empty   | present    | false alarm | `missed`   | 0        | diagonal  |
+    | empty   | empty      | absent      | `absent`   | 1        | 0         |
+
+    So a miss is never better than any prediction, and nothing is dropped as NaN.
+    """
+
+    parts = "classes"
+    absent: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def measured(self, masks: CaseMasks) -> float:
+        """The value of two masks that are not empty."""
+
+    def missed(self, masks: CaseMasks) -> float:
+        """The value where one mask alone is empty: the worst there is."""
+        return 0.0
+
+    def value(self, masks: CaseMasks) -> float:
+        """The value of any two masks."""
+        if masks.state == "both":
+            return self.measured(masks)
+        return self.absent if masks.state == "absent" else self.missed(masks)
+
+
+class OverlapMetric(CaseMetric):
+    """A case metric that the masks' sizes determine: sums over slices give it, so validation has it too."""
+
+    @abstractmethod
+    def from_sizes(self, overlap: Number, predicted: Number, truth: Number) -> Number:
+        """The value of two masks that are not empty, by their pixels: of one case, or tensors."""
+
+    def measured(self, masks: CaseMasks) -> float:
+        return self.from_sizes(masks.overlap, masks.predicted_pixels, masks.true_pixels)
+
+
+class PooledMetric(Metric):
+    """A value of each structure that may overlap with others, computed from a sum over all images."""
+
+    parts = "lesions"
+    undefined = "in no image"
+    shape: ClassVar[tuple[int, ...]]
+    """Shape of what an image contributes for one structure."""
+
+    @abstractmethod
+    def update(self, probability: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+        """What images contribute, `[K-1, *shape]`; contributions of images, ranks and resamples add up.
+
+        `probability` `[K-1, ...]` is in 0..1, `truth` `[K-1, ...]` and `known` `[...]` are bool.
+        """
+
+    @abstractmethod
+    def compute(self, sums: Numbers) -> Numbers:
+        """The value `[...]` of (weighted) sums `[..., *shape]`; NaN where it is not defined."""
+
+
+class ImageMetric(Metric):
+    """A value of each target, by which whole images are classified."""
+
+    parts = "targets"
+    undefined = "one class only"
+
+    @abstractmethod
+    def compute(self, predictions: Predictions) -> Numbers:
+        """The value `[R]` under each row of weights; NaN where it is not defined."""
