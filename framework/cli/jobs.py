@@ -1,7 +1,5 @@
 """Every job of the registry as a command: its places, its settings as options, what it says at the end."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any

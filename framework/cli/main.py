@@ -1,7 +1,5 @@
 """The command `scantseg`. Heavy imports wait inside the commands, so that help answers at once."""
 
-from __future__ import annotations
-
 import signal
 import sys
 

@@ -1,7 +1,5 @@
 """Typed settings as options of the command line: from fields to parameters, and from values to settings."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Optional, get_args, get_origin

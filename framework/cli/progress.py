@@ -1,7 +1,5 @@
 """What a command shows while it works."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """The commands that look at what was made: scores and reports."""
 
-from __future__ import annotations
-
 from typing import Annotated, Optional
 
 import typer

@@ -1,7 +1,5 @@
 """An evaluation's scores as tables in the terminal."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rich.console import Console

@@ -1,7 +1,5 @@
 """The commands that train: a model, the stages of a run, a search, a comparison; and the list of methods."""
 
-from __future__ import annotations
-
 from typing import Annotated, Optional
 
 import typer

@@ -1,7 +1,5 @@
 """`artifact.json`: what a folder holds, what it was made from, and that it is finished."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

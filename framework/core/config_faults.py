@@ -1,7 +1,5 @@
 """What pydantic finds wrong with a configuration, for somebody who sees keys and not classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

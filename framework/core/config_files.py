@@ -1,7 +1,5 @@
 """Configuration files: YAML that includes others, dotted overrides, one-line errors for what does not fit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Sums over all ranks. With one rank they are the identity, so that callers need not ask."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """One small tree of errors. Each message is one line: what is wrong, where, and what to do about it."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The memory layout in which convolutions are fastest."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -1,7 +1,5 @@
 """Classes that other installed packages add to a registry, by Python's entry points."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any

@@ -1,7 +1,5 @@
 """Ray's start, what its processes own, and where it keeps its own state."""
 
-from __future__ import annotations
-
 import logging
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Random numbers that depend on named parts alone: never on ranks, workers or time."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

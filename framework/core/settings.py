@@ -1,7 +1,5 @@
 """Typed settings, and which of them determine a result: marked where a field is declared."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Masks of lesions that may overlap: one bit of a pixel for each, 255 where nothing is claimed."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

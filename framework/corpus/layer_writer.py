@@ -3,8 +3,6 @@
 A part is a Parquet file under a name made of its ids. A row that cannot be used goes to the quarantine.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Rows that cannot be used, each with its reason, and the share of them that a job may have."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pyarrow as pa

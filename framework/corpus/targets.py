@@ -1,7 +1,5 @@
 """What an image-level label says: its values, grouped into the classes that a network tells apart."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated

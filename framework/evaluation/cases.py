@@ -1,7 +1,5 @@
 """The per-case table: a row per predictor, case and class, a column per metric of cases; and its summary."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Whole images of a split, classified by a model: a table of its predictions, and each target's summary."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any

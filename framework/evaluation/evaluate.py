@@ -1,7 +1,5 @@
 """Predict the labelled images of a split and score them: tables, summary with intervals, and pictures."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence

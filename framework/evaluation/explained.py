@@ -1,7 +1,5 @@
 """Pictures of what a model sees: maps and masks that its method explains itself by, and its classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

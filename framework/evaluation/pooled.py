@@ -1,7 +1,5 @@
 """Scores of structures that may overlap: a table of what each image contributes, and its summary."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

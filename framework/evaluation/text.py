@@ -1,7 +1,5 @@
 """An evaluation's scores for a terminal and a log, from its `summary.json`: every metric that it holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Encoded bytes to arrays, with limits: an unreadable file is a `RowError` with its reason, never a crash."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from typing import Literal

@@ -1,7 +1,5 @@
 """Pictures of cases: image, truth, predictions and maps side by side, as PNG."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Pictures and masks at another size."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """How maps of evidence become class ids: by thresholds, unless they are scattered (methods/README 2.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

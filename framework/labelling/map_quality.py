@@ -3,8 +3,6 @@
 This reads masks. A threshold that is chosen by it was chosen with masks, and must be on the validation split.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

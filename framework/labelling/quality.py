@@ -1,7 +1,5 @@
 """How right a label layer is, where the corpus holds masks that training was not shown."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The jobs by name: where a new one is added. Other packages add theirs as `scantseg.jobs`."""
 
-from __future__ import annotations
-
 from framework.core.plugins import by_name, plugins
 from framework.labelling.cam.job import Cam
 from framework.labelling.job import Job

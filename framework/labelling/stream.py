@@ -5,8 +5,6 @@ A restart reads which ids are there and leaves them out; a row that cannot be re
 its reason.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Weak and strong views, drawn for each image by (seed, epoch, id): workers and restarts change nothing."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The label budget: which training patients keep their masks. Deterministic, stratified, nested."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 

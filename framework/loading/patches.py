@@ -1,7 +1,5 @@
 """Weak views of volumes: a patch of each, warped in its plane, drawn by (seed, epoch, id) as for images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The order of samples: a function of (seed, step), never of ranks, workers or time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What a training run reads: a corpus under a label budget, with layers over it, prepared at one size."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The training set of a 3D run: its samples are volumes, stacked from their prepared slices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ the teacher the weak one with noise. SSL4MIS's student sees the weak view: `augm
 The normalisation's statistics are those of the labelled images alone, as in supervised training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 

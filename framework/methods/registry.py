@@ -1,7 +1,5 @@
 """The methods by name: a new one adds a line here, another package's the entry point `scantseg.methods`."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field

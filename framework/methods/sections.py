@@ -1,7 +1,5 @@
 """What a method adds to the report of its model: plain data, which the report draws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Prediction of whole images, and of whole volumes by a window that slides over them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

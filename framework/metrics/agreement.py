@@ -1,7 +1,5 @@
 """How well the classes given to whole images agree with the true ones, from the confusion matrix."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from framework.metrics.base import ImageMetric

@@ -6,8 +6,6 @@ there is. The cluster bootstrap draws whole patients with replacement (Field and
 pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

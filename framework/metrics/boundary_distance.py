@@ -1,7 +1,5 @@
 """HD95 and ASD: how far apart the boundaries of two masks are, in the unit of the spacing."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from framework.metrics.base import CaseMetric

@@ -1,7 +1,5 @@
 """Dice and IoU: how much two masks overlap, 0..1."""
 
-from __future__ import annotations
-
 from framework.metrics.base import Number, OverlapMetric
 
 

@@ -1,7 +1,5 @@
 """The classes that images were given, under weights, and what several metrics need of them, computed once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """The metrics by key: the place a new one is added to. Other packages add theirs as `scantseg.metrics`."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Area under the ROC curve of whole images."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What a kind of network is: its settings, what it gives, how it is built, and the errors of building it."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Dropout that workers cannot change: what an image loses depends on the image alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

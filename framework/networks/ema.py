@@ -1,7 +1,5 @@
 """Averaged weights, for predictions that do not wander from step to step."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

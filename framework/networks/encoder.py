@@ -1,7 +1,5 @@
 """Encoders: from an image to a pyramid of features, for classifiers and prompted segmenters."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal

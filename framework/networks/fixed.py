@@ -1,7 +1,5 @@
 """Networks with fixed weights: gradients pass through to their inputs, and none reaches the weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor, nn

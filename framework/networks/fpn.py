@@ -4,8 +4,6 @@ That there is one is the paper's; how it is made is reconstructed: u_4 = c_4, u_
 with W_i a 1 x 1 convolution.
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """MONAI's networks for volumes `[B, C, D, H, W]`."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, Literal
 

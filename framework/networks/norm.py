@@ -3,8 +3,6 @@
 On CPUs too, unlike torch's SyncBatchNorm.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Images of any size for networks whose levels halve the resolution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch.nn.functional as F

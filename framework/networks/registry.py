@@ -1,7 +1,5 @@
 """The networks by name: the one place that a new one's name is added to."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Discriminator, Tag

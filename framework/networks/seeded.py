@@ -1,7 +1,5 @@
 """Initialisation that depends on its seed alone, and leaves the process's own random numbers as they were."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Decoders of segmentation-models-pytorch over its encoders and timm's."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import Tensor, nn

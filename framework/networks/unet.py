@@ -1,7 +1,5 @@
 """A small residual U-Net for CPUs: its first level is at half resolution, where a step costs a quarter."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

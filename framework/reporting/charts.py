@@ -1,7 +1,5 @@
 """Geometry of small line charts; `charts.html.j2` draws them as SVG."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the report shows of how whole images are classified; `classification.html.j2` sets it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from framework.metrics.base import ImageMetric

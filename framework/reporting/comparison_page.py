@@ -1,7 +1,5 @@
 """What the report shows of a comparison; `comparison.html.j2` sets it."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Look at a corpus: a table of what is in it, and a contact sheet of what it looks like."""
 
-from __future__ import annotations
-
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Geometry of a forest plot: differences with their intervals, a line each; `charts.html.j2` draws it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

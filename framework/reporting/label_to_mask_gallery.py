@@ -1,7 +1,5 @@
 """The report's gallery from image-level labels to masks: a few images, each through all that was made."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The lineage of artifacts as a picture: columns by depth, inputs on the left; `charts.html.j2` draws it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The report's sections that methods write about models of their own; `section.html.j2` sets them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

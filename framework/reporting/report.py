@@ -1,7 +1,5 @@
 """One offline HTML file about models, layers, evaluations and comparisons."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ A checkpoint is a folder of tensor files and, written last, `checkpoint.json` wi
 folder without it, or whose files do not match it, is passed over: an interrupted write is never picked up.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from typing import Any

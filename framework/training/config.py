@@ -1,7 +1,5 @@
 """One typed description of a training, from YAML and dotted overrides, and the identity of what it makes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self

@@ -1,7 +1,5 @@
 """The training loop of every method: batches, backward, finite check, step; log, validation, checkpoints."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable

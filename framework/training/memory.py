@@ -1,7 +1,5 @@
 """Memory of a training process: its peak, and what the C library does with freed memory."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 import resource

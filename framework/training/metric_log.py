@@ -1,7 +1,5 @@
 """The append-only metric log `metrics.jsonl`, and TensorBoard beside it."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

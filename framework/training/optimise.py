@@ -1,7 +1,5 @@
 """Optimisers and learning rates as functions of the step."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any, Literal

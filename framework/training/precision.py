@@ -1,7 +1,5 @@
 """The types that a run computes in."""
 
-from __future__ import annotations
-
 import contextlib
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The finished models that a run starts from."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

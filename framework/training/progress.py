@@ -1,7 +1,5 @@
 """A progress bar with time left and images per second, fed by the metric log, wherever the workers are."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Ray Train around the loop: worker processes, their group, and their replacement when one is lost."""
 
-from __future__ import annotations
-
 import os
 import uuid
 from typing import Any

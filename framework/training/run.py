@@ -1,7 +1,5 @@
 """From a configuration to a finished model; the same call again continues or recognises it."""
 
-from __future__ import annotations
-
 import torch
 
 from framework.core.artifact import is_finished

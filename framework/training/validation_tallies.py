@@ -1,7 +1,5 @@
 """What validation adds up over images and ranks: sizes of masks, or contributions to pooled metrics."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

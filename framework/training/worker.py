@@ -1,7 +1,5 @@
 """What every rank of a training does: build, restore, train, and, on rank 0, write the model."""
 
-from __future__ import annotations
-
 import os
 import time
 from typing import Any

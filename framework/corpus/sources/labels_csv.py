@@ -1,7 +1,5 @@
 """`labels.csv`: one row per image, read as text and checked for contradictions."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

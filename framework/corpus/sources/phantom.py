@@ -15,8 +15,6 @@ right eye (optic disc on the right) and mirrored for a left one. Patient p owns 
 same pigment and camera, similar severity.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Iterator

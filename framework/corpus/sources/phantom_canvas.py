@@ -1,8 +1,6 @@
 """How a phantom is painted: fundus, vessels and lesions, by exact arithmetic alone (the rules are those of
 `phantom`)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Random numbers that are the same on every machine for good: raw Philox words, spent by exact arithmetic."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """The same cases for all recipes: image, truth, and one prediction each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any

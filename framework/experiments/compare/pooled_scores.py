@@ -4,8 +4,6 @@ images.
 Each is computed anew in every resample of the patients, and then averaged over seeds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The course of a comparison: corpus, models, evaluations, table, page. What is finished is recognised."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys

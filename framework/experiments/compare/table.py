@@ -1,7 +1,5 @@
 """The numbers of a comparison: scores with intervals, paired differences, and what each recipe cost."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """The table of a comparison as Markdown and as CSV; `table` is the content of `table.json`."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A run of several stages: a training's description, where its corpus comes from, what is made in order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Run the stages of a description in order; finished artifacts are recognised, half-made ones continued."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from framework.core.artifact import summary

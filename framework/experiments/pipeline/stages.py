@@ -1,7 +1,5 @@
 """The stages that a run may list, each for one artifact: training, every job, evaluation, report."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, create_model

@@ -1,7 +1,5 @@
 """The description of a search: what every trial trains, what it changes, and who goes on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal

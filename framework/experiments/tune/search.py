@@ -1,7 +1,5 @@
 """The course of a search: corpus, trials, table."""
 
-from __future__ import annotations
-
 import yaml
 
 from framework.core.callbacks import Log

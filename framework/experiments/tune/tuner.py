@@ -3,8 +3,6 @@
 Tune's own record of an experiment is scratch: a search is continued from `trials.json` and the trials' checkpoints.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

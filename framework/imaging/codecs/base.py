@@ -1,7 +1,5 @@
 """What a kind of file is: its suffixes, and how its bytes become slices."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 

@@ -1,7 +1,5 @@
 """The codecs by suffix: the one place that a new one is added to."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from framework.core.errors import RowError

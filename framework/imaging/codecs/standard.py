@@ -1,7 +1,5 @@
 """Everyday pictures: PNG, JPEG, TIFF and their like, one picture a file."""
 
-from __future__ import annotations
-
 from framework.imaging.codecs.base import Codec, Slices
 from framework.imaging.decode import decode_image
 

@@ -4,8 +4,6 @@ Grad-CAM++ (Chattopadhyay et al., WACV 2018) explains exp(S), whose factor exp(S
 code of Viniavskyi et al. leaves it in, so that there a map depends on the level of the score.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

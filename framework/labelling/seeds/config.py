@@ -1,7 +1,5 @@
 """Settings of the dense conditional random field, apart from its code: the command line reads them."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from framework.core.settings import Settings

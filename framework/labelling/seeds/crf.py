@@ -5,8 +5,6 @@ hundred pixels a side, which suffices for seeds that are read on a coarser grid.
 approximates the same sums on a lattice.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

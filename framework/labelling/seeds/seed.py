@@ -1,7 +1,5 @@
 """What maps are sure of: a picture's seeds, the actor that finds them, and their row (methods/README 2.4)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

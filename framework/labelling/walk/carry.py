@@ -1,7 +1,5 @@
 """The actor of the random walk: pictures and their maps to maps after it, on the grid of the boundaries."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -4,8 +4,6 @@ The official code squares the dense transition matrix; here each of the same ste
 neighbours alone, so that images of any size go through together.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

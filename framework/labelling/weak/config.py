@@ -1,7 +1,5 @@
 """What a hurried annotator is taken to draw, apart from its code: the command line reads it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field

@@ -3,8 +3,6 @@
 A simulator takes the pixels of one class, `[H, W]` bool, and gives those that the weak label claims for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import cache
 

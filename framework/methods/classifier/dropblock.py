@@ -1,7 +1,5 @@
 """DropBlock (Ghiasi et al., NeurIPS 2018) as in Viniavskyi et al. 2020 (methods/README 2.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

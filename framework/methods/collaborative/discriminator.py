@@ -3,8 +3,6 @@
 True masks come from images with masks alone; predicted ones from any image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

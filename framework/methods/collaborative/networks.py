@@ -3,8 +3,6 @@
 Their algebra is reconstructed: the paper's own layers are known from summaries alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What methods that learn from few true masks and many weak ones share (methods/README 5.1)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

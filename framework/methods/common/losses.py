@@ -1,7 +1,5 @@
 """Losses that methods share, over the global batch, so that the number of workers changes nothing."""
 
-from __future__ import annotations
-
 import math
 
 import torch

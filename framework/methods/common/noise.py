@@ -1,7 +1,5 @@
 """Randomness of a training step, by (seed, step, id) of each image: the number of workers changes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ views, as in AdaMatch (Berthelot et al., ICLR 2022). With `augment: {strong: 0, 
 as in CPS's paper; it is still normalised apart from the labelled images, unlike in public code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

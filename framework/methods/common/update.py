@@ -1,7 +1,5 @@
 """The update of a method that adds a weighted unsupervised loss to a supervised one."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ Strong views are kept out of the normalisation's statistics: predictions are mad
 the authors' code of FixMatch and UniMatch the statistics are of both.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 

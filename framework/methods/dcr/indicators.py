@@ -12,8 +12,6 @@ chance takes the weight of good ones. And a sample weight is an indicator over t
 weight between the masks and takes none away.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -4,8 +4,6 @@
 is a forward pass with v as the weight; for all parameters it is one forward-mode pass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Pairs of neighbouring pixels and their affinity (IRNet, Ahn et al., CVPR 2019; methods/README 2.5)."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import torch

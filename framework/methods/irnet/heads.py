@@ -3,8 +3,6 @@
 The paper's ResNet gives five levels, two of them at its lowest resolution; our encoders give four.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

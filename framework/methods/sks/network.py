@@ -7,8 +7,6 @@ first the prompt changes nothing. With any switches the logits of step 0 are tho
 seed and `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

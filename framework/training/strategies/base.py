@@ -1,7 +1,5 @@
 """How networks are trained on one or many ranks: the interface of every strategy."""
 
-from __future__ import annotations
-
 import contextlib
 from typing import Any, ClassVar, Protocol
 

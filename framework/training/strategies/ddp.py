@@ -1,7 +1,5 @@
 """Plain PyTorch on one rank, DistributedDataParallel on more."""
 
-from __future__ import annotations
-
 import contextlib
 from typing import Literal
 

@@ -3,8 +3,6 @@
 At 30 to 300 M parameters ZeRO saves little memory; it is here for networks that do not fit otherwise.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The strategies by name: the one place that a new one is added to."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import torch
