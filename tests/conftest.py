@@ -18,7 +18,8 @@ WITH_RAY = ("tests/integration/", "tests/chaos/")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Two processes may share the tests: those of a file stay together, as do all that use Ray, for one cluster."""
+    """Two processes may share the tests: those of a file stay together, as do all that use Ray, for one
+    cluster."""
     from xdist.scheduler import LoadFileScheduling
 
     class OneCluster(LoadFileScheduling):
@@ -30,7 +31,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """One thread here and in every process that a test starts: the last bits of a sum depend on their number."""
+    """One thread here and in every process that a test starts: the last bits of a sum depend on their
+    number."""
     import torch
 
     with pytest.MonkeyPatch.context() as patch:
@@ -65,7 +67,8 @@ def png() -> Callable[[np.ndarray], bytes]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder as `scantseg corpus build` takes it: 12 grey images 24 x 20 of 6 patients, masks of ids 0..2, labels.csv."""
+    """A folder as `scantseg corpus build` takes it: 12 grey images 24 x 20 of 6 patients, masks of ids 0..2,
+    labels.csv."""
     root = tmp_path / "folder"
     for name in ("images", "masks"):
         (root / name).mkdir(parents=True)

@@ -1,10 +1,11 @@
-"""Seconds of a training step of CPS at 96 px, batch 8 + 8, one process, two threads, on two networks of 1.8 M parameters.
+"""Seconds of a training step of CPS at 96 px, batch 8 + 8, one process, two threads, on two networks of 1.8 M
+parameters.
 
     python -m tests.bench.cps [--corpus PATH]
 
-SSL4MIS's own code needs 1.14 s for this step with its U-Net of 1.81 M parameters, whose first level works at full resolution. Our
-step, which also predicts the weak views of the unlabelled images without a graph, is timed with our U-Net at full resolution, and
-at half resolution as in our recipes, both as large.
+SSL4MIS's own code needs 1.14 s for this step with its U-Net of 1.81 M parameters, whose first level works
+at full resolution. Our step, which also predicts the weak views of the unlabelled images without a graph,
+is timed with our U-Net at full resolution, and at half resolution as in our recipes, both as large.
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ def main(corpus: str | None) -> None:
         found = {name: _seconds(_trainer(corpus, folder, name)) for name in NETWORKS}
     for name, (seconds, parameters) in found.items():
         print(
-            f"first level at {name} resolution, {parameters / 2e6:.2f} M parameters a network: {seconds:.3f} s a step"
+            f"first level at {name} resolution, {parameters / 2e6:.2f} M parameters a network: "
+            f"{seconds:.3f} s a step"
         )
     share = found["full"][0] / PEER_SECONDS
     print(
-        f"RESULT seconds_full={found['full'][0]:.3f} seconds_half={found['half'][0]:.3f} full_over_peer={share:.2f}"
+        f"RESULT seconds_full={found['full'][0]:.3f} seconds_half={found['half'][0]:.3f} "
+        f"full_over_peer={share:.2f}"
     )
 
 

@@ -1,8 +1,10 @@
-"""What DII's indicators cost: the share of training time at the default interval, and one forward-mode pass against a loop.
+"""What DII's indicators cost: the share of training time at the default interval, and one forward-mode pass
+against a loop.
 
     python -m tests.bench.dii [--weak 1170]
 
-One update visits every weak and strong image once. 1,170 weak images of 96 px are ACDC with a tenth of its patients labelled.
+One update visits every weak and strong image once. 1,170 weak images of 96 px are ACDC with a tenth of its
+patients labelled.
 """
 
 from __future__ import annotations

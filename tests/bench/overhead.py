@@ -1,12 +1,14 @@
-"""What our loop under Ray Train costs beside a bare PyTorch loop of the same method, and how long a step waits for data.
+"""What our loop under Ray Train costs beside a bare PyTorch loop of the same method, and how long a step
+waits for data.
 
     python -m tests.bench.overhead
 
-One Ray Train worker trains Co-DA at 96 px on the small U-Net. After every few steps of our loop it runs as many of a bare loop:
-another copy of the method, the update alone, on batches of the same loader: either loop has to pay for augmentation, and what a
-step waits for it is the second figure. In one process both meet the same machine, the same memory and the same neighbours; in two,
-the same loop differs from itself by a tenth. Each of our turns is compared with the mean of the bare turns before and after it,
-which takes a steady drift of the machine away; the overhead is the median over turns.
+One Ray Train worker trains Co-DA at 96 px on the small U-Net. After every few steps of our loop it runs as
+many of a bare loop: another copy of the method, the update alone, on batches of the same loader: either
+loop has to pay for augmentation, and what a step waits for it is the second figure. In one process both
+meet the same machine, the same memory and the same neighbours; in two, the same loop differs from itself
+by a tenth. Each of our turns is compared with the mean of the bare turns before and after it, which takes
+a steady drift of the machine away; the overhead is the median over turns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The random walk step by step, one class, 256 steps, one thread: `python -m tests.bench.walk`.
 
-Prints how many times faster than the official way, which squares the dense matrix, a map of 64 x 64 goes through; and how long a
-map of 128 x 128 takes relative to what comes before it, IRNet's forward pass over the picture of 512 x 512 (ResNet-50, the picture
-and its mirror image).
+Prints how many times faster than the official way, which squares the dense matrix, a map of 64 x 64 goes
+through; and how long a map of 128 x 128 takes relative to what comes before it, IRNet's forward pass over
+the picture of 512 x 512 (ResNet-50, the picture and its mirror image).
 """
 
 from __future__ import annotations

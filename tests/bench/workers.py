@@ -2,9 +2,9 @@
 
     python -m tests.bench.workers CONFIG [key.sub=value …]
 
-Runs in double precision and in float32; in both the order of sums is all that differs. As a control for float32 one process trains
-again from weights that are changed by one part in ten million, the size of a rounding: a recipe that amplifies this amplifies the
-order of sums as well.
+Runs in double precision and in float32; in both the order of sums is all that differs. As a control for
+float32 one process trains again from weights that are changed by one part in ten million, the size of a
+rounding: a recipe that amplifies this amplifies the order of sums as well.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def main(config: str, overrides: list[str]) -> None:
         )
     for step in (1, 10, 25, 50):
         print(
-            f"step {step}: 1 and 2 workers {_apart(double, step):.1e} apart in double, {_apart(single, step):.1e} in float32"
+            f"step {step}: 1 and 2 workers {_apart(double, step):.1e} apart in double, "
+            f"{_apart(single, step):.1e} in float32"
         )
     print(
         f"RESULT largest_relative_difference={_apart(double, STEPS):.2e} "

@@ -70,7 +70,8 @@ def test_yaml_and_overrides_describe_a_run(tmp_path: Path) -> None:
         ("train.steps=0", "key 'train.steps' is 0: input should be greater than or equal to 1"),
         (
             "train.steps=many",
-            "key 'train.steps' is 'many': input should be a valid integer, unable to parse string as an integer",
+            "key 'train.steps' is 'many': input should be a valid integer, unable to parse string as an "
+            "integer",
         ),
         (
             "train.steps=2.5",
