@@ -188,9 +188,9 @@ class Recorder(Callback):
 
 def trial_run(config: SearchConfig, trial: Trial) -> TrainConfig:
     """The run of a trial: a model of its own below the search's folder."""
-    run = anchored(with_values(config.run, trial.values, trial.name))
+    run = anchored(with_values(config.run, trial.values, trial.name).training())
     return run.model_copy(
-        update={"name": trial.name, "out": (Store.at(config.out) / config.name).url, "source": None}
+        update={"name": trial.name, "out": (Store.at(config.out) / config.name).url}
     )
 
 
