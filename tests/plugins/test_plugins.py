@@ -13,6 +13,7 @@ import pytest
 
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
+from framework.training.metric_log import read
 
 PACKAGE = Path(__file__).with_name("package")
 
@@ -58,6 +59,16 @@ def test_a_job_is_a_command_and_a_stage_and_is_reported(folder: Path, said: str,
     assert "bright: bright\n  12 images, 90 the level, 0 quarantined" in said
     assert (Store.at(folder) / "whole/bright").read_json("artifact.json")["job"] == "bright"
     assert "bright" in page
+
+
+def test_a_metric_is_in_tables_summary_log_validation_and_report(folder: Path, said: str, page: str) -> None:
+    evaluation = Store.at(folder / "whole/evaluation")
+    assert "sensitivity" in evaluation.read_table("cases.parquet").column_names
+    scores = evaluation.read_json("summary.json")["predictors"]["network 1"]["mean"]
+    assert 0 <= scores["sensitivity"]["mean"] <= 1
+    assert "Sensitivity" in said and "The share of the true mask that is found." in page
+    records = read(Store.at(folder / "whole/model"))
+    assert any("sensitivity" in record.get("validation", {}) for record in records)
 
 
 def test_a_network_is_trained(folder: Path) -> None:
