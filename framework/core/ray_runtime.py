@@ -23,8 +23,7 @@ class Processes:
         return {"CPU": self.cpus, **({"GPU": 1} if self.gpu else {})}
 
     def require(self, setting: str) -> None:
-        """Raise `ResourceError` where Ray would wait for ever; `setting` is the key that says how many there
-        are."""
+        """Raise `ResourceError` where Ray would wait for ever; the key `setting` says how many there are."""
         import ray
 
         present = ray.cluster_resources()

@@ -12,10 +12,8 @@ from framework.core.labels import IGNORE
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded (decompression bombs)."""
-
 HIGHEST = np.array([value.bit_length() for value in range(256)], np.uint8)
 """Number of the highest set bit, from 1; 0 for none."""
-
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000")
 """Kinds of file that are opened at all: formats that can run programs, such as EPS, are not among them."""
 
@@ -28,12 +26,9 @@ def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarr
     """
     picture = _open(data, "image")
     if picture.mode.startswith(("I", "F")):
-        array = _sixteen_bit(picture)
-        return np.repeat(array[..., None], channels or 1, axis=2)
-    grey = picture.mode in ("1", "L", "LA", "La")
-    picture = picture.convert("L" if (channels == 1 or (channels is None and grey)) else "RGB")
-    array = np.asarray(picture)
-    return array[..., None] if array.ndim == 2 else array
+        return np.repeat(_sixteen_bit(picture)[..., None], channels or 1, axis=2)
+    grey = channels == 1 or (channels is None and picture.mode in ("1", "L", "LA", "La"))
+    return np.atleast_3d(np.asarray(picture.convert("L" if grey else "RGB")))
 
 
 def decode_mask(
@@ -66,10 +61,10 @@ def flatten_bits(bits: np.ndarray) -> np.ndarray:
     return HIGHEST[bits]
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
+def encode_png(pixels: np.ndarray, compress_level: int = 3) -> bytes:
     """A mask or picture `[H, W]` or `[H, W, 3]`, uint8 or uint16, as PNG."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=3)
+    Image.fromarray(pixels).save(out, "PNG", compress_level=compress_level)
     return out.getvalue()
 
 
@@ -91,12 +86,9 @@ def _open(data: bytes, what: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise RowError(f"{what} is over the limit of {MAX_PIXELS // 10**6} megapixels") from None
     except UnidentifiedImageError:
-        raise RowError(
-            f"{what} file cannot be read: not a picture of a known kind ({', '.join(FORMATS)})"
-        ) from None
-    except (
-        Exception
-    ) as error:  # on damaged bytes, Pillow's decoders raise whatever their parsing stumbles over
+        fault = f"not a picture of a known kind ({', '.join(FORMATS)})"
+        raise RowError(f"{what} file cannot be read: {fault}") from None
+    except Exception as error:  # on damaged bytes, Pillow raises whatever its parsing stumbles over
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         raise RowError(f"{what} file cannot be read: truncated or damaged ({reason})") from None
     return picture

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from framework.core.memory_format import layout
-from framework.corpus.targets import UNKNOWN, Target
+from framework.corpus.targets import Target
 from framework.loading import augmentation as augment
 from framework.loading.patches import patch_views
-from framework.loading.sampler import BalancedSampler, SampleDraw, Sampler, shard
+from framework.loading.sampler import SampleDraw, Sampler, shard
 from framework.loading.training_set import TrainingSample, TrainingSet, require
 
 AHEAD = 4
 """Batches that wait ready: decoding comes in bursts while the cache is cold."""
+NO_LABELS = torch.empty(0, 0, dtype=torch.int64)
+"""Image-level labels of images that have none."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,6 @@ class Stream:
     """Only images of a known class, the classes in turn; None: whatever the image-level labels say."""
 
 
-NO_LABELS = torch.empty(0, 0, dtype=torch.int64)
-"""Image-level labels of images that have none."""
-
-
 @dataclass(frozen=True)
 class StreamBatch:
     """This rank's slice of one stream of a global batch."""
@@ -50,8 +48,7 @@ class StreamBatch:
     strong: tuple[Tensor, ...]
     """Strong views made from the weak one."""
     mask: Tensor
-    """`[B, H, W]` or `[B, D, H, W]` int64 class ids, or bits for a multilabel method; 255: ignored,
-    everywhere for an image without a mask."""
+    """`[B, H, W]` or `[B, D, H, W]` int64 class ids, or bits for a multilabel method; 255: no label."""
     labels: Tensor = NO_LABELS
     """Image-level labels `[B, L]` int64, in the order of the corpus's labels; -1 = unknown."""
 
@@ -61,7 +58,7 @@ class StreamBatch:
         def move(view: Tensor) -> Tensor:
             return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
 
-        strong = tuple(move(view) for view in self.strong)
+        strong = tuple(map(move, self.strong))
         mask, labels = (known.to(device, non_blocking=True) for known in (self.mask, self.labels))
         return StreamBatch(self.ids, move(self.image), strong, mask, labels)
 
@@ -91,17 +88,9 @@ class Loader:
         self.streams = {stream.name: stream for stream in streams}
         self.samplers = {stream.name: _sampler(data, stream, method, batch, seed) for stream in streams}
 
-    def steps_per_epoch(self, stream: str) -> int:
-        """Steps in which every image of the stream is seen once."""
-        sampler = self.samplers[stream]
-        return max(1, -(-len(sampler.ids) // sampler.batch))
-
     def batch_at(self, step: int) -> Batch:
         """The batch of one step, made now."""
-        return {
-            name: self._make(self.streams[name], shard(sampler.batch_at(step), self.rank, self.world))
-            for name, sampler in self.samplers.items()
-        }
+        return {name: self._make(stream, self._draws(name, step)) for name, stream in self.streams.items()}
 
     def plain(self, stream: str) -> Iterator[StreamBatch]:
         """This rank's share of a stream's images, neither augmented nor repeated; volumes come one by one."""
@@ -114,8 +103,7 @@ class Loader:
 
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
-        ready: Ready = queue.Queue(AHEAD)
-        ended = threading.Event()
+        ready, ended = Ready(AHEAD), threading.Event()
         thread = threading.Thread(target=self._fill, args=(ready, ended, start, stop), daemon=True)
         thread.start()
         try:
@@ -139,6 +127,9 @@ class Loader:
         except BaseException as error:
             _put(ready, error, ended)
 
+    def _draws(self, stream: str, step: int) -> list[SampleDraw]:
+        return shard(self.samplers[stream].batch_at(step), self.rank, self.world)
+
     def _make(self, stream: Stream, draws: list[SampleDraw]) -> StreamBatch:
         image, mask = self._weak_views([self.data.get(draw.id) for draw in draws], draws)
         if self.views.gain:
@@ -154,23 +145,19 @@ class Loader:
         return augment.weak_view(*collate(samples), maps)
 
 
-def _sampler(
-    data: TrainingSet, stream: Stream, method: str, batch: int, seed: int
-) -> Sampler | BalancedSampler:
+def _sampler(data: TrainingSet, stream: Stream, method: str, batch: int, seed: int) -> Sampler:
     """The order of a stream's images; raises `CorpusError` when there is none, or none of a class."""
     ids = require(data.ids(stream.accepts), method, stream.name, stream.hint)
     if stream.target is None:
-        return Sampler(tuple(ids), batch, seed, stream.name)
-    classes, where = stream.target.classes, stream.target.where
-    members: dict[int, list[str]] = {number: [] for number in range(len(classes))}
-    for name, number in zip(ids, data.classes(ids, stream.target), strict=True):
-        if number != UNKNOWN:
-            members[number].append(name)
-    for number, label in enumerate(classes):
-        fewer = f"or take class '{label}' out of {where}"
+        return Sampler((tuple(ids),), batch, seed, stream.name)
+    classes, numbers = stream.target.classes, data.classes(ids, stream.target)
+    members: list[tuple[str, ...]] = []
+    for place, label in enumerate(classes):
+        members.append(tuple(name for name, number in zip(ids, numbers, strict=True) if number == place))
+        fewer = f"or take class '{label}' out of {stream.target.where}"
         mend = fewer if len(classes) > 2 else "two classes must be told apart"
-        require(members[number], method, f"'{label}'", f"add some to split 'train' in labels.csv, {mend}")
-    return BalancedSampler(tuple(map(tuple, members.values())), batch, seed, stream.name)
+        require(members[-1], method, f"'{label}'", f"add some to split 'train' in labels.csv, {mend}")
+    return Sampler(tuple(members), batch, seed, stream.name)
 
 
 def collate(samples: list[TrainingSample]) -> tuple[Tensor, Tensor]:

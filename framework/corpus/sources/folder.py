@@ -1,9 +1,4 @@
-"""Import a folder of `images/`, `masks/` and `labels.csv`: the layout that every data set can be brought
-into.
-
-Its format is described in `framework/corpus/README.md`. A table that contradicts itself is an error. A row
-without an image, and an image or mask without a row, is put in quarantine.
-"""
+"""Import a folder of `images/`, `masks/` and `labels.csv`, as `framework/corpus/README.md` describes it."""
 
 from __future__ import annotations
 
@@ -16,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 from framework.core.errors import CorpusError, RowError
 from framework.core.storage import Store
-from framework.corpus.schema import LabelInfo
+from framework.corpus.schema import MOST_CLASSES, LabelInfo
 from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
-from framework.corpus.writer import Reject, Source
+from framework.corpus.writer import Candidate, Reject, Source
 from framework.imaging.codecs.registry import EncodedPicture, as_picture, known_suffixes
 from framework.imaging.decode import decode_image
 
@@ -50,9 +45,8 @@ class Layout:
             raise CorpusError(f"{folder.url}/images: no image found; expected images/, masks/ and labels.csv")
         if not any(record["id"] in layout.images for record in layout.records):
             example = next(iter(layout.images))
-            raise CorpusError(
-                f"{folder.url}: no id of labels.csv has a file in images/ (such as '{example}')"
-            )
+            fault = f"no id of labels.csv has a file in images/ (such as '{example}')"
+            raise CorpusError(f"{folder.url}: {fault}")
         return layout
 
     def strays(self) -> list[Reject]:
@@ -63,8 +57,7 @@ class Layout:
         return [Reject(name, reason) for name, reason in sorted((masks | images).items())]
 
     def channels(self) -> Literal[1, 3]:
-        """3 where one of a few readable images, spread over all, is in colour; all are converted to the
-        same."""
+        """3 where one of `LOOKS` images, spread over all, is in colour; all are converted to the same."""
         listed = [self.images[record["id"]] for record in self.records if record["id"] in self.images]
         for picture in listed[:: -(-len(listed) // LOOKS)]:
             with contextlib.suppress(RowError):
@@ -76,13 +69,10 @@ class Layout:
         """A file of images/ or masks/ as a corpus keeps it."""
         return as_picture(self.store.read_bytes(f"{kind}/{picture.file}"), picture.file.rpartition(".")[2])
 
-    def row(self, record: Record, labels: list[LabelInfo], source: str) -> dict[str, Any] | Reject:
+    def row(self, record: Record, labels: list[LabelInfo], source: str) -> Candidate:
         """The row of a record, read from its files."""
-        file, mask, number = (
-            self.images.get(record["id"]),
-            self.masks.get(record["id"]),
-            record.get("slice", ""),
-        )
+        file, mask = self.images.get(record["id"]), self.masks.get(record["id"])
+        number = record.get("slice", "")
         if file is None:
             return Reject(record["id"], "no file of this id in images/")
         if number and not number.isdecimal():
@@ -115,15 +105,14 @@ def folder_source(
 ) -> Source:
     """Describe a folder as a source of rows; raises `CorpusError` for a table that contradicts itself.
 
-    `classes` are the names of the mask's ids (or, for `bits`, background and one name per bit), `labels`
-    the columns that are image-level labels (None: all that look like one).
+    `classes` names the mask's ids (or background and each bit), `labels` the columns that are labels.
     """
     _check_classes(classes, encoding)
     layout = Layout.of(folder)
     infos = label_infos(layout.records, labels)
     candidates = [*layout.records, *layout.strays()]
 
-    def rows(start: int) -> Iterator[dict[str, Any] | Reject]:
+    def rows(start: int) -> Iterator[Candidate]:
         for candidate in candidates[start:]:
             yield candidate if isinstance(candidate, Reject) else layout.row(candidate, infos, name)
 
@@ -140,9 +129,9 @@ def folder_source(
 
 
 def _check_classes(classes: list[str] | None, encoding: Literal["ids", "bits"]) -> None:
-    most = 255 if encoding == "ids" else 9
     if classes is None:
         return
+    most = MOST_CLASSES[encoding]
     if not 2 <= len(classes) <= most:
         needed = f"give 2 to {most} for masks of {encoding}, the background first"
         raise CorpusError(f"classes: {len(classes)} names; {needed}")
@@ -160,9 +149,8 @@ def pictures(folder: Store) -> dict[str, Picture]:
         if not stem or stem.startswith(".") or ending.lower() not in suffixes:
             continue
         if stem in by_id:
-            raise CorpusError(
-                f"{folder.url}: '{by_id[stem].file}' and '{file}' are of one id; keep one of them"
-            )
+            fault = f"'{by_id[stem].file}' and '{file}' are of one id"
+            raise CorpusError(f"{folder.url}: {fault}; keep one of them")
         by_id[stem] = Picture(file, size)
     return by_id
 

@@ -12,8 +12,7 @@ CODECS: list[type[Codec]] = [StandardCodec, *plugins("scantseg.codecs")]
 
 
 class EncodedPicture(NamedTuple):
-    """A picture as a corpus keeps it, and the size of a voxel (mm: slice, row, column) where its file says
-    it."""
+    """A picture as a corpus keeps it, and the spacing that its file gives, as in `Slices`."""
 
     data: bytes
     spacing: tuple[float, float, float] | None
