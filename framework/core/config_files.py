@@ -12,10 +12,7 @@ from framework.core.errors import ConfigError
 
 
 def load_yaml(path: str | Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it. Raises `ConfigError`.
-
-    `within` are the files that include this one.
-    """
+    """A YAML file, merged over those that it includes; `within` include it. Raises `ConfigError`."""
     path = Path(path)
     if path.resolve() in within:
         mend = "take it out of its 'include', or out of that of a file it includes"
@@ -34,7 +31,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file; those here: {_yaml_files(path)}") from None
+        beside = ", ".join(sorted(other.name for other in path.parent.glob("*.yaml"))[:12]) or "none"
+        raise ConfigError(f"{path}: no such configuration file; those here: {beside}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
@@ -86,8 +84,3 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         for nested in models_of(info.annotation):
             yield from known_keys(nested, f"{prefix}{name}.")
-
-
-def _yaml_files(path: Path) -> str:
-    names = sorted(beside.name for beside in path.parent.glob("*.yaml"))
-    return ", ".join(names[:12]) or "none"

@@ -30,10 +30,9 @@ class Processes:
         for kind, each in self.resources.items():
             wanted = each * self.count
             if wanted > present.get(kind, 0):
-                raise ResourceError(
-                    f"{setting}: {self.count} processes of {each:g} {kind} want {wanted:g} {kind}, "
-                    f"the cluster has {present.get(kind, 0):g}; lower {setting}"
-                )
+                needs = f"{self.count} processes of {each:g} {kind} want {wanted:g} {kind}"
+                has = f"the cluster has {present.get(kind, 0):g}"
+                raise ResourceError(f"{setting}: {needs}, {has}; lower {setting}")
 
 
 def start_ray() -> None:

@@ -1,10 +1,8 @@
 """Label layers: masks made later, keyed by image id, beside the corpus. Nothing is ever overwritten."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +60,7 @@ class Layer:
         self._classes = len(corpus.info.classes)
 
     @classmethod
-    def open(cls, corpus: Corpus, name: str) -> Layer:
+    def open(cls, corpus: Corpus, name: str) -> Self:
         return cls(layer_store(corpus.store, name), corpus)
 
     def __contains__(self, name: str) -> bool:

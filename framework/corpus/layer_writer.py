@@ -1,7 +1,4 @@
-"""How a job writes a layer: it claims the folder, writes whole parts, and after a restart what is missing.
-
-A part is a Parquet file under a name made of its ids. A row that cannot be used goes to the quarantine.
-"""
+"""How a job writes a layer: it claims the folder, writes whole parts, and after a restart what is missing."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -44,10 +41,7 @@ class LayerWriter:
         self.out.write_json("spec.json", {"hash": spec.hash})
 
     def write_masks(self, kind: str, mask: Callable[[str], np.ndarray]) -> int:
-        """Write the rows that are not there yet, part by part, and `close`.
-
-        `mask` gives the uint8 class ids `[H, W]` of an image, or raises `RowError`.
-        """
+        """Write the missing rows and `close`; `mask` gives class ids `[H, W]`, uint8, or a `RowError`."""
         with self.out.lock():
             done = finished_ids(self.out)
             missing = [name for name in self.names if name not in done]

@@ -1,11 +1,9 @@
 """Layers of soft maps: how much speaks for a class at each place of an image, in 0..1."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +51,7 @@ class MapLayer:
         self._reader = ShardReader(store, store.names("rows-"), ["id", "classes"], ["classes", "maps"])
 
     @classmethod
-    def open(cls, corpus: Corpus, name: str) -> MapLayer:
+    def open(cls, corpus: Corpus, name: str) -> Self:
         return cls(layer_store(corpus.store, name), corpus)
 
     def __contains__(self, name: str) -> bool:

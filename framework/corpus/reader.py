@@ -1,13 +1,10 @@
 """Read a corpus or a layer: the small columns at once, images and masks by id or as a stream."""
 
-from __future__ import annotations
-
 import contextlib
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +25,7 @@ class ShardReader:
         self.index: dict[str, list[Any]] = {column: [] for column in small}
         """The small columns of all rows, in stored order."""
         self._places: dict[str, tuple[str, int, int]] = {}
-        self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
-        self._lock = threading.Lock()
+        self._group = lru_cache(maxsize=4)(self._read_group)
         for shard in files:
             self._read_index(shard)
 
@@ -54,15 +50,9 @@ class ShardReader:
         """So that a pass over many rows reads each row group once."""
         return sorted(names, key=self._places.__getitem__)
 
-    def _group(self, shard: str, group: int) -> pa.Table:
-        with self._lock:
-            if (shard, group) not in self._groups:
-                with self._open(shard) as file:
-                    self._groups[shard, group] = file.read_row_group(group, columns=self.large)
-                while len(self._groups) > 4:
-                    self._groups.popitem(last=False)
-            self._groups.move_to_end((shard, group))
-            return self._groups[shard, group]
+    def _read_group(self, shard: str, group: int) -> pa.Table:
+        with self._open(shard) as file:
+            return file.read_row_group(group, columns=self.large)
 
     @contextlib.contextmanager
     def _open(self, shard: str) -> Iterator[pq.ParquetFile]:
@@ -115,7 +105,7 @@ class Corpus:
         self._position = {name: i for i, name in enumerate(self.index_columns["id"])}
 
     @classmethod
-    def open(cls, url: str | Store) -> Corpus:
+    def open(cls, url: str | Store) -> Self:
         return cls(Store.at(url))
 
     def ids(self, split: str) -> list[str]:

@@ -1,12 +1,11 @@
 """The columns of a corpus, and `corpus.json`, the description beside its shards."""
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 import pyarrow as pa
 
 from framework.core.errors import CorpusError, StorageError
+from framework.core.labels import Encoding
 from framework.core.settings import Settings
 from framework.core.storage import Store
 
@@ -65,8 +64,7 @@ class CorpusInfo(Settings):
 
     name: str
     classes: list[str]
-    encoding: Literal["ids", "bits"]
-    """`ids`: a mask pixel is a class id. `bits`: bit i is lesion i + 1, so that lesions may overlap."""
+    encoding: Encoding
     labels: list[LabelInfo]
     channels: Literal[1, 3]
     intensity: Intensity
@@ -78,7 +76,7 @@ class CorpusInfo(Settings):
     shards: list[str]
 
     @classmethod
-    def read(cls, store: Store) -> CorpusInfo:
+    def read(cls, store: Store) -> Self:
         """Read `corpus.json`; raises `CorpusError` when the folder is no corpus."""
         if not store.exists("corpus.json"):
             hint = "make one with `scantseg corpus build`"
@@ -109,5 +107,5 @@ class ModelInfo(Settings):
     labels: list[LabelInfo] = []
 
     @classmethod
-    def of(cls, info: CorpusInfo) -> ModelInfo:
+    def of(cls, info: CorpusInfo) -> Self:
         return cls(corpus=info.name, classes=info.classes, channels=info.channels, labels=info.labels)

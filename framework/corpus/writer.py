@@ -1,7 +1,5 @@
 """Pack rows into Parquet shards: one source, in order, restartable after every shard."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -11,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from framework.core.errors import CorpusError, RowError
-from framework.core.labels import IGNORE
+from framework.core.labels import IGNORE, Encoding
 from framework.core.storage import Store
 from framework.corpus.quarantine import close_quarantine
 from framework.corpus.schema import MOST_CLASSES, ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
@@ -39,7 +37,7 @@ class Source:
     total: int
     classes: list[str] | None
     """None: as many as the masks hold, named `class 1`, `class 2`, …"""
-    encoding: Literal["ids", "bits"]
+    encoding: Encoding
     labels: list[LabelInfo]
     channels: Literal[1, 3]
     rows: Callable[[int], Iterable[Candidate]]
@@ -151,11 +149,15 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
         progress.ignored += mask.size - ids.size
     for key in ("rows", row["split"], *(["masks"] if row["mask"] is not None else [])):
         progress.counts[key] = progress.counts.get(key, 0) + 1
+    progress.digest = _chained(progress.digest, row)
     _sum_intensities(image, progress)
-    mask_hash = hashlib.sha256(row["mask"] or b"").hexdigest()
+
+
+def _chained(previous: str, row: dict[str, Any]) -> str:
+    mask = hashlib.sha256(row["mask"] or b"").hexdigest()
     identity = (row["id"], row["group"], row["split"], row["hash"], list(row["labels"]), row["volume"])
-    parts = map(str, (progress.digest, *identity, row["slice"], mask_hash))
-    progress.digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    parts = map(str, (previous, *identity, row["slice"], mask))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _sum_intensities(image: np.ndarray, progress: _Progress) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from framework.core.errors import RowError
-from framework.core.labels import IGNORE
+from framework.core.labels import IGNORE, Encoding
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded (decompression bombs)."""
@@ -19,10 +19,9 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000")
 
 
 def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarray:
-    """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures.
+    """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures; raises `RowError`.
 
-    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped, 16-bit colour read with
-    8 bits). Raises `RowError`.
+    `channels` None keeps its own: 1 for grey, else 3 (alpha is dropped, 16-bit colour read with 8 bits).
     """
     picture = _open(data, "image")
     if picture.mode.startswith(("I", "F")):
@@ -31,14 +30,8 @@ def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarr
     return np.atleast_3d(np.asarray(picture.convert("L" if grey else "RGB")))
 
 
-def decode_mask(
-    data: bytes, shape: tuple[int, int], classes: int, encoding: Literal["ids", "bits"]
-) -> np.ndarray:
-    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` where it does
-    not fit.
-
-    Masks of 1, 8 or 16 bits and of palette indices will do, as long as their values are known.
-    """
+def decode_mask(data: bytes, shape: tuple[int, int], classes: int, encoding: Encoding) -> np.ndarray:
+    """Decode to uint8 `[H, W]`: class ids (255 = ignore) or lesion bits; `RowError` where it does not fit."""
     picture = _open(data, "mask")
     if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
         needed = "one channel of class ids, not colours; save it as 8-bit grey"

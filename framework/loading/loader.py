@@ -1,11 +1,11 @@
 """From the order of samples to tensors, prepared ahead of the training step."""
 
-from __future__ import annotations
-
-import queue
-import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
+from typing import Self
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class StreamBatch:
     labels: Tensor = NO_LABELS
     """Image-level labels `[B, L]` int64, in the order of the corpus's labels; -1 = unknown."""
 
-    def to(self, device: torch.device, images: torch.dtype) -> StreamBatch:
+    def to(self, device: torch.device, images: torch.dtype) -> Self:
         """The same on a device, images of a dtype and in the memory format of the fastest convolutions."""
 
         def move(view: Tensor) -> Tensor:
@@ -60,13 +60,11 @@ class StreamBatch:
 
         strong = tuple(map(move, self.strong))
         mask, labels = (known.to(device, non_blocking=True) for known in (self.mask, self.labels))
-        return StreamBatch(self.ids, move(self.image), strong, mask, labels)
+        return type(self)(self.ids, move(self.image), strong, mask, labels)
 
 
 Batch = Mapping[str, StreamBatch]
 """A step's input: one `StreamBatch` per stream, by name."""
-Ready = queue.Queue[Batch | BaseException]
-"""Batches that were made ahead, or the error that ended them."""
 
 
 class Loader:
@@ -90,7 +88,7 @@ class Loader:
 
     def batch_at(self, step: int) -> Batch:
         """The batch of one step, made now."""
-        return {name: self._make(stream, self._draws(name, step)) for name, stream in self.streams.items()}
+        return {name: self._make(stream, step) for name, stream in self.streams.items()}
 
     def plain(self, stream: str) -> Iterator[StreamBatch]:
         """This rank's share of a stream's images, neither augmented nor repeated; volumes come one by one."""
@@ -103,34 +101,18 @@ class Loader:
 
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
-        ready, ended = Ready(AHEAD), threading.Event()
-        thread = threading.Thread(target=self._fill, args=(ready, ended, start, stop), daemon=True)
-        thread.start()
+        thread, steps = ThreadPoolExecutor(1), iter(range(start, stop))
+        waiting = deque(thread.submit(self.batch_at, step) for step in islice(steps, AHEAD))
         try:
-            for _ in range(start, stop):
-                item = ready.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(thread.submit(self.batch_at, step) for step in islice(steps, 1))
+                yield batch
         finally:
-            ended.set()
-            while not ready.empty():
-                ready.get_nowait()
-            thread.join()
+            thread.shutdown(cancel_futures=True)
 
-    def _fill(self, ready: Ready, ended: threading.Event, start: int, stop: int) -> None:
-        try:
-            for step in range(start, stop):
-                _put(ready, self.batch_at(step), ended)
-                if ended.is_set():
-                    return
-        except BaseException as error:
-            _put(ready, error, ended)
-
-    def _draws(self, stream: str, step: int) -> list[SampleDraw]:
-        return shard(self.samplers[stream].batch_at(step), self.rank, self.world)
-
-    def _make(self, stream: Stream, draws: list[SampleDraw]) -> StreamBatch:
+    def _make(self, stream: Stream, step: int) -> StreamBatch:
+        draws = shard(self.samplers[stream.name].batch_at(step), self.rank, self.world)
         image, mask = self._weak_views([self.data.get(draw.id) for draw in draws], draws)
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
@@ -165,11 +147,3 @@ def collate(samples: list[TrainingSample]) -> tuple[Tensor, Tensor]:
     raw = torch.from_numpy(np.stack([sample.image for sample in samples])).float()
     image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
     return image, augment.pad_masks([sample.mask for sample in samples], raw.shape[2:])
-
-
-def _put(ready: Ready, item: Batch | BaseException, ended: threading.Event) -> None:
-    while not ended.is_set():
-        try:
-            return ready.put(item, timeout=0.1)
-        except queue.Full:
-            continue

@@ -25,9 +25,8 @@ def patch_views(
     All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly
     and masks by the nearest pixel. The border is repeated; at its ends a volume is mirrored.
     """
-    places = np.stack(
-        [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
-    )
+    drawn = (_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True))
+    places = np.stack(list(drawn))
     slices = [_slices(sample, place[0], patch[0]) for sample, place in zip(samples, places, strict=True)]
     raw, masks = (torch.stack(parts) for parts in zip(*slices, strict=True))
     image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
@@ -66,10 +65,7 @@ def _slices(sample: TrainingSample, first: int, depth: int) -> tuple[Tensor, Ten
 
 
 def mirrored(first: int, depth: int, length: int) -> np.ndarray:
-    """Slices `[depth]` of a volume of `length` slices that is mirrored at its ends.
-
-    So every slice of a patch has content and, where the volume has any, a mask: losses need not know ends.
-    """
+    """Slices `[depth]` of a volume that is mirrored at its ends, so that losses need not know of them."""
     turns = np.arange(first, first + depth) % (2 * length)
     return np.minimum(turns, 2 * length - 1 - turns)
 

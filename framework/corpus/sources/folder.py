@@ -1,15 +1,13 @@
 """Import a folder of `images/`, `masks/` and `labels.csv`, as `framework/corpus/README.md` describes it."""
 
-from __future__ import annotations
-
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from framework.core.errors import CorpusError, RowError
+from framework.core.labels import Encoding
+from framework.core.settings import digest
 from framework.core.storage import Store
 from framework.corpus.schema import MOST_CLASSES, LabelInfo
 from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
@@ -38,7 +36,7 @@ class Layout:
     masks: dict[str, Picture]
 
     @classmethod
-    def of(cls, folder: Store) -> Layout:
+    def of(cls, folder: Store) -> Self:
         """Raises `CorpusError` when the folder is not of this layout or its table contradicts itself."""
         layout = cls(folder, read_table(folder), pictures(folder / "images"), pictures(folder / "masks"))
         if not layout.images:
@@ -100,16 +98,14 @@ def folder_source(
     folder: Store,
     name: str,
     classes: list[str] | None = None,
-    encoding: Literal["ids", "bits"] = "ids",
+    encoding: Encoding = "ids",
     labels: list[str] | None = None,
 ) -> Source:
-    """Describe a folder as a source of rows; raises `CorpusError` for a table that contradicts itself.
-
-    `classes` names the mask's ids (or background and each bit), `labels` the columns that are labels.
-    """
+    """A folder as a source of rows; `classes` begin with the background. Raises `CorpusError`."""
     _check_classes(classes, encoding)
     layout = Layout.of(folder)
     infos = label_infos(layout.records, labels)
+    options = [classes, encoding, [info.model_dump() for info in infos]]
     candidates = [*layout.records, *layout.strays()]
 
     def rows(start: int) -> Iterator[Candidate]:
@@ -118,7 +114,7 @@ def folder_source(
 
     return Source(
         name=name,
-        fingerprint=_fingerprint(layout, classes, encoding, [info.model_dump() for info in infos]),
+        fingerprint=digest([layout.records, layout.images, layout.masks, options]),
         total=len(candidates),
         classes=classes,
         encoding=encoding,
@@ -128,7 +124,7 @@ def folder_source(
     )
 
 
-def _check_classes(classes: list[str] | None, encoding: Literal["ids", "bits"]) -> None:
+def _check_classes(classes: list[str] | None, encoding: Encoding) -> None:
     if classes is None:
         return
     most = MOST_CLASSES[encoding]
@@ -153,9 +149,3 @@ def pictures(folder: Store) -> dict[str, Picture]:
             raise CorpusError(f"{folder.url}: {fault}; keep one of them")
         by_id[stem] = Picture(file, size)
     return by_id
-
-
-def _fingerprint(layout: Layout, *options: Any) -> str:
-    """Hash over the table, the options, and the name and size of each file."""
-    described = [layout.records, layout.images, layout.masks, options]
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

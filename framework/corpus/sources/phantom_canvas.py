@@ -44,7 +44,7 @@ class Canvas:
         centres = (np.arange(size, dtype=np.float64) + 0.5) * (2.0 / size) - 1.0
         self.x, self.y = x, y = centres[None, :], centres[:, None]
         radius = np.sqrt(x * x + y * y)
-        self.field = _clip(np.minimum(0.97 - radius, patient.flat - np.abs(y)) * (size / 2.0) + 0.5)
+        self.field = np.clip(np.minimum(0.97 - radius, patient.flat - np.abs(y)) * (size / 2.0) + 0.5, 0, 1)
         tilt_x, tilt_y = words.uniform(-0.22, 0.22, 2)
         self.light = (1 - words.uniform(0.15, 0.5) * radius * radius) * (1 + tilt_x * x + tilt_y * y)
         coarse, middle, fine = (_clouds(words, cells, size) for cells in (5, 15, 26))
@@ -68,7 +68,7 @@ class Canvas:
         self._blend("disc", 0.85 * _smooth((1.12 - ring) * 4.0))
         self._blend("cup", 0.8 * _smooth((0.62 - ring) * 3.0))
         for name, discs in vessels.items():
-            self._blend(name, 0.9 * _clip(_depth(discs, self.size, 0.5) + 0.5))
+            self._blend(name, 0.9 * np.clip(_depth(discs, self.size, 0.5) + 0.5, 0, 1))
 
     def lesions(self, lesions: dict[str, Array]) -> NDArray[np.uint8]:
         """Paint the lesions and return their bits [H, W]; a lesion ends where its edge is half opaque."""
@@ -87,17 +87,13 @@ class Canvas:
     def develop(self) -> NDArray[np.uint8]:
         """The picture uint8 [H, W, 3]: exposure, sensor noise, the dark surround."""
         grain = self.words.uniform(0.010, 0.035) * self.words.noise(3, self.size, self.size)
-        exposed = _clip((self.planes * self.words.uniform(0.85, 1.1) + grain) * self.field)
+        exposed = np.clip((self.planes * self.words.uniform(0.85, 1.1) + grain) * self.field, 0, 1)
         return (exposed * 255.0 + 0.5).astype(np.uint8).transpose(1, 2, 0)
-
-
-def _clip(share: Array) -> Array:
-    return np.minimum(np.maximum(share, 0.0), 1.0)
 
 
 def _smooth(share: Array) -> Array:
     """Clip to 0..1 with a soft start and end: 3 t^2 - 2 t^3."""
-    clipped = _clip(share)
+    clipped = np.clip(share, 0, 1)
     return clipped * clipped * (3 - 2 * clipped)
 
 
