@@ -1,11 +1,11 @@
 """The label budget: which training patients keep their masks. Deterministic, stratified, nested."""
 
-import hashlib
 from collections import defaultdict
 
 from pydantic import Field
 
 from framework.core.errors import CorpusError
+from framework.core.rng import stable_seed
 from framework.core.settings import Settings
 from framework.corpus.reader import Corpus
 
@@ -44,7 +44,7 @@ def labelled_ids(corpus: Corpus, budget: BudgetConfig) -> list[str]:
 
 def _ranked(groups: list[str], strata: dict[str, int], seed: int) -> list[str]:
     """Position (rank + 1/2) / size within its stratum interleaves the strata in proportion to their size."""
-    draw = {group: hashlib.sha256(f"{seed}:{group}".encode()).hexdigest() for group in groups}
+    draw = {group: stable_seed(f"{seed}:{group}") for group in groups}
     members: defaultdict[int, list[str]] = defaultdict(list)
     for group in sorted(groups, key=draw.__getitem__):
         members[strata[group]].append(group)

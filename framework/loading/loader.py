@@ -46,7 +46,6 @@ class StreamBatch:
     image: Tensor
     """Weak view `[B, C, H, W]` or `[B, C, D, H, W]`, float32, each channel of mean 0 and deviation 1."""
     strong: tuple[Tensor, ...]
-    """Strong views made from the weak one."""
     mask: Tensor
     """`[B, H, W]` or `[B, D, H, W]` int64 class ids, or bits for a multilabel method; 255: no label."""
     labels: Tensor = NO_LABELS
@@ -58,9 +57,8 @@ class StreamBatch:
         def move(view: Tensor) -> Tensor:
             return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
 
-        strong = tuple(map(move, self.strong))
         mask, labels = (known.to(device, non_blocking=True) for known in (self.mask, self.labels))
-        return type(self)(self.ids, move(self.image), strong, mask, labels)
+        return type(self)(self.ids, move(self.image), tuple(map(move, self.strong)), mask, labels)
 
 
 Batch = Mapping[str, StreamBatch]

@@ -25,12 +25,11 @@ def patch_views(
     All slices of a patch are warped by the in-plane map of `augment.geometry` `[B, 2, 3]`, images bilinearly
     and masks by the nearest pixel. The border is repeated; at its ends a volume is mirrored.
     """
-    drawn = (_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True))
-    places = np.stack(list(drawn))
+    places = [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
     slices = [_slices(sample, place[0], patch[0]) for sample, place in zip(samples, places, strict=True)]
     raw, masks = (torch.stack(parts) for parts in zip(*slices, strict=True))
     image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
-    affine = _at(maps, places, patch, image.shape[-1])
+    affine = _at(maps, np.stack(places), patch, image.shape[-1])
     grid = F.affine_grid(affine, [len(slices), 1, *patch[1:]], align_corners=False)
     warped = F.grid_sample(image.flatten(1, 2), grid, "bilinear", "border", align_corners=False)
     moved = F.grid_sample(masks, grid, "nearest", "border", align_corners=False)

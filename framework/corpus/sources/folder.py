@@ -12,7 +12,8 @@ from framework.core.storage import Store
 from framework.corpus.schema import MOST_CLASSES, LabelInfo
 from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
 from framework.corpus.writer import Candidate, Reject, Source
-from framework.imaging.codecs.registry import EncodedPicture, as_picture, known_suffixes
+from framework.imaging.codecs.base import Spacing
+from framework.imaging.codecs.registry import as_picture, known_suffixes
 from framework.imaging.decode import decode_image
 
 LOOKS = 32
@@ -59,11 +60,11 @@ class Layout:
         listed = [self.images[record["id"]] for record in self.records if record["id"] in self.images]
         for picture in listed[:: -(-len(listed) // LOOKS)]:
             with contextlib.suppress(RowError):
-                if decode_image(self.read("images", picture).data).shape[-1] == 3:
+                if decode_image(self.read("images", picture)[0]).shape[-1] == 3:
                     return 3
         return 1
 
-    def read(self, kind: str, picture: Picture) -> EncodedPicture:
+    def read(self, kind: str, picture: Picture) -> tuple[bytes, Spacing | None]:
         """A file of images/ or masks/ as a corpus keeps it."""
         return as_picture(self.store.read_bytes(f"{kind}/{picture.file}"), picture.file.rpartition(".")[2])
 
@@ -76,17 +77,18 @@ class Layout:
         if number and not number.isdecimal():
             return Reject(record["id"], f"labels.csv: slice '{number}' is not a whole number")
         try:
-            image, drawn = self.read("images", file), self.read("masks", mask).data if mask else None
+            image, spacing = self.read("images", file)
+            drawn = self.read("masks", mask)[0] if mask else None
         except RowError as error:
             return Reject(record["id"], str(error))
         return {
             "id": record["id"],
             "group": record["group"],
             "split": record["split"],
-            "image": image.data,
+            "image": image,
             "volume": volume_of(record),
             "slice": int(number) if number else None,
-            "spacing": list(image.spacing) if image.spacing else None,
+            "spacing": spacing,
             "mask": drawn,
             "mask_kind": "mask" if mask else None,
             "labels": [label_value(record[label.name], label) for label in labels],

@@ -1,12 +1,12 @@
 """`labels.csv`: one row per image, read as text and checked for contradictions."""
 
 import csv
-import hashlib
 import io
 import re
 from collections import Counter
 
 from framework.core.errors import CorpusError, nearest
+from framework.core.rng import stable_seed
 from framework.core.storage import Store
 from framework.corpus.schema import SPLITS, LabelInfo
 
@@ -92,7 +92,7 @@ def _check_shape(head: list[str], rows: list[list[str]], where: str) -> None:
 
 
 def _hashed_split(group: str) -> str:
-    draw = int.from_bytes(hashlib.sha256(f"split:{group}".encode()).digest()[:8], "big") / 2**64
+    draw = stable_seed(f"split:{group}") / 2**64
     return "train" if draw < 0.7 else "val" if draw < 0.8 else "test"
 
 

@@ -5,13 +5,15 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+Spacing = tuple[float, float, float]
+"""Millimetres from slice to slice, row to row and column to column."""
+
 
 class Slices(NamedTuple):
     """What a file holds: slices `[H, W]` or `[H, W, 3]`, uint8 or uint16, and the size of a voxel."""
 
     slices: list[np.ndarray]
-    spacing: tuple[float, float, float] | None = None
-    """Millimetres from slice to slice, row to row and column to column; None where the file does not say."""
+    spacing: Spacing | None = None
 
 
 class Codec(ABC):
