@@ -30,10 +30,6 @@ class ArtifactSpec:
     """What makes it, for a layer."""
 
     @property
-    def config_hash(self) -> str:
-        return digest(self.settings)
-
-    @property
     def hash(self) -> str:
         inputs = {role: made.hash for role, made in self.inputs.items()}
         return digest([self.job or self.kind, inputs, self.settings])
@@ -45,22 +41,22 @@ def is_finished(store: Store, spec: ArtifactSpec) -> bool:
         return False
     record = store.read_json("artifact.json")
     if record["hash"] != spec.hash:
-        raise CheckpointError(
-            f"{store.url}: holds a finished {record['kind']} of another configuration or input, or of an "
-            "earlier version of its method; choose another name, or delete it"
-        )
+        other = "of another configuration or input, or of an earlier version of its method"
+        mend = "choose another name, or delete it"
+        raise CheckpointError(f"{store.url}: holds a finished {record['kind']} {other}; {mend}")
     return True
 
 
 def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: float) -> None:
     """Record that the artifact is whole: written last."""
+    inputs = {role: {"path": shown(made.path), "hash": made.hash} for role, made in spec.inputs.items()}
     record = {
         "kind": spec.kind,
         **({"job": spec.job} if spec.job else {}),
         "name": store.name,
         "hash": spec.hash,
-        "config_hash": spec.config_hash,
-        "inputs": {role: {"path": shown(made.path), "hash": made.hash} for role, made in spec.inputs.items()},
+        "config_hash": digest(spec.settings),
+        "inputs": inputs,
         "counts": counts,
         "seconds": round(seconds, 2),
         "finished": True,
@@ -70,10 +66,7 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
 
 
 def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
-    """A finished artifact as an input of another; raises `CorpusError` where there is none of this kind.
-
-    `how` tells the reader what makes one.
-    """
+    """A finished artifact as an input; raises `CorpusError`, which says `how` to make one, where none is."""
     if not store.exists("artifact.json"):
         raise CorpusError(f"{store.url}: no finished {kind} here; {how}, or check the path")
     record = store.read_json("artifact.json")

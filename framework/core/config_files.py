@@ -12,15 +12,11 @@ from framework.core.errors import ConfigError
 
 
 def load_yaml(path: str | Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A YAML file as a mapping; `include: [FILE, …]` merges others beneath it. Raises `ConfigError`.
-
-    `within` are the files that include this one.
-    """
+    """A YAML file, merged over those that it includes; `within` include it. Raises `ConfigError`."""
     path = Path(path)
     if path.resolve() in within:
-        raise ConfigError(
-            f"{path}: includes itself; take it out of its 'include', or out of that of a file it includes"
-        )
+        mend = "take it out of its 'include', or out of that of a file it includes"
+        raise ConfigError(f"{path}: includes itself; {mend}")
     value = _read_yaml(path)
     names = value.pop("include", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -35,13 +31,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file; those here: {_yaml_files(path)}") from None
+        beside = ", ".join(sorted(other.name for other in path.parent.glob("*.yaml"))[:12]) or "none"
+        raise ConfigError(f"{path}: no such configuration file; those here: {beside}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-    ) as error:  # ValueError: other bytes than UTF-8, or a date such as 2026-13-01
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: holds no keys; a configuration is a mapping of keys to values")
@@ -51,11 +45,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Lay one mapping over another, key by key, in place; a `name` that changes starts its section anew."""
     for key, value in over.items():
-        below = base.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and _same_section(below, value):
-            merge(below, value)
-        else:
-            base[key] = value
+        match base.get(key), value:
+            case dict(below), dict() if value.get("name", below.get("name")) == below.get("name"):
+                merge(below, value)
+            case _:
+                base[key] = value
     return base
 
 
@@ -66,10 +60,9 @@ def override(base: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
         if not equals or not dotted:
             raise ConfigError(f"'{text}': an override has the form key.sub=value")
         try:
-            parsed = yaml.safe_load(value)
+            nested = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError):
             raise ConfigError(f"'{text}': the value is not valid YAML") from None
-        nested: Any = parsed
         for part in reversed(dotted.split(".")):
             nested = {part: nested}
         merge(base, nested)
@@ -81,9 +74,8 @@ def parse(value: dict[str, Any], model: Any, where: str = "configuration") -> An
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(
-            f"{where}: " + "; ".join(explain(fault, model) for fault in error.errors()[:3])
-        ) from None
+        faults = "; ".join(explain(fault, model) for fault in error.errors()[:3])
+        raise ConfigError(f"{where}: {faults}") from None
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -92,12 +84,3 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         for nested in models_of(info.annotation):
             yield from known_keys(nested, f"{prefix}{name}.")
-
-
-def _same_section(below: dict[str, Any], over: dict[str, Any]) -> bool:
-    return over.get("name", below.get("name")) == below.get("name")
-
-
-def _yaml_files(path: Path) -> str:
-    names = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-    return ", ".join(names[:12]) or "none"

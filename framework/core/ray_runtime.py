@@ -23,18 +23,16 @@ class Processes:
         return {"CPU": self.cpus, **({"GPU": 1} if self.gpu else {})}
 
     def require(self, setting: str) -> None:
-        """Raise `ResourceError` where Ray would wait for ever; `setting` is the key that says how many there
-        are."""
+        """Raise `ResourceError` where Ray would wait for ever; the key `setting` says how many there are."""
         import ray
 
         present = ray.cluster_resources()
         for kind, each in self.resources.items():
             wanted = each * self.count
             if wanted > present.get(kind, 0):
-                raise ResourceError(
-                    f"{setting}: {self.count} processes of {each:g} {kind} want {wanted:g} {kind}, "
-                    f"the cluster has {present.get(kind, 0):g}; lower {setting}"
-                )
+                needs = f"{self.count} processes of {each:g} {kind} want {wanted:g} {kind}"
+                has = f"the cluster has {present.get(kind, 0):g}"
+                raise ResourceError(f"{setting}: {needs}, {has}; lower {setting}")
 
 
 def start_ray() -> None:

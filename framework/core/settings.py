@@ -18,12 +18,9 @@ class Settings(BaseModel):
 
 
 PLACEMENT: Final = "placement"
-"""Marks a field, as `Annotated[str, PLACEMENT]`, that changes no result: a place, a name, a number of
-workers."""
-
+"""Marks a field, as `Annotated[str, PLACEMENT]`, that changes no result: a place, a number of workers."""
 BY_HASH: Final = "by hash"
 """Marks a field that names artifacts: their hashes count, which an artifact records as its inputs."""
-
 ORDERED: Final = "ordered"
 """Marks a mapping whose order counts too."""
 

@@ -1,8 +1,4 @@
-"""Folders that may be local or on S3, behind `pyarrow.fs`.
-
-Credentials and endpoints come only from the standard chain (environment, profile, role), never from our
-files.
-"""
+"""Folders, local or on S3. Credentials come from the standard chain (environment, profile, role) alone."""
 
 from __future__ import annotations
 
@@ -30,19 +26,19 @@ class Store:
 
     @classmethod
     def at(cls, url: str | os.PathLike[str] | Store) -> Store:
-        """A local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for other
-        schemes."""
+        """A local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for others."""
         if isinstance(url, Store):
             return url
         text = os.fspath(url)
-        scheme = text.partition("://")[0] if "://" in text else ""
-        if scheme not in ("", "s3"):
-            raise StorageError(
-                f"'{text}': storage '{scheme}://' is not known; use a local path or s3://bucket/folder"
-            )
-        if scheme and not text.removeprefix("s3://").strip("/"):
+        scheme, separator, place = text.partition("://")
+        if not separator:
+            return cls(os.path.abspath(os.path.expanduser(text)))
+        if scheme != "s3":
+            mend = "use a local path or s3://bucket/folder"
+            raise StorageError(f"'{text}': storage '{scheme}://' is not known; {mend}")
+        if not place.strip("/"):
             raise StorageError(f"'{text}': names no bucket; use s3://bucket/folder")
-        return cls(text.rstrip("/") if scheme else os.path.abspath(os.path.expanduser(text)))
+        return cls(text.rstrip("/"))
 
     def __truediv__(self, child: str) -> Store:
         return Store(f"{self.url}/{child}")
@@ -70,17 +66,15 @@ class Store:
         with self._explained(name):
             return self.filesystem.get_file_info(self.path(name)).type != FileType.NotFound
 
-    def names(self) -> list[str]:
-        """Names of files and folders directly beneath, sorted; empty when the folder does not exist."""
-        return sorted(info.base_name for info in self._beneath() if info.base_name)
+    def names(self, prefix: str = "") -> list[str]:
+        """Sorted names of files and folders directly beneath that begin so; none where no folder is."""
+        names = (info.base_name for info in self._beneath())
+        return sorted(name for name in names if name and name.startswith(prefix))
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file directly beneath, by sorted name; folders and dangling links are left out."""
-        return {
-            info.base_name: info.size
-            for info in sorted(self._beneath(), key=lambda info: info.path)
-            if info.is_file
-        }
+        infos = sorted(self._beneath(), key=lambda info: info.path)
+        return {info.base_name: info.size for info in infos if info.is_file}
 
     def _beneath(self) -> list[FileInfo]:
         from pyarrow.fs import FileSelector
@@ -145,15 +139,15 @@ class Store:
             with self._explained(name):
                 return pq.read_table(self.path(name), columns=columns, filesystem=self.filesystem)
         except pa.ArrowInvalid as error:
-            raise StorageError(
-                f"{self.url}/{name}: not a readable Parquet file ({_short(error)}); the file is damaged"
-            ) from None
+            fault = f"not a readable Parquet file ({_short(error)})"
+            raise StorageError(f"{self.url}/{name}: {fault}; the file is damaged") from None
 
-    def write_table(self, name: str, table: pa.Table) -> None:
+    def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
+        """Write a Parquet file, whole or not at all; options as `pyarrow.parquet.write_table` has them."""
         import pyarrow.parquet as pq
 
         with self.atomic_writer(name) as file:
-            pq.write_table(table, file)
+            pq.write_table(table, file, **options)
 
     def remove(self, name: str = "") -> None:
         """Delete a file, or a folder with all below it; nothing happens when it does not exist."""
@@ -192,9 +186,8 @@ class Store:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StorageError(
-                f"{self.url}: another process is at work here; wait for it, or choose another name"
-            ) from None
+            mend = "wait for it, or choose another name"
+            raise StorageError(f"{self.url}: another process is at work here; {mend}") from None
 
     @contextlib.contextmanager
     def _explained(self, name: str = "") -> Iterator[None]:
@@ -204,22 +197,19 @@ class Store:
         except StorageError:
             raise
         except FileNotFoundError:
-            missing = "bucket or file" if not self.is_local else "file or folder"
+            missing = "file or folder" if self.is_local else "bucket or file"
             raise StorageError(f"{where}: no such {missing}; check the path") from None
         except PermissionError as error:
-            raise StorageError(
-                f"{where}: permission denied ({_short(error)}); check owner, mode or credentials"
-            ) from None
+            fault = f"permission denied ({_short(error)})"
+            raise StorageError(f"{where}: {fault}; check owner, mode or credentials") from None
         except OSError as error:
-            raise StorageError(
-                f"{where}: {_short(error)}; check that the place exists and is writable"
-            ) from None
+            mend = "check that the place exists and is writable"
+            raise StorageError(f"{where}: {_short(error)}; {mend}") from None
         except Exception as error:
             if not type(error).__module__.startswith("botocore."):
                 raise
-            raise StorageError(
-                f"{where}: {_short(error)}; check credentials, network and AWS_ENDPOINT_URL"
-            ) from None
+            mend = "check credentials, network and AWS_ENDPOINT_URL"
+            raise StorageError(f"{where}: {_short(error)}; {mend}") from None
 
 
 def _short(error: BaseException) -> str:

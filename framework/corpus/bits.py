@@ -17,10 +17,10 @@ BITS = np.array([0, *(1 << bit for bit in range(MOST_LESIONS)), *[IGNORE] * (255
 def require_bits(info: CorpusInfo, disjoint: bool) -> None:
     """Raise `CorpusError` where masks cannot say that lesions overlap and nobody said that they never do."""
     if info.encoding == "ids" and not disjoint:
-        raise CorpusError(
-            f"corpus '{info.name}' holds one class a pixel, and this method's lesions may overlap; pack "
-            "masks of bits (`scantseg corpus build --bits`), or set corpus.disjoint=true if they never do"
-        )
+        fault = "holds one class a pixel, and this method's lesions may overlap"
+        pack = "pack masks of bits (`scantseg corpus build --bits`)"
+        mend = f"{pack}, or set corpus.disjoint=true if they never do"
+        raise CorpusError(f"corpus '{info.name}' {fault}; {mend}")
     if (lesions := len(info.classes) - 1) > MOST_LESIONS:
         limit = f"methods of overlapping lesions take {MOST_LESIONS} at most"
         raise CorpusError(f"corpus '{info.name}' has {lesions} lesions; {limit}")

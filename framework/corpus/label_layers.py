@@ -1,10 +1,8 @@
 """Label layers: masks made later, keyed by image id, beside the corpus. Nothing is ever overwritten."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -34,16 +32,11 @@ def layer_store(corpus: Store, name: str) -> Store:
 
 
 def finished_record(store: Store, corpus: Corpus, kind: str, command: str) -> dict[str, Any]:
-    """A layer's `artifact.json`; raises `CorpusError` where there is none of this kind for this corpus.
-
-    `command` makes one.
-    """
+    """A layer's `artifact.json`; raises `CorpusError` where `command` has made none for this corpus."""
     if not store.exists("artifact.json"):
-        known = (corpus.store / "layers").names()
-        raise CorpusError(
-            f"{kind} '{store.name}' of corpus '{corpus.info.name}' is not there or not finished"
-            f"{nearest(store.name, known)}; make one with {command}"
-        )
+        known = nearest(store.name, (corpus.store / "layers").names())
+        fault = f"of corpus '{corpus.info.name}' is not there or not finished{known}"
+        raise CorpusError(f"{kind} '{store.name}' {fault}; make one with {command}")
     record = store.read_json("artifact.json")
     if record["kind"] != kind:
         raise CorpusError(f"{store.url}: holds a {record['kind']}, not a {kind}; check the name")
@@ -61,15 +54,13 @@ class Layer:
         self.store = store
         self.artifact = finished_record(store, corpus, "layer", LAYER_COMMANDS)
         if self.artifact["counts"].get("masks") == 0:
-            raise CorpusError(
-                f"layer '{store.name}' holds a weight for each image and no masks; name a layer of masks"
-            )
-        files = [name for name in store.names() if name.startswith("rows-")]
-        self._reader = ShardReader(store, files, ["id", "kind", "confidence", "kept"], ["mask"])
+            fault = "holds a weight for each image and no masks"
+            raise CorpusError(f"layer '{store.name}' {fault}; name a layer of masks")
+        self._reader = ShardReader(store, store.names("rows-"), ["id", "kind"], ["mask"])
         self._classes = len(corpus.info.classes)
 
     @classmethod
-    def open(cls, corpus: Corpus, name: str) -> Layer:
+    def open(cls, corpus: Corpus, name: str) -> Self:
         return cls(layer_store(corpus.store, name), corpus)
 
     def __contains__(self, name: str) -> bool:
@@ -78,10 +69,7 @@ class Layer:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Kind of label by image id, of the images that have one; a row of seeds may hold none."""
-        index = self._reader.index
-        rows = (
-            zip(index["id"].to_pylist(), index["kind"].to_pylist(), strict=True) if index is not None else ()
-        )
+        rows = zip(*self._reader.index.values(), strict=True)
         return {name: kind for name, kind in rows if kind != NO_MASK}
 
     def mask(self, name: str, shape: Sequence[int]) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""How a job writes a layer: it claims the folder, writes whole parts, and after a restart what is missing.
-
-A part is a Parquet file under a name made of its ids. A row that cannot be used goes to the quarantine.
-"""
+"""How a job writes a layer: it claims the folder, writes whole parts, and after a restart what is missing."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -10,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from framework.core.artifact import ArtifactSpec
 from framework.core.callbacks import OnProgress, silent
@@ -40,18 +36,12 @@ class LayerWriter:
     def claim(self, spec: ArtifactSpec) -> None:
         """Begin, or continue what is half-made from the same spec; raises `CorpusError` for another's."""
         if self.out.exists("spec.json") and self.out.read_json("spec.json")["hash"] != spec.hash:
-            raise CorpusError(
-                f"{self.out.url}: a layer of another input or setting was begun here; choose another name, "
-                "or delete it"
-            )
+            fault = "a layer of another input or setting was begun here"
+            raise CorpusError(f"{self.out.url}: {fault}; choose another name, or delete it")
         self.out.write_json("spec.json", {"hash": spec.hash})
 
     def write_masks(self, kind: str, mask: Callable[[str], np.ndarray]) -> int:
-        """Write the rows that are not there yet, part by part; gives how many of all are in quarantine.
-
-        `mask` gives the uint8 class ids `[H, W]` of an image, or raises `RowError`. Raises `CorpusError` as
-        `close`.
-        """
+        """Write the missing rows and `close`; `mask` gives class ids `[H, W]`, uint8, or a `RowError`."""
         with self.out.lock():
             done = finished_ids(self.out)
             missing = [name for name in self.names if name not in done]
@@ -95,14 +85,13 @@ def write_part(out: Store, kind: str, rows: list[dict[str, Any]], schema: pa.Sch
     """Write rows under a name made of their ids, so that no two parts share one; nothing for no rows."""
     if rows:
         digest = hashlib.sha256("\n".join(sorted(row["id"] for row in rows)).encode()).hexdigest()[:16]
-        with out.atomic_writer(f"{kind}-{digest}.parquet") as stream:
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), stream, row_group_size=ROWS_PER_GROUP)
+        table = pa.Table.from_pylist(rows, schema=schema)
+        out.write_table(f"{kind}-{digest}.parquet", table, row_group_size=ROWS_PER_GROUP)
 
 
 def quarantined(out: Store) -> list[dict[str, str]]:
     """Ids and reasons of all rows that could not be used."""
-    parts = [name for name in out.names() if name.startswith("quarantined-")]
-    return [row for name in parts for row in out.read_table(name).to_pylist()]
+    return [row for part in out.names("quarantined-") for row in out.read_table(part).to_pylist()]
 
 
 def _write_masks(out: Store, kind: str, names: Sequence[str], mask: Callable[[str], np.ndarray]) -> None:
@@ -129,5 +118,5 @@ def _described(mask: np.ndarray, kind: str) -> dict[str, Any]:
 
 def _column(out: Store, parts: str, column: str) -> list[Any]:
     """One column of all parts whose names begin so; it alone is read, not the masks."""
-    tables = [out.read_table(name, [column]) for name in out.names() if name.startswith(parts)]
+    tables = [out.read_table(name, [column]) for name in out.names(parts)]
     return [value for table in tables for value in table[column].to_pylist()]

@@ -1,20 +1,17 @@
 """Layers of soft maps: how much speaks for a class at each place of an image, in 0..1."""
 
-from __future__ import annotations
-
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from framework.core.storage import Store
 from framework.corpus.label_layers import finished_record, layer_store
 from framework.corpus.reader import Corpus, ShardReader
+from framework.imaging.decode import decode_image, encode_png
 
 MAP_ROW = pa.schema(
     [
@@ -30,9 +27,8 @@ def encode_maps(maps: Mapping[int, np.ndarray]) -> dict[str, object]:
     if not maps:
         return {"classes": [], "maps": None}
     stacked = np.concatenate(list(maps.values()))
-    buffer = io.BytesIO()
-    Image.fromarray((stacked * 255).round().astype(np.uint8)).save(buffer, "PNG")
-    return {"classes": list(maps), "maps": buffer.getvalue()}
+    png = encode_png((stacked * 255).round().astype(np.uint8), compress_level=6)
+    return {"classes": list(maps), "maps": png}
 
 
 @dataclass(frozen=True)
@@ -52,11 +48,10 @@ class MapLayer:
     def __init__(self, store: Store, corpus: Corpus) -> None:
         self.store = store
         self.artifact = finished_record(store, corpus, "map layer", "`scantseg cam`")
-        files = [name for name in store.names() if name.startswith("rows-")]
-        self._reader = ShardReader(store, files, ["id", "classes"], ["classes", "maps"])
+        self._reader = ShardReader(store, store.names("rows-"), ["id", "classes"], ["classes", "maps"])
 
     @classmethod
-    def open(cls, corpus: Corpus, name: str) -> MapLayer:
+    def open(cls, corpus: Corpus, name: str) -> Self:
         return cls(layer_store(corpus.store, name), corpus)
 
     def __contains__(self, name: str) -> bool:
@@ -65,17 +60,12 @@ class MapLayer:
     @cached_property
     def classes(self) -> dict[str, list[int]]:
         """The class ids that have a map, by image id."""
-        index = self._reader.index
-        return (
-            dict(zip(index["id"].to_pylist(), index["classes"].to_pylist(), strict=True))
-            if index is not None
-            else {}
-        )
+        return dict(zip(*self._reader.index.values(), strict=True))
 
     def maps(self, name: str) -> dict[int, np.ndarray]:
         """The maps `[h, w]` float32 in 0..1 of one image, by class id."""
         row = self._reader.row(name)
         if not row["classes"]:
             return {}
-        stacked = np.asarray(Image.open(io.BytesIO(row["maps"])), np.float32) / 255
+        stacked = decode_image(row["maps"], channels=1)[..., 0].astype(np.float32) / 255
         return dict(zip(row["classes"], np.split(stacked, len(row["classes"])), strict=True))

@@ -13,18 +13,15 @@ Rejected = Sequence[dict[str, str]]
 """Rows of `id` and `reason`."""
 
 
-def close_quarantine(store: Store, rejected: Rejected, total: int, error_budget: float, advice: str) -> None:
+def close_quarantine(store: Store, rejected: Rejected, total: int, budget: float, advice: str) -> None:
     """Write `quarantine.parquet`; raises `CorpusError` where it holds more than its budget of all rows."""
     store.write_table("quarantine.parquet", pa.Table.from_pylist(list(rejected), schema=QUARANTINE_ROW))
-    if len(rejected) > error_budget * total:
-        raise over_budget(store, rejected, total, error_budget, advice)
+    if len(rejected) > budget * total:
+        raise over_budget(store, rejected, total, budget, advice)
 
 
-def over_budget(
-    store: Store, rejected: Rejected, total: int, error_budget: float, advice: str
-) -> CorpusError:
-    """The error of a job with more unusable rows than it may have; `advice` is what to do beside mending them."""
-    share = f"over the error budget of {error_budget:.1%} of {total}"
+def over_budget(store: Store, rejected: Rejected, total: int, budget: float, advice: str) -> CorpusError:
+    """The error of a job with more unusable rows than it may have: mend them and do what `advice` says."""
     first = f"first: '{rejected[0]['id']}': {rejected[0]['reason']}; all: quarantine*.parquet there"
-    fault = f"{len(rejected)} rows cannot be used, {share} ({first})"
+    fault = f"{len(rejected)} rows cannot be used, over the error budget of {budget:.1%} of {total} ({first})"
     return CorpusError(f"{store.url}: {fault}; mend them and {advice}")

@@ -1,14 +1,10 @@
-"""Read a corpus or a layer: the light columns at once, images and masks by id or as a stream."""
-
-from __future__ import annotations
+"""Read a corpus or a layer: the small columns at once, images and masks by id or as a stream."""
 
 import contextlib
-import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,30 +18,31 @@ from framework.imaging.decode import decode_image, decode_mask, flatten_bits
 
 
 class ShardReader:
-    """Rows of Parquet shards by id. Holds where each id lies and the last few row groups, nothing else."""
+    """Rows of Parquet shards by id; of the large columns it holds the last few row groups alone."""
 
-    def __init__(
-        self, store: Store, files: Sequence[str], light: Sequence[str], heavy: Sequence[str]
-    ) -> None:
-        self.store, self.files, self.heavy = store, list(files), list(heavy)
-        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
-        self._lock = threading.Lock()
-        tables, self._places = [], {}
-        for shard in range(len(self.files)):
-            with self._open(shard) as file:
-                tables.append(file.read(columns=list(light)))
-                ids = iter(tables[-1]["id"].to_pylist())
-                for group in range(file.metadata.num_row_groups):
-                    for row in range(file.metadata.row_group(group).num_rows):
-                        self._places[next(ids)] = (shard, group, row)
-        self.index = pa.concat_tables(tables) if tables else None
-        """The light columns of all rows, in stored order."""
+    def __init__(self, store: Store, files: list[str], small: list[str], large: list[str]) -> None:
+        self.store, self.large = store, large
+        self.index: dict[str, list[Any]] = {column: [] for column in small}
+        """The small columns of all rows, in stored order."""
+        self._places: dict[str, tuple[str, int, int]] = {}
+        self._group = lru_cache(maxsize=4)(self._read_group)
+        for shard in files:
+            self._read_index(shard)
+
+    def _read_index(self, shard: str) -> None:
+        with self._open(shard) as file:
+            columns = file.read(columns=list(self.index)).to_pydict()
+            sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        places = ((shard, group, row) for group, size in enumerate(sizes) for row in range(size))
+        self._places |= zip(columns["id"], places, strict=True)
+        for name, values in columns.items():
+            self.index[name] += values
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
     def row(self, name: str) -> dict[str, Any]:
-        """The heavy columns of one row."""
+        """The large columns of one row."""
         shard, group, row = self._places[name]
         return self._group(shard, group).slice(row, 1).to_pylist()[0]
 
@@ -53,34 +50,24 @@ class ShardReader:
         """So that a pass over many rows reads each row group once."""
         return sorted(names, key=self._places.__getitem__)
 
-    def _group(self, shard: int, group: int) -> pa.Table:
-        with self._lock:
-            if (shard, group) not in self._groups:
-                with self._open(shard) as file:
-                    self._groups[shard, group] = file.read_row_group(group, columns=self.heavy)
-                while len(self._groups) > 4:
-                    self._groups.popitem(last=False)
-            self._groups.move_to_end((shard, group))
-            return self._groups[shard, group]
+    def _read_group(self, shard: str, group: int) -> pa.Table:
+        with self._open(shard) as file:
+            return file.read_row_group(group, columns=self.large)
 
     @contextlib.contextmanager
-    def _open(self, shard: int) -> Iterator[pq.ParquetFile]:
-        name = self.files[shard]
+    def _open(self, shard: str) -> Iterator[pq.ParquetFile]:
+        path, filesystem = self.store.path(shard), self.store.filesystem
         try:
-            with pq.ParquetFile(
-                self.store.path(name), filesystem=self.store.filesystem, pre_buffer=False
-            ) as file:
+            with pq.ParquetFile(path, filesystem=filesystem, pre_buffer=False) as file:
                 yield file
         except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0][:120]
-            fault = f"shard is missing or damaged ({reason}); make it again"
-            raise StorageError(f"{self.store.url}/{name}: {fault}") from None
+            fault = f"shard is missing or damaged ({str(error).splitlines()[0][:120]})"
+            raise StorageError(f"{self.store.url}/{shard}: {fault}; make it again") from None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A decoded row: image `[H, W, C]` uint8 or uint16, mask `[H, W]` uint8 class ids (255 = ignore) or
-    None."""
+    """A decoded row: image `[H, W, C]` uint8 or uint16, mask `[H, W]` uint8 class ids (255 = ignore)."""
 
     id: str
     group: str
@@ -113,62 +100,42 @@ class Corpus:
         self.store = store
         self.info = CorpusInfo.read(store)
         self._reader = ShardReader(store, self.info.shards, INDEX_COLUMNS, ["image", "mask"])
-        self._position = {name: i for i, name in enumerate(self.index["id"].to_pylist())}
+        self.index_columns = self._reader.index
+        """All that is known of the images but how they look, by column, in stored order."""
+        self._position = {name: i for i, name in enumerate(self.index_columns["id"])}
 
     @classmethod
-    def open(cls, url: str | Store) -> Corpus:
+    def open(cls, url: str | Store) -> Self:
         return cls(Store.at(url))
-
-    @property
-    def index(self) -> pa.Table:
-        assert self._reader.index is not None
-        return self._reader.index
-
-    @cached_property
-    def index_columns(self) -> dict[str, list[Any]]:
-        """The index as Python lists, by column."""
-        return {name: self.index[name].to_pylist() for name in INDEX_COLUMNS}
 
     def ids(self, split: str) -> list[str]:
         """Ids of a split in stored order; raises `CorpusError` when there is none."""
-        ids = self.ids_in(split)
-        if not ids:
-            present = sorted(set(self.index_columns["split"]))
-            raise CorpusError(
-                f"corpus '{self.info.name}' has no row in split '{split}'; it has: {', '.join(present)}"
-            )
-        return ids
+        if ids := self.ids_in(split):
+            return ids
+        present = ", ".join(sorted(set(self.index_columns["split"])))
+        raise CorpusError(f"corpus '{self.info.name}' has no row in split '{split}'; it has: {present}")
 
     def ids_in(self, *splits: str) -> list[str]:
         """Ids of some splits in stored order; there may be none."""
-        return [
-            name
-            for name, split in zip(self.index_columns["id"], self.index_columns["split"], strict=True)
-            if split in splits
-        ]
+        rows = zip(self.index_columns["id"], self.index_columns["split"], strict=True)
+        return [name for name, split in rows if split in splits]
 
     def volumes(self, split: str) -> dict[str, list[str]]:
-        """Ids of the slices of each volume of a split, in order; raises `CorpusError` for an image of no
-        volume."""
-        numbered: dict[str, list[tuple[int, str]]] = {}
-        columns = (self.index_columns[name] for name in ("id", "split", "volume", "slice"))
-        for name, own, volume, number in zip(*columns, strict=True):
-            if own != split:
-                continue
-            if volume is None:
-                where = f"corpus '{self.info.name}': image '{name}' is of no volume"
-                mend = (
-                    "'slice' and 'volume' (or 'patient' and 'phase') in labels.csv, or leave corpus.patch out"
-                )
-                raise CorpusError(f"{where}, and corpus.patch asks for volumes; build the corpus with {mend}")
-            numbered.setdefault(volume, []).append((number or 0, name))
-        return {
-            volume: [name for _, name in sorted(slices, key=lambda s: s[0])]
-            for volume, slices in numbered.items()
-        }
+        """Slices of each volume of a split, in order; raises `CorpusError` for an image of no volume."""
+        volumes: dict[str, list[str]] = {}
+        for name in self.ids_in(split):
+            if (volume := self.value(name, "volume")) is None:
+                fault = f"image '{name}' is of no volume, and corpus.patch asks for volumes"
+                columns = "'slice' and 'volume' (or 'patient' and 'phase') in labels.csv"
+                mend = f"build the corpus with {columns}, or leave corpus.patch out"
+                raise CorpusError(f"corpus '{self.info.name}': {fault}; {mend}")
+            volumes.setdefault(volume, []).append(name)
+        for names in volumes.values():
+            names.sort(key=lambda name: self.value(name, "slice") or 0)
+        return volumes
 
     def value(self, name: str, column: str) -> Any:
-        """One light value of one row."""
+        """One value of one row, of the columns of the index."""
         return self.index_columns[column][self._position[name]]
 
     def image(self, name: str) -> np.ndarray:
@@ -188,9 +155,9 @@ class Corpus:
             mask = decode_mask(row["mask"], image.shape[:2], len(self.info.classes), self.info.encoding)
             if self.info.encoding == "bits":
                 bits, mask = mask, flatten_bits(mask)
-        light = {key: self.value(name, key) for key in ("group", "split", "volume", "slice", "spacing")}
+        known = {key: self.value(name, key) for key in ("group", "split", "volume", "slice", "spacing")}
         labels = np.asarray(self.value(name, "labels"), np.int32)
-        return Sample(id=name, image=image, mask=mask, bits=bits, labels=labels, **light)
+        return Sample(id=name, image=image, mask=mask, bits=bits, labels=labels, **known)
 
     def in_stored_order(self, names: Iterable[str]) -> list[str]:
         """Ids sorted by where their rows lie."""

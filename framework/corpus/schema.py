@@ -1,12 +1,11 @@
 """The columns of a corpus, and `corpus.json`, the description beside its shards."""
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 import pyarrow as pa
 
 from framework.core.errors import CorpusError, StorageError
+from framework.core.labels import Encoding
 from framework.core.settings import Settings
 from framework.core.storage import Store
 
@@ -19,15 +18,15 @@ NO_MASK = "none"
 WEAK_COMMANDS = "`scantseg simulate-weak` or `scantseg import-masks`"
 """What makes a layer of weak masks, for messages that miss one."""
 LAYER_COMMANDS = f"`scantseg pseudolabel`, {WEAK_COMMANDS}"
+MOST_CLASSES = {"ids": 255, "bits": 9}
+"""Class ids that a mask can hold, the background among them, by encoding."""
 ROWS_PER_GROUP = 32
 """Rows of a Parquet row group: what one random access reads."""
 
 ROW = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field(
-            "group", pa.string(), nullable=False
-        ),  # the patient: never split between train, val and test
+        pa.field("group", pa.string(), nullable=False),  # the patient: never in two splits
         pa.field("split", pa.string(), nullable=False),
         pa.field("image", pa.binary(), nullable=False),  # PNG or JPEG, as it came
         pa.field("height", pa.int32(), nullable=False),
@@ -65,8 +64,7 @@ class CorpusInfo(Settings):
 
     name: str
     classes: list[str]
-    encoding: Literal["ids", "bits"]
-    """`ids`: a mask pixel is a class id. `bits`: bit i is lesion i + 1, so that lesions may overlap."""
+    encoding: Encoding
     labels: list[LabelInfo]
     channels: Literal[1, 3]
     intensity: Intensity
@@ -78,30 +76,25 @@ class CorpusInfo(Settings):
     shards: list[str]
 
     @classmethod
-    def read(cls, store: Store) -> CorpusInfo:
+    def read(cls, store: Store) -> Self:
         """Read `corpus.json`; raises `CorpusError` when the folder is no corpus."""
         if not store.exists("corpus.json"):
-            half = store.exists("building.json")
-            hint = (
-                "its build was interrupted: run the same build again"
-                if half
-                else "make one with `scantseg corpus build`"
-            )
+            hint = "make one with `scantseg corpus build`"
+            if store.exists("building.json"):
+                hint = "its build was interrupted: run the same build again"
             raise CorpusError(f"{store.url}: no corpus here; {hint}")
         try:
             return cls.model_validate(store.read_json("corpus.json"))
         except (ValueError, StorageError) as error:
-            raise CorpusError(
-                f"{store.url}/corpus.json: not readable ({str(error).splitlines()[0]}); rebuild it"
-            ) from None
+            fault = f"not readable ({str(error).splitlines()[0]})"
+            raise CorpusError(f"{store.url}/corpus.json: {fault}; rebuild it") from None
 
     def label(self, name: str) -> int:
         """Position of an image-level label in the `labels` column."""
         names = [label.name for label in self.labels]
         if name not in names:
-            raise CorpusError(
-                f"corpus '{self.name}' has no image label '{name}'; it has: {', '.join(names) or 'none'}"
-            )
+            known = ", ".join(names) or "none"
+            raise CorpusError(f"corpus '{self.name}' has no image label '{name}'; it has: {known}")
         return names.index(name)
 
 
@@ -114,5 +107,5 @@ class ModelInfo(Settings):
     labels: list[LabelInfo] = []
 
     @classmethod
-    def of(cls, info: CorpusInfo) -> ModelInfo:
+    def of(cls, info: CorpusInfo) -> Self:
         return cls(corpus=info.name, classes=info.classes, channels=info.channels, labels=info.labels)

@@ -41,21 +41,16 @@ class Target:
 
     def of(self, labels: Tensor) -> Tensor:
         """Classes `[B]` of the labels `[B, L]` of images."""
-        values = labels[:, self.column]
         table = torch.tensor([*self.class_of, UNKNOWN], device=labels.device)
-        return table[values]  # an unknown value, -1, takes the last entry
+        return table[labels[:, self.column]]  # an unknown value, -1, takes the last entry
 
     def of_one(self, labels: Sequence[int]) -> int:
         """The class of one image's labels."""
-        value = labels[self.column]
-        return UNKNOWN if value < 0 else self.class_of[value]
+        return (*self.class_of, UNKNOWN)[labels[self.column]]
 
 
 def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo], where: str) -> Target:
-    """The target that a description, at a key `where`, stands for.
-
-    Raises `ConfigError` for a label or value that the corpus does not have.
-    """
+    """The target of a description at a key `where`; raises `ConfigError` for unknown labels and values."""
     known = [label.name for label in labels]
     if config.label not in known:
         none = "; it has none: labels are columns of labels.csv with whole numbers from 0, or few words"
@@ -65,9 +60,8 @@ def resolve(name: str, config: TargetConfig, labels: Sequence[LabelInfo], where:
     values = labels[column].values
     classes = config.classes or {value: [value] for value in values}
     if len(classes) < 2:
-        raise ConfigError(
-            f"{where}.classes: {len(classes)} class; there is nothing to tell apart with fewer than two"
-        )
+        fault = f"{len(classes)} class; there is nothing to tell apart with fewer than two"
+        raise ConfigError(f"{where}.classes: {fault}")
     place = dict.fromkeys(values, UNKNOWN)
     for number, (name_of_class, members) in enumerate(classes.items()):
         for value in members:

@@ -1,7 +1,5 @@
 """Pack rows into Parquet shards: one source, in order, restartable after every shard."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -9,30 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from framework.core.errors import CorpusError, RowError
-from framework.core.labels import IGNORE
+from framework.core.labels import IGNORE, Encoding
 from framework.core.storage import Store
 from framework.corpus.quarantine import close_quarantine
-from framework.corpus.schema import ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
+from framework.corpus.schema import MOST_CLASSES, ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
 from framework.imaging.decode import decode_image, decode_mask
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where rows come from: candidates in a fixed order, dicts of `schema.ROW`, or `Reject`s."""
-
-    name: str
-    fingerprint: str
-    total: int
-    classes: list[str] | None
-    """None: as many as the masks hold, named `class 1`, `class 2`, …"""
-    encoding: Literal["ids", "bits"]
-    labels: list[LabelInfo]
-    channels: Literal[1, 3]
-    rows: Callable[[int], Iterable[dict[str, Any] | Reject]]
-    """The candidates from a position on."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +22,26 @@ class Reject:
 
     id: str
     reason: str
+
+
+Candidate = dict[str, Any] | Reject
+"""The columns of a row (`schema.ROW`) without those that packing computes, or why there is none."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from."""
+
+    name: str
+    fingerprint: str
+    total: int
+    classes: list[str] | None
+    """None: as many as the masks hold, named `class 1`, `class 2`, …"""
+    encoding: Encoding
+    labels: list[LabelInfo]
+    channels: Literal[1, 3]
+    rows: Callable[[int], Iterable[Candidate]]
+    """The candidates from a position on, in a fixed order."""
 
 
 @dataclass
@@ -68,12 +69,13 @@ def pack(
 ) -> CorpusInfo:
     """Write the corpus, or finish one that was interrupted, or recognise one that is there.
 
-    Unreadable rows go to `quarantine.parquet`; raises `CorpusError` as soon as they are more than
-    `error_budget` of all rows (nothing is lost: the same command with a larger budget continues), when
-    nothing is left, or when `out` holds another source. `on_progress` is told how many rows are through.
+    Raises `CorpusError` as soon as unreadable rows are more than `error_budget` of all (nothing is lost: the
+    same command with a larger budget continues), when nothing is left, or when `out` holds another source.
     """
     if out.exists("corpus.json"):
-        return _recognised(source, out)
+        info = CorpusInfo.read(out)
+        _require_same(source, info.fingerprint, out)
+        return info
     with out.lock():
         progress = _begun(source, out)
         on_progress(progress.taken)
@@ -96,21 +98,13 @@ def _begun(source: Source, out: Store) -> _Progress:
     return progress
 
 
-def _recognised(source: Source, out: Store) -> CorpusInfo:
-    info = CorpusInfo.read(out)
-    _require_same(source, info.fingerprint, out)
-    return info
-
-
 def _require_same(source: Source, fingerprint: str, out: Store) -> None:
     if source.fingerprint != fingerprint:
-        raise CorpusError(
-            f"{out.url}: holds a corpus from another source, one that changed since, or other options; "
-            "choose another folder, or delete it"
-        )
+        fault = "holds a corpus from another source, one that changed since, or other options"
+        raise CorpusError(f"{out.url}: {fault}; choose another folder, or delete it")
 
 
-def _shards(rows: Iterable[dict[str, Any] | Reject], size: float) -> Iterator[list[dict[str, Any] | Reject]]:
+def _shards(rows: Iterable[Candidate], size: float) -> Iterator[list[Candidate]]:
     """Split the stream where a shard is full, so that only one shard is ever in memory."""
     items, size_so_far = [], 0
     for row in rows:
@@ -124,9 +118,7 @@ def _shards(rows: Iterable[dict[str, Any] | Reject], size: float) -> Iterator[li
         yield items
 
 
-def _write_shard(
-    source: Source, items: list[dict[str, Any] | Reject], out: Store, progress: _Progress
-) -> None:
+def _write_shard(source: Source, items: list[Candidate], out: Store, progress: _Progress) -> None:
     rows = []
     for item in items:
         try:
@@ -138,58 +130,42 @@ def _write_shard(
             name = item.id if isinstance(item, Reject) else item["id"]
             progress.quarantine.append({"id": name, "reason": str(error)})
     if rows:
-        file = f"rows-{len(progress.shards):05d}.parquet"
-        with out.atomic_writer(file) as stream:
-            pq.write_table(
-                pa.Table.from_pylist(rows, schema=ROW),
-                stream,
-                row_group_size=ROWS_PER_GROUP,
-                compression="none",
-            )
+        file, table = f"rows-{len(progress.shards):05d}.parquet", pa.Table.from_pylist(rows, schema=ROW)
+        out.write_table(file, table, row_group_size=ROWS_PER_GROUP, compression="none")
         progress.shards.append(file)
     progress.taken += len(items)
 
 
 def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
-    """Decode once, so that everything in a corpus is known to be readable; gather counts, statistics and the
-    version."""
+    """Decode once, so that all in a corpus is known to be readable; gather counts, statistics, version."""
     image = decode_image(row["image"], source.channels)
     row["height"], row["width"] = image.shape[:2]
     row["hash"] = hashlib.sha256(row["image"]).hexdigest()
     if row["mask"] is not None:
-        classes = (
-            9 if source.encoding == "bits" and source.classes is None else len(source.classes or range(255))
-        )
+        classes = len(source.classes) if source.classes else MOST_CLASSES[source.encoding]
         mask = decode_mask(row["mask"], image.shape[:2], classes, source.encoding)
         ids = mask[mask != IGNORE] if source.encoding == "ids" else mask
         progress.highest = max(progress.highest, int(ids.max(initial=0)))
         progress.ignored += mask.size - ids.size
-    _count(row, image, progress)
+    for key in ("rows", row["split"], *(["masks"] if row["mask"] is not None else [])):
+        progress.counts[key] = progress.counts.get(key, 0) + 1
+    progress.digest = _chained(progress.digest, row)
+    _sum_intensities(image, progress)
 
 
-def _count(row: dict[str, Any], image: np.ndarray, progress: _Progress) -> None:
-    counts = progress.counts
-    keys = ["rows", row["split"], *(["masks"] if row["mask"] is not None else [])]
-    for key in keys:
-        counts[key] = counts.get(key, 0) + 1
+def _chained(previous: str, row: dict[str, Any]) -> str:
+    mask = hashlib.sha256(row["mask"] or b"").hexdigest()
+    identity = (row["id"], row["group"], row["split"], row["hash"], list(row["labels"]), row["volume"])
+    parts = map(str, (previous, *identity, row["slice"], mask))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _sum_intensities(image: np.ndarray, progress: _Progress) -> None:
     scaled = image.reshape(-1, image.shape[-1]).astype(np.float32) / np.iinfo(image.dtype).max
     for c in range(scaled.shape[1]):
         progress.sums[0][c] += float(scaled[:, c].sum(dtype=np.float64))
         progress.sums[1][c] += float(np.square(scaled[:, c]).sum(dtype=np.float64))
     progress.pixels += len(scaled)
-    identity = [
-        row["id"],
-        row["group"],
-        row["split"],
-        row["hash"],
-        str(list(row["labels"])),
-        row["volume"],
-        str(row["slice"]),
-    ]
-    mask = hashlib.sha256(row["mask"] or b"").hexdigest()
-    progress.digest = hashlib.sha256(
-        "\n".join([progress.digest, *map(str, identity), mask]).encode()
-    ).hexdigest()
 
 
 def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
@@ -201,9 +177,10 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         ignored = f", and {IGNORE} means 'ignore'" if progress.ignored else ""
         mend = "save them with 1 for the first structure, or leave masks/ away"
         raise CorpusError(f"{out.url}: the masks hold no class id but 0{ignored}; {mend}")
+    highest = progress.highest if source.encoding == "ids" else progress.highest.bit_length()
     info = CorpusInfo(
         name=source.name,
-        classes=source.classes or _default_classes(source.encoding, progress.highest),
+        classes=source.classes or ["background", *(f"class {i + 1}" for i in range(max(1, highest)))],
         encoding=source.encoding,
         labels=source.labels,
         channels=source.channels,
@@ -216,11 +193,6 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
     out.write_text("corpus.json", info.model_dump_json(indent=2))
     out.remove("building.json")
     return info
-
-
-def _default_classes(encoding: str, highest: int) -> list[str]:
-    count = max(1, highest if encoding == "ids" else highest.bit_length())
-    return ["background", *(f"class {i}" for i in range(1, count + 1))]
 
 
 def _intensity(progress: _Progress, channels: int) -> Intensity:

@@ -8,42 +8,30 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from framework.core.errors import RowError
-from framework.core.labels import IGNORE
+from framework.core.labels import IGNORE, Encoding
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused before they are decoded (decompression bombs)."""
-
 HIGHEST = np.array([value.bit_length() for value in range(256)], np.uint8)
 """Number of the highest set bit, from 1; 0 for none."""
-
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000")
 """Kinds of file that are opened at all: formats that can run programs, such as EPS, are not among them."""
 
 
 def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarray:
-    """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures.
+    """Decode to `[H, W, C]`, uint8, or uint16 for 16-bit grey pictures; raises `RowError`.
 
-    `channels` None keeps the picture's own: 1 for grey, else 3 (alpha is dropped, 16-bit colour read with
-    8 bits). Raises `RowError`.
+    `channels` None keeps its own: 1 for grey, else 3 (alpha is dropped, 16-bit colour read with 8 bits).
     """
     picture = _open(data, "image")
     if picture.mode.startswith(("I", "F")):
-        array = _sixteen_bit(picture)
-        return np.repeat(array[..., None], channels or 1, axis=2)
-    grey = picture.mode in ("1", "L", "LA", "La")
-    picture = picture.convert("L" if (channels == 1 or (channels is None and grey)) else "RGB")
-    array = np.asarray(picture)
-    return array[..., None] if array.ndim == 2 else array
+        return np.repeat(_sixteen_bit(picture)[..., None], channels or 1, axis=2)
+    grey = channels == 1 or (channels is None and picture.mode in ("1", "L", "LA", "La"))
+    return np.atleast_3d(np.asarray(picture.convert("L" if grey else "RGB")))
 
 
-def decode_mask(
-    data: bytes, shape: tuple[int, int], classes: int, encoding: Literal["ids", "bits"]
-) -> np.ndarray:
-    """Decode to uint8 `[H, W]` of class ids (255 = ignore) or lesion bits; raises `RowError` where it does
-    not fit.
-
-    Masks of 1, 8 or 16 bits and of palette indices will do, as long as their values are known.
-    """
+def decode_mask(data: bytes, shape: tuple[int, int], classes: int, encoding: Encoding) -> np.ndarray:
+    """Decode to uint8 `[H, W]`: class ids (255 = ignore) or lesion bits; `RowError` where it does not fit."""
     picture = _open(data, "mask")
     if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
         needed = "one channel of class ids, not colours; save it as 8-bit grey"
@@ -66,10 +54,10 @@ def flatten_bits(bits: np.ndarray) -> np.ndarray:
     return HIGHEST[bits]
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
+def encode_png(pixels: np.ndarray, compress_level: int = 3) -> bytes:
     """A mask or picture `[H, W]` or `[H, W, 3]`, uint8 or uint16, as PNG."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=3)
+    Image.fromarray(pixels).save(out, "PNG", compress_level=compress_level)
     return out.getvalue()
 
 
@@ -91,12 +79,9 @@ def _open(data: bytes, what: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise RowError(f"{what} is over the limit of {MAX_PIXELS // 10**6} megapixels") from None
     except UnidentifiedImageError:
-        raise RowError(
-            f"{what} file cannot be read: not a picture of a known kind ({', '.join(FORMATS)})"
-        ) from None
-    except (
-        Exception
-    ) as error:  # on damaged bytes, Pillow's decoders raise whatever their parsing stumbles over
+        fault = f"not a picture of a known kind ({', '.join(FORMATS)})"
+        raise RowError(f"{what} file cannot be read: {fault}") from None
+    except Exception as error:  # on damaged bytes, Pillow raises whatever its parsing stumbles over
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         raise RowError(f"{what} file cannot be read: truncated or damaged ({reason})") from None
     return picture

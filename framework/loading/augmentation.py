@@ -55,8 +55,7 @@ def change_gain(images: Tensor, draws: Sequence[SampleDraw], strength: float, se
 def strong_view(
     images: Tensor, draws: Sequence[SampleDraw], config: AugmentConfig, seed: int, number: int = 0
 ) -> Tensor:
-    """Strong view number 0, 1, … of weak views `[B, C, H, W]` or `[B, C, D, H, W]`: contrast, brightness, and
-    an in-plane blur of half of them."""
+    """Strong view number 0, 1, … of weak views `[B, C, …]`: contrast, brightness, in-plane blur of half."""
     views = list(change_gain(images, draws, config.strong, seed, f"strong {number}"))
     for place, draw in enumerate(draws):
         rng = generator(f"blur {number}", seed, draw.epoch, draw.id)

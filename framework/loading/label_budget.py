@@ -1,11 +1,11 @@
 """The label budget: which training patients keep their masks. Deterministic, stratified, nested."""
 
-import hashlib
-from collections import Counter
+from collections import defaultdict
 
 from pydantic import Field
 
 from framework.core.errors import CorpusError
+from framework.core.rng import stable_seed
 from framework.core.settings import Settings
 from framework.corpus.reader import Corpus
 
@@ -44,22 +44,19 @@ def labelled_ids(corpus: Corpus, budget: BudgetConfig) -> list[str]:
 
 def _ranked(groups: list[str], strata: dict[str, int], seed: int) -> list[str]:
     """Position (rank + 1/2) / size within its stratum interleaves the strata in proportion to their size."""
-    draw = {g: hashlib.sha256(f"{seed}:{g}".encode()).hexdigest() for g in groups}
-    sizes = Counter(strata[g] for g in groups)
-    seen: Counter[int] = Counter()
-    keys = {}
+    draw = {group: stable_seed(f"{seed}:{group}") for group in groups}
+    members: defaultdict[int, list[str]] = defaultdict(list)
     for group in sorted(groups, key=draw.__getitem__):
-        stratum = strata[group]
-        keys[group] = ((seen[stratum] + 0.5) / sizes[stratum], draw[group])
-        seen[stratum] += 1
-    return sorted(groups, key=keys.__getitem__)
+        members[strata[group]].append(group)
+    places = {g: (i + 0.5) / len(own) for own in members.values() for i, g in enumerate(own)}
+    return sorted(groups, key=lambda group: (places[group], draw[group]))
 
 
 def _strata(corpus: Corpus, rows: list[int], name: str | None) -> dict[str, int]:
     """The stratum of each group: the highest value of the label among its images (the graver grade)."""
-    values: dict[str, list[list[int]]] = {}
+    values: defaultdict[str, list[list[int]]] = defaultdict(list)
     for i in rows:
-        values.setdefault(corpus.index_columns["group"][i], []).append(corpus.index_columns["labels"][i])
+        values[corpus.index_columns["group"][i]].append(corpus.index_columns["labels"][i])
     column = _column(corpus, values, name)
     if column is None:
         return dict.fromkeys(values, 0)

@@ -1,25 +1,27 @@
 """From the order of samples to tensors, prepared ahead of the training step."""
 
-from __future__ import annotations
-
-import queue
-import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from framework.core.memory_format import layout
-from framework.corpus.targets import UNKNOWN, Target
+from framework.corpus.targets import Target
 from framework.loading import augmentation as augment
 from framework.loading.patches import patch_views
-from framework.loading.sampler import BalancedSampler, SampleDraw, Sampler, shard
+from framework.loading.sampler import SampleDraw, Sampler, shard
 from framework.loading.training_set import TrainingSample, TrainingSet, require
 
 AHEAD = 4
 """Batches that wait ready: decoding comes in bursts while the cache is cold."""
+NO_LABELS = torch.empty(0, 0, dtype=torch.int64)
+"""Image-level labels of images that have none."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,6 @@ class Stream:
     """Only images of a known class, the classes in turn; None: whatever the image-level labels say."""
 
 
-NO_LABELS = torch.empty(0, 0, dtype=torch.int64)
-"""Image-level labels of images that have none."""
-
-
 @dataclass(frozen=True)
 class StreamBatch:
     """This rank's slice of one stream of a global batch."""
@@ -48,28 +46,23 @@ class StreamBatch:
     image: Tensor
     """Weak view `[B, C, H, W]` or `[B, C, D, H, W]`, float32, each channel of mean 0 and deviation 1."""
     strong: tuple[Tensor, ...]
-    """Strong views made from the weak one."""
     mask: Tensor
-    """`[B, H, W]` or `[B, D, H, W]` int64 class ids, or bits for a multilabel method; 255: ignored,
-    everywhere for an image without a mask."""
+    """`[B, H, W]` or `[B, D, H, W]` int64 class ids, or bits for a multilabel method; 255: no label."""
     labels: Tensor = NO_LABELS
     """Image-level labels `[B, L]` int64, in the order of the corpus's labels; -1 = unknown."""
 
-    def to(self, device: torch.device, images: torch.dtype) -> StreamBatch:
+    def to(self, device: torch.device, images: torch.dtype) -> Self:
         """The same on a device, images of a dtype and in the memory format of the fastest convolutions."""
 
         def move(view: Tensor) -> Tensor:
             return view.to(device, images, non_blocking=True, memory_format=layout(view.dim()))
 
-        strong = tuple(move(view) for view in self.strong)
         mask, labels = (known.to(device, non_blocking=True) for known in (self.mask, self.labels))
-        return StreamBatch(self.ids, move(self.image), strong, mask, labels)
+        return type(self)(self.ids, move(self.image), tuple(map(move, self.strong)), mask, labels)
 
 
 Batch = Mapping[str, StreamBatch]
 """A step's input: one `StreamBatch` per stream, by name."""
-Ready = queue.Queue[Batch | BaseException]
-"""Batches that were made ahead, or the error that ended them."""
 
 
 class Loader:
@@ -91,17 +84,9 @@ class Loader:
         self.streams = {stream.name: stream for stream in streams}
         self.samplers = {stream.name: _sampler(data, stream, method, batch, seed) for stream in streams}
 
-    def steps_per_epoch(self, stream: str) -> int:
-        """Steps in which every image of the stream is seen once."""
-        sampler = self.samplers[stream]
-        return max(1, -(-len(sampler.ids) // sampler.batch))
-
     def batch_at(self, step: int) -> Batch:
         """The batch of one step, made now."""
-        return {
-            name: self._make(self.streams[name], shard(sampler.batch_at(step), self.rank, self.world))
-            for name, sampler in self.samplers.items()
-        }
+        return {name: self._make(stream, step) for name, stream in self.streams.items()}
 
     def plain(self, stream: str) -> Iterator[StreamBatch]:
         """This rank's share of a stream's images, neither augmented nor repeated; volumes come one by one."""
@@ -114,32 +99,18 @@ class Loader:
 
     def run(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start..stop-1`, made ahead by a thread; an error in it is raised here."""
-        ready: Ready = queue.Queue(AHEAD)
-        ended = threading.Event()
-        thread = threading.Thread(target=self._fill, args=(ready, ended, start, stop), daemon=True)
-        thread.start()
+        thread, steps = ThreadPoolExecutor(1), iter(range(start, stop))
+        waiting = deque(thread.submit(self.batch_at, step) for step in islice(steps, AHEAD))
         try:
-            for _ in range(start, stop):
-                item = ready.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(thread.submit(self.batch_at, step) for step in islice(steps, 1))
+                yield batch
         finally:
-            ended.set()
-            while not ready.empty():
-                ready.get_nowait()
-            thread.join()
+            thread.shutdown(cancel_futures=True)
 
-    def _fill(self, ready: Ready, ended: threading.Event, start: int, stop: int) -> None:
-        try:
-            for step in range(start, stop):
-                _put(ready, self.batch_at(step), ended)
-                if ended.is_set():
-                    return
-        except BaseException as error:
-            _put(ready, error, ended)
-
-    def _make(self, stream: Stream, draws: list[SampleDraw]) -> StreamBatch:
+    def _make(self, stream: Stream, step: int) -> StreamBatch:
+        draws = shard(self.samplers[stream.name].batch_at(step), self.rank, self.world)
         image, mask = self._weak_views([self.data.get(draw.id) for draw in draws], draws)
         if self.views.gain:
             image = augment.change_gain(image, draws, self.views.gain, self.seed, "gain")
@@ -154,23 +125,19 @@ class Loader:
         return augment.weak_view(*collate(samples), maps)
 
 
-def _sampler(
-    data: TrainingSet, stream: Stream, method: str, batch: int, seed: int
-) -> Sampler | BalancedSampler:
+def _sampler(data: TrainingSet, stream: Stream, method: str, batch: int, seed: int) -> Sampler:
     """The order of a stream's images; raises `CorpusError` when there is none, or none of a class."""
     ids = require(data.ids(stream.accepts), method, stream.name, stream.hint)
     if stream.target is None:
-        return Sampler(tuple(ids), batch, seed, stream.name)
-    classes, where = stream.target.classes, stream.target.where
-    members: dict[int, list[str]] = {number: [] for number in range(len(classes))}
-    for name, number in zip(ids, data.classes(ids, stream.target), strict=True):
-        if number != UNKNOWN:
-            members[number].append(name)
-    for number, label in enumerate(classes):
-        fewer = f"or take class '{label}' out of {where}"
+        return Sampler((tuple(ids),), batch, seed, stream.name)
+    classes, numbers = stream.target.classes, data.classes(ids, stream.target)
+    members: list[tuple[str, ...]] = []
+    for place, label in enumerate(classes):
+        members.append(tuple(name for name, number in zip(ids, numbers, strict=True) if number == place))
+        fewer = f"or take class '{label}' out of {stream.target.where}"
         mend = fewer if len(classes) > 2 else "two classes must be told apart"
-        require(members[number], method, f"'{label}'", f"add some to split 'train' in labels.csv, {mend}")
-    return BalancedSampler(tuple(map(tuple, members.values())), batch, seed, stream.name)
+        require(members[-1], method, f"'{label}'", f"add some to split 'train' in labels.csv, {mend}")
+    return Sampler(tuple(members), batch, seed, stream.name)
 
 
 def collate(samples: list[TrainingSample]) -> tuple[Tensor, Tensor]:
@@ -178,11 +145,3 @@ def collate(samples: list[TrainingSample]) -> tuple[Tensor, Tensor]:
     raw = torch.from_numpy(np.stack([sample.image for sample in samples])).float()
     image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
     return image, augment.pad_masks([sample.mask for sample in samples], raw.shape[2:])
-
-
-def _put(ready: Ready, item: Batch | BaseException, ended: threading.Event) -> None:
-    while not ended.is_set():
-        try:
-            return ready.put(item, timeout=0.1)
-        except queue.Full:
-            continue

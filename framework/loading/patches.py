@@ -1,7 +1,6 @@
 """Weak views of volumes: a patch of each, warped in its plane, drawn by (seed, epoch, id) as for images."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +17,6 @@ FOREGROUND = 0.5
 """Share of the patches of labelled volumes that are centred on a voxel of the foreground."""
 
 
-class Place(NamedTuple):
-    """The first slice, row and column of a patch; a negative slice lies before the volume begins."""
-
-    slice: int
-    row: int
-    column: int
-
-
 def patch_views(
     samples: Sequence[TrainingSample], draws: Sequence[SampleDraw], maps: Tensor, patch: list[int], seed: int
 ) -> tuple[Tensor, Tensor]:
@@ -35,19 +26,20 @@ def patch_views(
     and masks by the nearest pixel. The border is repeated; at its ends a volume is mirrored.
     """
     places = [_place(sample, draw, patch, seed) for sample, draw in zip(samples, draws, strict=True)]
-    slices = [_slices(sample, place.slice, patch[0]) for sample, place in zip(samples, places, strict=True)]
+    slices = [_slices(sample, place[0], patch[0]) for sample, place in zip(samples, places, strict=True)]
     raw, masks = (torch.stack(parts) for parts in zip(*slices, strict=True))
     image = augment.relative_to(raw, torch.stack([sample.level for sample in samples]))
-    affine = _at(maps, places, patch, image.shape[-1])
+    affine = _at(maps, np.stack(places), patch, image.shape[-1])
     grid = F.affine_grid(affine, [len(slices), 1, *patch[1:]], align_corners=False)
     warped = F.grid_sample(image.flatten(1, 2), grid, "bilinear", "border", align_corners=False)
     moved = F.grid_sample(masks, grid, "nearest", "border", align_corners=False)
     return warped.unflatten(1, image.shape[1:3]), moved.long()
 
 
-def _place(sample: TrainingSample, draw: SampleDraw, patch: Sequence[int], seed: int) -> Place:
-    """Uniform over the volume; for half of a labelled volume's draws, around a voxel of a class drawn evenly.
+def _place(sample: TrainingSample, draw: SampleDraw, patch: Sequence[int], seed: int) -> np.ndarray:
+    """First slice (negative: before the volume begins), row and column `[3]` of a patch.
 
+    Uniform over the volume; for half of a labelled volume's draws, around a voxel of a class drawn evenly.
     The patch stays within the slices; in depth within the volume or, when it is the deeper one, around it.
     """
     rng = generator("patch", seed, draw.epoch, draw.id)
@@ -57,7 +49,7 @@ def _place(sample: TrainingSample, draw: SampleDraw, patch: Sequence[int], seed:
     if around and sample.mask is not None and (classes := _foreground(sample.mask)):
         voxels = np.argwhere(sample.mask == classes[rng.integers(len(classes))])
         first = np.clip(voxels[rng.integers(len(voxels))] - np.array(patch) // 2, low, high)
-    return Place(*first.tolist())
+    return first
 
 
 def _foreground(mask: np.ndarray) -> list[int]:
@@ -72,16 +64,13 @@ def _slices(sample: TrainingSample, first: int, depth: int) -> tuple[Tensor, Ten
 
 
 def mirrored(first: int, depth: int, length: int) -> np.ndarray:
-    """Slices `[depth]` of a volume of `length` slices that is mirrored at its ends.
-
-    So every slice of a patch has content and, where the volume has any, a mask: losses need not know ends.
-    """
+    """Slices `[depth]` of a volume that is mirrored at its ends, so that losses need not know of them."""
     turns = np.arange(first, first + depth) % (2 * length)
     return np.minimum(turns, 2 * length - 1 - turns)
 
 
-def _at(maps: Tensor, places: Sequence[Place], patch: Sequence[int], size: int) -> Tensor:
+def _at(maps: Tensor, places: np.ndarray, patch: Sequence[int], size: int) -> Tensor:
     """In-plane maps `[B, 2, 3]` from a patch's coordinates in -1..1 to those of whole slices."""
     shrunk = maps[:, :, :2] * torch.tensor([patch[2] / size, patch[1] / size])
-    centres = torch.tensor([[place.column + patch[2] / 2, place.row + patch[1] / 2] for place in places])
+    centres = torch.from_numpy((places + np.array(patch) / 2)[:, [2, 1]]).float()
     return torch.cat([shrunk, (centres * 2 / size - 1)[:, :, None]], dim=2)

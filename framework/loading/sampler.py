@@ -1,5 +1,6 @@
 """The order of samples: a function of (seed, step), never of ranks, workers or time."""
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,44 +19,28 @@ class SampleDraw(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler:
-    """The endless sequence of a stream: one permutation of its ids after the other."""
-
-    ids: tuple[str, ...]
-    batch: int
-    seed: int
-    stream: str
-
-    def batch_at(self, step: int) -> list[SampleDraw]:
-        """The global batch of a step. Every id comes once per epoch; a batch may lie across two epochs."""
-        places = range(step * self.batch, (step + 1) * self.batch)
-        n = len(self.ids)
-        draws = (divmod(place, n) for place in places)
-        return [SampleDraw(self.ids[_permutation(self.seed, self.stream, e, n)[i]], e) for e, i in draws]
-
-
-@dataclass(frozen=True)
-class BalancedSampler:
-    """The endless sequence of a stream whose classes take turns, each with its own permutations."""
+    """The endless sequence of a stream: its classes take turns, each has one permutation after the other."""
 
     classes: tuple[tuple[str, ...], ...]
-    """The ids of each class, none empty."""
+    """The ids of each class, none empty; one class of all ids where no class is to be balanced."""
     batch: int
     seed: int
     stream: str
 
     @property
     def ids(self) -> tuple[str, ...]:
-        return tuple(name for members in self.classes for name in members)
+        return tuple(itertools.chain.from_iterable(self.classes))
 
     def batch_at(self, step: int) -> list[SampleDraw]:
-        """The global batch of a step: of as many consecutive samples as there are classes, each has one."""
+        """The global batch of a step. Every id comes once per epoch; a batch may lie across two epochs."""
         return [self._draw(place) for place in range(step * self.batch, (step + 1) * self.batch)]
 
     def _draw(self, place: int) -> SampleDraw:
         turn, number = divmod(place, len(self.classes))
         members = self.classes[number]
         epoch, position = divmod(turn, len(members))
-        order = _permutation(self.seed, f"{self.stream} {number}", epoch, len(members))
+        name = self.stream if len(self.classes) == 1 else f"{self.stream} {number}"
+        order = _permutation(self.seed, name, epoch, len(members))
         return SampleDraw(members[order[position]], epoch)
 
 

@@ -53,15 +53,14 @@ class CorpusConfig(Settings):
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One sample at training size: image `[C, S, S]` (uint8, or float32 for 16-bit pictures), mask `[S, S]`
-    uint8 or None: class ids, or bits for a multilabel method. Of a volume `[C, D, S, S]` and `[D, S, S]`.
-    """
+    """One image, or a volume, at training size."""
 
     image: np.ndarray
+    """`[C, S, S]` or `[C, D, S, S]`, uint8; float32 for 16-bit pictures."""
     mask: np.ndarray | None
+    """`[S, S]` or `[D, S, S]`, uint8: class ids, or bits for a multilabel method."""
     level: Tensor
-    """Mean and deviation of each channel `[2, C, 1, 1]` (of a volume `[2, C, 1, 1, 1]`), computed once: that
-    takes as long as the rest of a view."""
+    """What `levels` gives for it, computed once: that takes as long as the rest of a view."""
 
     @property
     def bytes(self) -> int:
@@ -72,10 +71,7 @@ class TrainingSet:
     """Training samples by id, with a bounded cache; safe to use from several threads."""
 
     def __init__(self, config: CorpusConfig, bits: bool = False, seed: int = 0) -> None:
-        """`bits`: masks are bits, of structures that may overlap; `seed`: the run's, for `shuffle_labels`.
-
-        Raises `CorpusError` for bits of a corpus whose masks have one class a pixel.
-        """
+        """`bits`: masks are to be bits; `seed`: the run's, for `shuffle_labels`. Raises `CorpusError`."""
         self.config, self.bits = config, bits
         self.corpus = Corpus.open(config.path)
         if bits:
@@ -135,9 +131,8 @@ class TrainingSet:
             return None
         if kind == "mask" and self.bits and sample.bits is not None:
             return sample.bits
-        if kind == "mask":
-            mask = sample.mask
-        else:
+        mask = sample.mask
+        if kind != "mask":
             layer = next(layer for layer in self.layers if name in layer.kinds)
             mask = layer.mask(name, sample.image.shape[:2])
         return as_bits(mask) if self.bits else mask
@@ -149,7 +144,7 @@ def shuffled(names: list[str], seed: int) -> dict[str, str]:
     return {name: names[place] for name, place in zip(names, drawn, strict=True)}
 
 
-def require(ids: list[str], method: str, stream: str, hint: str) -> list[str]:
+def require(ids: Sequence[str], method: str, stream: str, hint: str) -> Sequence[str]:
     """The ids, or a `CorpusError` that says what the method lacks and how to get it."""
     if not ids:
         raise CorpusError(f"method '{method}' needs {stream} training images and there is none; {hint}")

@@ -12,11 +12,10 @@ from framework.loading.training_set import CorpusConfig, TrainingSample, Trainin
 
 
 class VolumeSet(TrainingSet):
-    """Volumes by volume id; `train` and `kinds` still speak of their slices.
+    """Volumes by volume id; `train` and `kinds` still speak of their slices, and layers apply to slices.
 
-    The kind of a volume is the best (in the order of `schema.MASK_KINDS`) among its slices; slices of other
-    kinds are ignored. So one labelled slice labels a volume within the budget. Layers apply slice by slice.
-    Raises `CorpusError` when an image is of no volume.
+    The kind of a volume is the best (in the order of `schema.MASK_KINDS`) among its slices; those of other
+    kinds are ignored. Raises `CorpusError` when an image is of no volume.
     """
 
     def __init__(self, config: CorpusConfig) -> None:

@@ -48,7 +48,7 @@ def test_acdc_slices_stack_to_volumes(tmp_path: Path, write_rows: Write) -> None
     assert corpus.info.counts["rows"] == corpus.info.counts["masks"] == 60
     assert corpus.info.counts["quarantined"] == 0
     assert [label.name for label in corpus.info.labels] == ["has_rv", "has_myo", "has_lv", "pathology_by_id"]
-    assert {(row["volume"], row["slice"]) for row in corpus.index.to_pylist()} == {
+    assert set(zip(corpus.index_columns["volume"], corpus.index_columns["slice"], strict=True)) == {
         (f"{row['patient']}-{row['phase']}", int(str(row["slice"]))) for row in rows
     }
     assert set(corpus.index_columns["group"]) == {row["patient"] for row in rows}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,7 @@ def test_a_packed_corpus_holds_every_row_and_its_counts(source: Source, tmp_path
         "width": 64,
         "labels": [1],
     }
+    assert all(row["hash"] == hashlib.sha256(row["image"]).hexdigest() for row in contents(store))
     assert store.names() == ["corpus.json", "quarantine.parquet", *info.shards]
 
 

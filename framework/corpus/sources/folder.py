@@ -1,25 +1,19 @@
-"""Import a folder of `images/`, `masks/` and `labels.csv`: the layout that every data set can be brought
-into.
-
-Its format is described in `framework/corpus/README.md`. A table that contradicts itself is an error. A row
-without an image, and an image or mask without a row, is put in quarantine.
-"""
-
-from __future__ import annotations
+"""Import a folder of `images/`, `masks/` and `labels.csv`, as `framework/corpus/README.md` describes it."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from framework.core.errors import CorpusError, RowError
+from framework.core.labels import Encoding
+from framework.core.settings import digest
 from framework.core.storage import Store
-from framework.corpus.schema import LabelInfo
+from framework.corpus.schema import MOST_CLASSES, LabelInfo
 from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
-from framework.corpus.writer import Reject, Source
-from framework.imaging.codecs.registry import EncodedPicture, as_picture, known_suffixes
+from framework.corpus.writer import Candidate, Reject, Source
+from framework.imaging.codecs.base import Spacing
+from framework.imaging.codecs.registry import as_picture, known_suffixes
 from framework.imaging.decode import decode_image
 
 LOOKS = 32
@@ -43,16 +37,15 @@ class Layout:
     masks: dict[str, Picture]
 
     @classmethod
-    def of(cls, folder: Store) -> Layout:
+    def of(cls, folder: Store) -> Self:
         """Raises `CorpusError` when the folder is not of this layout or its table contradicts itself."""
         layout = cls(folder, read_table(folder), pictures(folder / "images"), pictures(folder / "masks"))
         if not layout.images:
             raise CorpusError(f"{folder.url}/images: no image found; expected images/, masks/ and labels.csv")
         if not any(record["id"] in layout.images for record in layout.records):
             example = next(iter(layout.images))
-            raise CorpusError(
-                f"{folder.url}: no id of labels.csv has a file in images/ (such as '{example}')"
-            )
+            fault = f"no id of labels.csv has a file in images/ (such as '{example}')"
+            raise CorpusError(f"{folder.url}: {fault}")
         return layout
 
     def strays(self) -> list[Reject]:
@@ -63,42 +56,39 @@ class Layout:
         return [Reject(name, reason) for name, reason in sorted((masks | images).items())]
 
     def channels(self) -> Literal[1, 3]:
-        """3 where one of a few readable images, spread over all, is in colour; all are converted to the
-        same."""
+        """3 where one of `LOOKS` images, spread over all, is in colour; all are converted to the same."""
         listed = [self.images[record["id"]] for record in self.records if record["id"] in self.images]
         for picture in listed[:: -(-len(listed) // LOOKS)]:
             with contextlib.suppress(RowError):
-                if decode_image(self.read("images", picture).data).shape[-1] == 3:
+                if decode_image(self.read("images", picture)[0]).shape[-1] == 3:
                     return 3
         return 1
 
-    def read(self, kind: str, picture: Picture) -> EncodedPicture:
+    def read(self, kind: str, picture: Picture) -> tuple[bytes, Spacing | None]:
         """A file of images/ or masks/ as a corpus keeps it."""
         return as_picture(self.store.read_bytes(f"{kind}/{picture.file}"), picture.file.rpartition(".")[2])
 
-    def row(self, record: Record, labels: list[LabelInfo], source: str) -> dict[str, Any] | Reject:
+    def row(self, record: Record, labels: list[LabelInfo], source: str) -> Candidate:
         """The row of a record, read from its files."""
-        file, mask, number = (
-            self.images.get(record["id"]),
-            self.masks.get(record["id"]),
-            record.get("slice", ""),
-        )
+        file, mask = self.images.get(record["id"]), self.masks.get(record["id"])
+        number = record.get("slice", "")
         if file is None:
             return Reject(record["id"], "no file of this id in images/")
         if number and not number.isdecimal():
             return Reject(record["id"], f"labels.csv: slice '{number}' is not a whole number")
         try:
-            image, drawn = self.read("images", file), self.read("masks", mask).data if mask else None
+            image, spacing = self.read("images", file)
+            drawn = self.read("masks", mask)[0] if mask else None
         except RowError as error:
             return Reject(record["id"], str(error))
         return {
             "id": record["id"],
             "group": record["group"],
             "split": record["split"],
-            "image": image.data,
+            "image": image,
             "volume": volume_of(record),
             "slice": int(number) if number else None,
-            "spacing": list(image.spacing) if image.spacing else None,
+            "spacing": spacing,
             "mask": drawn,
             "mask_kind": "mask" if mask else None,
             "labels": [label_value(record[label.name], label) for label in labels],
@@ -110,26 +100,23 @@ def folder_source(
     folder: Store,
     name: str,
     classes: list[str] | None = None,
-    encoding: Literal["ids", "bits"] = "ids",
+    encoding: Encoding = "ids",
     labels: list[str] | None = None,
 ) -> Source:
-    """Describe a folder as a source of rows; raises `CorpusError` for a table that contradicts itself.
-
-    `classes` are the names of the mask's ids (or, for `bits`, background and one name per bit), `labels`
-    the columns that are image-level labels (None: all that look like one).
-    """
+    """A folder as a source of rows; `classes` begin with the background. Raises `CorpusError`."""
     _check_classes(classes, encoding)
     layout = Layout.of(folder)
     infos = label_infos(layout.records, labels)
+    options = [classes, encoding, [info.model_dump() for info in infos]]
     candidates = [*layout.records, *layout.strays()]
 
-    def rows(start: int) -> Iterator[dict[str, Any] | Reject]:
+    def rows(start: int) -> Iterator[Candidate]:
         for candidate in candidates[start:]:
             yield candidate if isinstance(candidate, Reject) else layout.row(candidate, infos, name)
 
     return Source(
         name=name,
-        fingerprint=_fingerprint(layout, classes, encoding, [info.model_dump() for info in infos]),
+        fingerprint=digest([layout.records, layout.images, layout.masks, options]),
         total=len(candidates),
         classes=classes,
         encoding=encoding,
@@ -139,10 +126,10 @@ def folder_source(
     )
 
 
-def _check_classes(classes: list[str] | None, encoding: Literal["ids", "bits"]) -> None:
-    most = 255 if encoding == "ids" else 9
+def _check_classes(classes: list[str] | None, encoding: Encoding) -> None:
     if classes is None:
         return
+    most = MOST_CLASSES[encoding]
     if not 2 <= len(classes) <= most:
         needed = f"give 2 to {most} for masks of {encoding}, the background first"
         raise CorpusError(f"classes: {len(classes)} names; {needed}")
@@ -160,14 +147,7 @@ def pictures(folder: Store) -> dict[str, Picture]:
         if not stem or stem.startswith(".") or ending.lower() not in suffixes:
             continue
         if stem in by_id:
-            raise CorpusError(
-                f"{folder.url}: '{by_id[stem].file}' and '{file}' are of one id; keep one of them"
-            )
+            fault = f"'{by_id[stem].file}' and '{file}' are of one id"
+            raise CorpusError(f"{folder.url}: {fault}; keep one of them")
         by_id[stem] = Picture(file, size)
     return by_id
-
-
-def _fingerprint(layout: Layout, *options: Any) -> str:
-    """Hash over the table, the options, and the name and size of each file."""
-    described = [layout.records, layout.images, layout.masks, options]
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,18 +1,17 @@
 """`labels.csv`: one row per image, read as text and checked for contradictions."""
 
 import csv
-import hashlib
 import io
 import re
 from collections import Counter
 
 from framework.core.errors import CorpusError, nearest
+from framework.core.rng import stable_seed
 from framework.core.storage import Store
 from framework.corpus.schema import SPLITS, LabelInfo
 
 MOST_VALUES = 64
 """A column with more values than this is a measurement, not a label."""
-
 STRUCTURE = ("id", "split", "group", "patient", "volume", "phase", "slice")
 """Columns that are no labels."""
 
@@ -38,17 +37,16 @@ def read_table(folder: Store) -> list[Record]:
 
 def label_infos(records: list[Record], chosen: list[str] | None) -> list[LabelInfo]:
     """The image-level labels: the chosen columns, or all that look like one. Raises `CorpusError`."""
-    columns = [column for column in records[0] if column not in STRUCTURE]
-    for name in chosen or []:
+    columns, infos = [column for column in records[0] if column not in STRUCTURE], []
+    for name in columns if chosen is None else chosen:
         if name not in columns:
             raise CorpusError(f"labels.csv has no label column '{name}'{nearest(name, columns)}")
-    candidates = chosen if chosen is not None else columns
-    infos = {name: _label_info(name, {r[name] for r in records if r[name]}) for name in candidates}
-    for name in chosen or []:
-        if infos[name] is None:
+        if info := _label_info(name, {record[name] for record in records if record[name]}):
+            infos.append(info)
+        elif chosen is not None:
             needs = f"whole numbers from 0 to {MOST_VALUES - 1}, or at most {MOST_VALUES} different words"
             raise CorpusError(f"labels.csv: column '{name}' is no label: it needs {needs}")
-    return [info for info in infos.values() if info is not None]
+    return infos
 
 
 def label_value(text: str, info: LabelInfo) -> int:
@@ -88,16 +86,13 @@ def _check_shape(head: list[str], rows: list[list[str]], where: str) -> None:
     if not rows:
         raise CorpusError(f"{where}: no rows; it needs one row per image")
     for number, row in enumerate(rows, start=1):
-        if len(row) != len(head):
-            raise CorpusError(
-                f"{where}: row {number} has {len(row)} cells for {len(head)} columns: {','.join(row)[:80]}"
-            )
-        if not row[head.index("id")]:
-            raise CorpusError(f"{where}: row {number} has no id: {','.join(row)[:80]}")
+        fault = "" if len(row) == len(head) else f"{len(row)} cells for {len(head)} columns"
+        if fault or not row[head.index("id")]:
+            raise CorpusError(f"{where}: row {number} has {fault or 'no id'}: {','.join(row)[:80]}")
 
 
 def _hashed_split(group: str) -> str:
-    draw = int.from_bytes(hashlib.sha256(f"split:{group}".encode()).digest()[:8], "big") / 2**64
+    draw = stable_seed(f"split:{group}") / 2**64
     return "train" if draw < 0.7 else "val" if draw < 0.8 else "test"
 
 
@@ -121,22 +116,18 @@ def _check_splits(records: list[Record], where: str) -> None:
     """Splits are known, and no group lies in two."""
     splits: dict[str, str] = {}
     for record in records:
-        if record["split"] not in SPLITS:
-            known = nearest(record["split"], SPLITS)
-            raise CorpusError(f"{where}: id '{record['id']}' has split '{record['split']}'{known}")
-        if record["split"] == "excluded":
+        name, group, split = record["id"], record["group"], record["split"]
+        if split not in SPLITS:
+            raise CorpusError(f"{where}: id '{name}' has split '{split}'{nearest(split, SPLITS)}")
+        if split == "excluded":
             continue
-        first = splits.setdefault(record["group"], record["split"])
-        if first != record["split"]:
-            raise CorpusError(
-                f"{where}: group '{record['group']}' is in two splits, '{first}' and '{record['split']}' "
-                f"(id '{record['id']}'); a patient must stay in one"
-            )
+        if (first := splits.setdefault(group, split)) != split:
+            fault = f"group '{group}' is in two splits, '{first}' and '{split}' (id '{name}')"
+            raise CorpusError(f"{where}: {fault}; a patient must stay in one")
 
 
 def _label_info(name: str, values: set[str]) -> LabelInfo | None:
-    """Whole numbers from 0 keep their value as id; words are numbered as sorted; anything else is no
-    label."""
+    """Whole numbers from 0 keep their value as id; words are numbered as sorted; None for all else."""
     if not values:
         return None
     if all(re.fullmatch(r"-?\d+", v) for v in values):

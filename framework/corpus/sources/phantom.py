@@ -5,8 +5,7 @@
 - Random numbers are raw Philox words keyed by (seed, patient or image), fixed for good, while numpy may
   change how `normal` or `integers` spend them.
 - Pixels are made with + - * / sqrt and comparisons in float64, which IEEE 754 defines to the last bit; `sin`,
-  `exp` and `power` differ between machines. Hence directions by the rational parametrisation of the circle,
-  falloffs by polynomials and fractions, noise by sums of two uniform numbers.
+  `exp` and `power` differ between machines.
 - No float is summed by a reduction, whose order depends on the vector width; shapes merge by maximum.
 
 The scene is in units of half the image width, x right and y down, the centre at (0, 0), and does not
@@ -16,19 +15,18 @@ same pigment and camera, similar severity.
 """
 
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from framework.corpus.schema import ROW, LabelInfo
 from framework.corpus.sources.phantom_canvas import LESIONS, Canvas, Patient
 from framework.corpus.sources.phantom_random import Array, Words, turn
 from framework.corpus.writer import Source
+from framework.imaging.decode import encode_png
 
 CLASSES = ["background", "microaneurysm", "haemorrhage", "hard exudate", "soft exudate"]
 LABELS = [
@@ -46,26 +44,21 @@ PLANS = (
     (((6, 14), (MANY, 12), (1, 5), (1, 4)),),
 )
 """The alternatives of each grade: (fewest, most) of MA, HE, EX and SE."""
-
 PIGMENTS = np.array([[[0.50, 0.17, 0.07], [0.86, 0.43, 0.10]], [[0.62, 0.44, 0.13], [0.76, 0.44, 0.36]]])
 """Colours of the fundus to mix from, dark and light by two; red, green, blue in 0..1."""
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """One image, uint8 [H, W, 3], and its lesions: bit i of `bits`, uint8 [H, W], is `LESIONS[i]`; they may
-    overlap.
-
-    counts: how many lesions of each kind were placed; grade: 0..4, `grade_of(counts)`; eye: "left" or
-    "right".
-    """
+    """One image [H, W, 3], and its lesions [H, W]: bit i of `bits` is `LESIONS[i]`; they may overlap."""
 
     image: NDArray[np.uint8]
     bits: NDArray[np.uint8]
     counts: tuple[int, ...]
+    """How many lesions of each kind were placed."""
     grade: int
     patient: str
-    eye: str
+    eye: Literal["left", "right"]
 
     @property
     def labels(self) -> list[int]:
@@ -88,31 +81,20 @@ def source(name: str, images: int, size: int = 128, seed: int = 0) -> Source:
 
 
 def rows(images: int, seed: int, size: int, start: int = 0) -> Iterator[dict[str, Any]]:
-    """Corpus rows (`schema.ROW`) of the images start .. start + images - 1, drawn and encoded one at a
-    time."""
+    """Rows of the images start .. start + images - 1, drawn and encoded one at a time."""
     for index in range(start, start + images):
         phantom = draw(seed, index, size)
-        image = _png(phantom.image)
         yield {
             **dict.fromkeys(ROW.names),
             "id": f"phantom-{index:06d}",
             "group": phantom.patient,
             "split": split_of(seed, phantom.patient),
-            "image": image,
-            "height": size,
-            "width": size,
-            "mask": _png(phantom.bits),
+            "image": encode_png(phantom.image, compress_level=1),
+            "mask": encode_png(phantom.bits, compress_level=1),
             "mask_kind": "mask",
             "labels": phantom.labels,
             "source": f"phantom:{seed}",
-            "hash": hashlib.sha256(image).hexdigest(),
         }
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def split_of(seed: int, patient: str) -> str:
@@ -133,8 +115,7 @@ def grade_of(counts: tuple[int, ...]) -> int:
 
 
 def draw(seed: int, index: int, size: int) -> Phantom:
-    """Draw image `index` of the phantom `seed`, [size, size, 3]; from 64 pixels on the lesions can be told
-    apart."""
+    """Draw image `index` of the phantom `seed`; from a size of 64 pixels on, lesions can be told apart."""
     patient = _patient(seed, index // 2)
     words = Words(seed, index, purpose=1)
     counts = _counts(words, patient.severity)
@@ -160,9 +141,7 @@ def _patient(seed: int, number: int) -> Patient:
         pigment=(dark + lightness * (light - dark)) * words.uniform(0.85, 1.1),
         streaks=float(words.uniform(0, 0.12)),
         disc_radius=float(words.uniform(0.125, 0.165)),
-        flat=float(
-            words.uniform(0.80, 1.10)
-        ),  # where the camera cuts the field at top and bottom; above 1, nowhere
+        flat=float(words.uniform(0.80, 1.10)),
         drusen=max(0, words.integer(-6, 5)),
     )
 
@@ -177,17 +156,13 @@ def _counts(words: Words, severity: int) -> tuple[int, ...]:
 def _lesions(
     words: Words, patient: Patient, counts: tuple[int, ...], disc: Array, macula: Array, vessels: Array
 ) -> dict[str, Array]:
-    """Discs of each kind of lesion and of the drusen: inside the field, off the optic disc, mostly beside
-    vessels."""
-
-    def allowed(points: Array) -> Array:
-        off_disc = _distance(points, disc) > 1.5 * patient.disc_radius
-        return points[
-            off_disc & (_distance(points, np.zeros(2)) < 0.86) & (np.abs(points[:, 1]) < patient.flat - 0.1)
-        ]
+    """Discs of each kind of lesion and of the drusen: in the field, off the optic disc, mostly by vessels."""
 
     def beside(points: Array, low: float, high: float) -> Array:
-        return allowed(points + words.headings(len(points)) * words.uniform(low, high, len(points), 1))
+        sites = points + words.headings(len(points)) * words.uniform(low, high, len(points), 1)
+        off_disc = _distance(sites, disc) > 1.5 * patient.disc_radius
+        in_field = (_distance(sites, np.zeros(2)) < 0.86) & (np.abs(sites[:, 1]) < patient.flat - 0.1)
+        return sites[off_disc & in_field]
 
     dots, bleeds, hard, soft = counts
     ring = beside(np.tile(macula, (64, 1)), 0.16, 0.42)
@@ -208,8 +183,7 @@ def _lesions(
 def _cluster(
     words: Words, sites: Array, parts: int, extent: tuple[float, float], share: tuple[float, float]
 ) -> Array:
-    """Each site [n, 2] as `parts` discs, their radius a share of the extent, scattered over a long or round
-    area."""
+    """Each site [n, 2] as `parts` discs, their radius a share of the extent, in a long or round area."""
     count = len(sites)
     size, stretch = words.uniform(*extent, count), words.uniform(0.5, 1.0, count)
     along = words.headings(count)
@@ -221,8 +195,7 @@ def _cluster(
 
 
 def _vessels(words: Words, disc: Array, macula: Array) -> dict[str, Array]:
-    """Four arcades of one artery and one vein each, which branch twice; none crosses the vessel-free
-    macula."""
+    """Four arcades of an artery and a vein each, which branch twice; none crosses the macula."""
     up = np.tile([-1.0, -1.0, 1.0, 1.0], 2)
     temporal = np.repeat([1.0, 0.0], 4)
     outward = np.stack([0.6 - 0.9 * temporal, (0.8 + 0.15 * temporal) * up], axis=1)
@@ -250,8 +223,7 @@ def _vessels(words: Words, disc: Array, macula: Array) -> dict[str, Array]:
 def _grow(
     words: Words, place: Array, heading: Array, bend: Array, radius: Array, steps: int
 ) -> tuple[Array, Array]:
-    """Grow n vessels side by side: discs [steps, n, 3] and headings [steps, n, 2]; thin vessels take shorter
-    steps."""
+    """Grow n vessels: discs [steps, n, 3] and headings [steps, n, 2]; thin vessels take shorter steps."""
     discs, headings = [], []
     for step in range(steps):
         discs.append(np.concatenate([place, (radius * (1 - 0.6 * step / steps))[:, None]], axis=1))

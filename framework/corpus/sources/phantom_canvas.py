@@ -1,5 +1,4 @@
-"""How a phantom is painted: fundus, vessels and lesions, by exact arithmetic alone (the rules are those of
-`phantom`)."""
+"""How a phantom is painted: fundus, vessels and lesions, by the exact arithmetic of `phantom`'s rules."""
 
 from dataclasses import dataclass
 
@@ -13,15 +12,12 @@ LESIONS = ("MA", "HE", "EX", "SE")
 TINTS = {"macula": (0.62, 0.48, 0.52), "halo": (1.25, 1.25, 1.25), "vein": (0.62, 0.36, 0.48)}
 TINTS |= {"artery": (0.80, 0.52, 0.58), "HE": (0.50, 0.24, 0.34), "MA": (0.48, 0.16, 0.26)}
 """Colours as a multiple of the patient's pigment."""
-
 PAINTS = {"leak": (0.75, 0.62, 0.50), "disc": (1.0, 0.76, 0.44), "cup": (1.0, 0.92, 0.70)}
 PAINTS |= {"drusen": (1.0, 0.93, 0.46), "SE": (0.96, 0.90, 0.72), "EX": (1.0, 0.93, 0.46)}
 """Colours that every patient shares."""
-
 EDGES = {"drusen": (0.050, 0.0, 0.16), "SE": (0.070, 0.030, 0.62), "HE": (0.020, 0.016, 0.90)}
 EDGES |= {"EX": (0.008, 0.008, 0.88), "MA": (0.014, 0.0, 0.95)}
-"""Softness and raggedness of the outline, and opacity, in the order of painting. Drusen are no lesion: a
-distractor."""
+"""Softness and raggedness of the outline, and opacity, in the order of painting. Drusen only distract."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +29,12 @@ class Patient:
     streaks: float
     disc_radius: float
     flat: float
+    """Where the camera cuts the field at top and bottom; above 1, nowhere."""
     drusen: int
 
 
 class Canvas:
-    """The picture while it is painted: planes [3, H, W], nominally 0..1, and the light [H, W] that falls on
-    it."""
+    """The picture while it is painted: planes [3, H, W], nominally 0..1, and the light [H, W] on it."""
 
     def __init__(self, words: Words, patient: Patient, size: int) -> None:
         self.words, self.patient, self.size = words, patient, size
@@ -48,19 +44,18 @@ class Canvas:
         centres = (np.arange(size, dtype=np.float64) + 0.5) * (2.0 / size) - 1.0
         self.x, self.y = x, y = centres[None, :], centres[:, None]
         radius = np.sqrt(x * x + y * y)
-        self.field = _clip(np.minimum(0.97 - radius, patient.flat - np.abs(y)) * (size / 2.0) + 0.5)
+        self.field = np.clip(np.minimum(0.97 - radius, patient.flat - np.abs(y)) * (size / 2.0) + 0.5, 0, 1)
         tilt_x, tilt_y = words.uniform(-0.22, 0.22, 2)
-        self.index_columns = (1 - words.uniform(0.15, 0.5) * radius * radius) * (1 + tilt_x * x + tilt_y * y)
+        self.light = (1 - words.uniform(0.15, 0.5) * radius * radius) * (1 + tilt_x * x + tilt_y * y)
         coarse, middle, fine = (_clouds(words, cells, size) for cells in (5, 15, 26))
-        texture = (
-            1 + 0.07 * coarse + 0.04 * fine + patient.streaks * (1 - 2.5 * np.abs(0.6 * middle + 0.4 * fine))
-        )
-        self.planes = patient.pigment[:, None, None] * (self.index_columns * texture)
+        streaks = patient.streaks * (1 - 2.5 * np.abs(0.6 * middle + 0.4 * fine))
+        texture = 1 + 0.07 * coarse + 0.04 * fine + streaks
+        self.planes = patient.pigment[:, None, None] * (self.light * texture)
         leak = np.maximum(words.uniform(-0.5, 0.35), 0.0)  # stray light at the rim, on some images
         self._blend("leak", leak * _smooth((radius - 0.62) * 3.0))
 
     def _blend(self, name: str, alpha: Array) -> None:
-        self.planes += alpha * (self.colours[name][:, None, None] * self.index_columns - self.planes)
+        self.planes += alpha * (self.colours[name][:, None, None] * self.light - self.planes)
 
     def anatomy(self, disc: Array, macula: Array, vessels: dict[str, Array]) -> None:
         """Paint macula, optic disc with its cup, veins, and arteries over them."""
@@ -73,11 +68,10 @@ class Canvas:
         self._blend("disc", 0.85 * _smooth((1.12 - ring) * 4.0))
         self._blend("cup", 0.8 * _smooth((0.62 - ring) * 3.0))
         for name, discs in vessels.items():
-            self._blend(name, 0.9 * _clip(_depth(discs, self.size, 0.5) + 0.5))
+            self._blend(name, 0.9 * np.clip(_depth(discs, self.size, 0.5) + 0.5, 0, 1))
 
     def lesions(self, lesions: dict[str, Array]) -> NDArray[np.uint8]:
-        """Paint the lesions and return their bits [H, W]; a lesion ends where its edge is half way to
-        transparent."""
+        """Paint the lesions and return their bits [H, W]; a lesion ends where its edge is half opaque."""
         bits = np.zeros((self.size, self.size), np.uint8)
         for name, (softness, raggedness, opacity) in EDGES.items():
             if not len(lesions[name]):
@@ -93,17 +87,13 @@ class Canvas:
     def develop(self) -> NDArray[np.uint8]:
         """The picture uint8 [H, W, 3]: exposure, sensor noise, the dark surround."""
         grain = self.words.uniform(0.010, 0.035) * self.words.noise(3, self.size, self.size)
-        exposed = _clip((self.planes * self.words.uniform(0.85, 1.1) + grain) * self.field)
+        exposed = np.clip((self.planes * self.words.uniform(0.85, 1.1) + grain) * self.field, 0, 1)
         return (exposed * 255.0 + 0.5).astype(np.uint8).transpose(1, 2, 0)
-
-
-def _clip(share: Array) -> Array:
-    return np.minimum(np.maximum(share, 0.0), 1.0)
 
 
 def _smooth(share: Array) -> Array:
     """Clip to 0..1 with a soft start and end: 3 t^2 - 2 t^3."""
-    clipped = _clip(share)
+    clipped = np.clip(share, 0, 1)
     return clipped * clipped * (3 - 2 * clipped)
 
 
@@ -118,8 +108,7 @@ def _clouds(words: Words, cells: int, size: int) -> Array:
 
 
 def _depth(discs: Array, size: int, margin: float, smallest: float = 0.0) -> Array:
-    """How deep each pixel [H, W] lies inside the nearest disc, in pixels; right down to `-margin`, far below
-    beyond.
+    """How deep each pixel [H, W] lies in the nearest disc, in pixels; right down to `-margin`, less beyond.
 
     Each disc touches only its bounding box. No radius is taken below `smallest` pixels.
     """
@@ -128,10 +117,7 @@ def _depth(discs: Array, size: int, margin: float, smallest: float = 0.0) -> Arr
     radius = np.maximum(discs[:, 2] * scale, smallest)
     reach = int(radius.max() + margin) + 2
     window = np.arange(-reach, reach + 1)
-    column, row = (
-        np.floor(x).astype(np.int64)[:, None] + window,
-        np.floor(y).astype(np.int64)[:, None] + window,
-    )
+    column, row = (np.floor(centre).astype(np.int64)[:, None] + window for centre in (x, y))
     dx, dy = column - x[:, None], row - y[:, None]
     depth = radius[:, None, None] - np.sqrt((dy * dy)[:, :, None] + (dx * dx)[:, None, :])
     border = reach + 1  # discs at the frame reach over it

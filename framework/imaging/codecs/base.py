@@ -5,19 +5,19 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+Spacing = tuple[float, float, float]
+"""Millimetres from slice to slice, row to row and column to column."""
+
 
 class Slices(NamedTuple):
-    """What a file holds: slices `[H, W]` or `[H, W, 3]`, uint8 or uint16, in order, and the size of a
-    voxel."""
+    """What a file holds: slices `[H, W]` or `[H, W, 3]`, uint8 or uint16, and the size of a voxel."""
 
     slices: list[np.ndarray]
-    spacing: tuple[float, float, float] | None = None
-    """Millimetres from slice to slice, row to row and column to column; None where the file does not say."""
+    spacing: Spacing | None = None
 
 
 class Codec(ABC):
-    """One file each, with a line in `registry.py`; other packages add theirs by the entry point
-    `scantseg.codecs`."""
+    """A kind of file, with a line in `registry.py`, or of another package (`scantseg.codecs`)."""
 
     suffixes: ClassVar[tuple[str, ...]]
     """Endings of its files after the dot, in lower case."""
