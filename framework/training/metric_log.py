@@ -19,47 +19,33 @@ class MetricLog:
 
     def __init__(self, store: Store, step: int) -> None:
         self.store = store
-        self._lines = [json.dumps(record) for record in read(store) if record["step"] <= step]
-        self._fresh: list[dict[str, Any]] = []
+        self._text = _lines(record for record in read(store) if record["step"] <= step)
         self._board = _board(store, step)
-        store.write_text(NAME, "".join(line + "\n" for line in self._lines))
+        store.write_text(NAME, self._text)
 
-    def add(self, record: dict[str, Any]) -> None:
-        self._fresh.append(record)
-
-    def flush(self) -> None:
-        """Make the new lines visible: appended to a local file, written anew to a bucket."""
-        lines = [json.dumps(record) for record in self._fresh]
-        self._lines += lines
+    def write(self, *records: dict[str, Any]) -> None:
+        """Append lines to a local file; in a bucket, write the file anew."""
+        self._text += _lines(records)
         if self.store.is_local:
             with open(os.path.join(self.store.url, NAME), "a") as file:
-                file.write("".join(line + "\n" for line in lines))
+                file.write(_lines(records))
         else:
-            self.store.write_text(NAME, "".join(line + "\n" for line in self._lines))
+            self.store.write_text(NAME, self._text)
         if self._board is not None:
-            for record in self._fresh:
+            for record in records:
                 for name, value in _scalars(record):
                     self._board.add_scalar(name, value, record["step"])
             self._board.flush()
-        self._fresh = []
 
     def close(self) -> None:
-        self.flush()
         if self._board is not None:
             self._board.close()
 
 
 def read(store: Store) -> list[dict[str, Any]]:
     """All whole lines of a run's log; a last line that a crash cut off is passed over."""
-    if not store.exists(NAME):
-        return []
-    records = []
-    for line in store.read_text(NAME).splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
+    text = store.read_text(NAME) if store.exists(NAME) else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def judged_by(log: Iterable[dict[str, Any]]) -> str | None:
@@ -78,6 +64,10 @@ def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
     metric = best_metric(counts)
     score = counts[BEST + metric.key] if metric else None
     return (metric.name, score) if metric and score is not None else None
+
+
+def _lines(records: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
 
 
 def _board(store: Store, step: int) -> Any:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from framework.core.distributed import gather_objects, rank, world_size
+from framework.core.distributed import gather_objects
 from framework.corpus.targets import UNKNOWN
 from framework.loading.loader import collate
 from framework.metrics.base import ImageMetric
 from framework.metrics.predictions import Numbers, Predictions
 from framework.metrics.registry import metrics_of
-from framework.training.validation import as_finished, on_device
-from framework.training.validation_tallies import Scores, Validated
+from framework.training.validation import Scores, Validated, as_finished, on_device, shares
 
 if TYPE_CHECKING:
     from framework.training.trainer import Trainer
@@ -36,11 +35,10 @@ class ClassificationValidator:
     @torch.no_grad()
     def score(self, trainer: Trainer) -> Scores:
         """Every metric of each target, and its mean over the targets."""
-        trainer.method.eval()
         mine = {}
-        for start in range(rank() * BATCH, len(self.ids), BATCH * world_size()):
-            mine |= self._classified(trainer, self.ids[start : start + BATCH])
-        trainer.method.train()
+        with as_finished(trainer):
+            for part in shares(len(self.ids), BATCH):
+                mine |= self._classified(trainer, self.ids[part])
         gathered = {name: rows for part in gather_objects(mine) for name, rows in part.items()}
         known, scores = {}, dict[str, Validated]()
         for place, target in enumerate(self.targets):
@@ -54,7 +52,7 @@ class ClassificationValidator:
     def _classified(self, trainer: Trainer, names: list[str]) -> dict[str, list[list[float]]]:
         """Probabilities by image, target and class."""
         image = on_device(trainer, collate([self.data.get(name) for name in names])[0])
-        with as_finished(trainer):
+        with trainer.strategy.autocast():
             probability = trainer.method.classify(image)
         columns = [probability[target.name].tolist() for target in self.targets]
         return {name: list(rows) for name, *rows in zip(names, *columns, strict=True)}
