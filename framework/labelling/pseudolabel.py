@@ -56,14 +56,11 @@ class PseudoLabel(Job):
     def _require_masks(self) -> None:
         url, run = self.model.store.url, self.model.run
         if not self.model.method.segments:
-            raise ConfigError(
-                f"{url}: a model of method '{run.method.name}', which makes no masks; use one that segments"
-            )
+            fault = f"{url}: a model of method '{run.method.name}', which makes no masks"
+            raise ConfigError(f"{fault}; use one that segments")
         if run.corpus.patch:
-            raise ConfigError(
-                f"{url}: a model of volumes; pseudo-labelling works image by image: use a model trained "
-                "without corpus.patch"
-            )
+            fault = f"{url}: a model of volumes; pseudo-labelling works image by image"
+            raise ConfigError(f"{fault}: use a model trained without corpus.patch")
 
 
 class Infer:

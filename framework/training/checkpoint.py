@@ -79,9 +79,8 @@ def read_tensors(store: Store, name: str, sha256: str | None = None) -> Tensors:
     """Tensors of a safetensors file; raises `CheckpointError` when it is damaged."""
     data, url = store.read_bytes(name), f"{store.url}/{name}"
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(
-            f"{url}: truncated or damaged checkpoint ({len(data)} bytes); delete its folder"
-        )
+        fault = f"truncated or damaged checkpoint ({len(data)} bytes)"
+        raise CheckpointError(f"{url}: {fault}; delete its folder")
     try:
         return load_tensors(data)
     except SafetensorError as error:

@@ -12,8 +12,7 @@ from framework.core.distributed import all_reduce_sum, rank, world_size
 from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
 from framework.training.trainer import Trainer
-from framework.training.validation import MaskValidator, Scores
-from framework.training.validation_classification import ClassificationValidator
+from framework.training.validation import ClassificationValidator, MaskValidator, Scores
 
 LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""

@@ -29,14 +29,12 @@ def follow(store: Store, name: str, steps: int) -> Iterator[None]:
 
         def look() -> None:
             records = metric_log.read(store)
-            seen = [r for r in records if "loss" in r]
-            if seen:
+            if seen := [record for record in records if "loss" in record]:
                 progress.update(task, completed=seen[-1]["step"], note=_note(seen, records))
 
         def watch() -> None:
             while not ended.wait(INTERVAL):
-                # The log may be between two states; the next look sees it.
-                with contextlib.suppress(StorageError):
+                with contextlib.suppress(StorageError):  # the log may be between two states
                     look()
 
         thread = threading.Thread(target=watch, daemon=True)

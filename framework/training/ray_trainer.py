@@ -11,6 +11,7 @@ from framework.core.ray_runtime import ray_storage, start_ray
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
 from framework.training.loop import Listener
+from framework.training.progress import follow
 
 FAILURE = "failure.json"
 
@@ -21,8 +22,6 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
     A lost worker is replaced `compute.max_failures` times: the group goes on from our own last checkpoint.
     """
     from ray.train.v2.api.exceptions import TrainingFailedError
-
-    from framework.training.progress import follow
 
     start_ray()
     run.compute.processes.require("compute.workers")
@@ -42,22 +41,22 @@ def _ray_trainer(run: TrainConfig, store: Store, attempt: str, tuning: bool) -> 
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    compute, callbacks = run.compute, []
+    if tuning:
+        from ray.tune.integration.ray_train import TuneReportCallback
+
+        callbacks.append(TuneReportCallback())
+    resources, failures = compute.processes.resources, FailureConfig(max_failures=compute.max_failures)
+    name, place = f"{run.name}-{attempt}", ray_storage(store)
     config = {"run": anchored(run).model_dump(), "store": store.url, "attempt": attempt, "tuning": tuning}
     return TorchTrainer(
         _worker,
         train_loop_config=config,
-        torch_config=TorchConfig(backend="nccl" if run.compute.gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if compute.gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=run.compute.workers,
-            use_gpu=run.compute.gpu,
-            resources_per_worker=run.compute.processes.resources,
+            num_workers=compute.workers, use_gpu=compute.gpu, resources_per_worker=resources
         ),
-        run_config=RunConfig(
-            name=f"{run.name}-{attempt}",
-            storage_path=ray_storage(store),
-            failure_config=FailureConfig(max_failures=run.compute.max_failures),
-            callbacks=_tune_callbacks() if tuning else None,
-        ),
+        run_config=RunConfig(name, place, failure_config=failures, callbacks=callbacks),
     )
 
 
@@ -82,16 +81,12 @@ def _worker(config: dict[str, Any]) -> None:
     run = parse(config["run"], TrainConfig)
     os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
     os.environ.setdefault("LOCAL_WORLD_SIZE", str(get_context().get_local_world_size()))
-    listener = _tune_listener(run.train.steps) if config["tuning"] else _silent
+    listening = {"listener": _tune_listener(run.train.steps)} if config["tuning"] else {}
     try:
-        train_worker(run, store, get_device(), listener)
+        train_worker(run, store, get_device(), **listening)
     except ScantsegError as error:
         failure = {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)}
         store.write_json(FAILURE, failure)
-
-
-def _silent(record: dict[str, Any]) -> None:
-    return
 
 
 def _tune_listener(steps: int) -> Listener:
@@ -102,12 +97,6 @@ def _tune_listener(steps: int) -> Listener:
             train.report(record)
 
     return report
-
-
-def _tune_callbacks() -> list[Any]:
-    from ray.tune.integration.ray_train import TuneReportCallback
-
-    return [TuneReportCallback()]
 
 
 def _failure(store: Store, attempt: str) -> dict[str, str] | None:

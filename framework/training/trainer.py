@@ -53,9 +53,8 @@ class Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
         batch, ranks, name = run.train.batch, world_size(), run.method.name
         if batch % ranks:
-            raise ConfigError(
-                f"train.batch {batch} is not a multiple of compute.workers {ranks}; change either"
-            )
+            fault = f"train.batch {batch} is not a multiple of compute.workers {ranks}"
+            raise ConfigError(f"{fault}; change either")
         data = training_set(run)
         method = new_method(run, ModelInfo.of(data.corpus.info))
         loader = Loader(data, method.streams, name, batch, run.seed, run.augment, rank(), ranks)

@@ -1,27 +1,32 @@
-"""Validation while training: metrics of masks at training size, the images shared out over the ranks."""
+"""Validation while training: of masks at training size, and of classes; ranks share the images."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from framework.core.distributed import all_reduce_sum, rank, world_size
+from framework.core.distributed import all_reduce_sum, gather_objects, rank, world_size
 from framework.core.labels import IGNORE
 from framework.core.memory_format import layout
 from framework.corpus.bits import planes
+from framework.corpus.targets import UNKNOWN
 from framework.loading.loader import collate
 from framework.methods.common.losses import hard_labels
 from framework.methods.sliding_window import predict_whole
-from framework.metrics.base import OverlapMetric, PooledMetric
+from framework.metrics.base import ImageMetric, OverlapMetric, PooledMetric
+from framework.metrics.predictions import Numbers, Predictions
 from framework.metrics.registry import metrics_of
 
 if TYPE_CHECKING:
     from framework.training.trainer import Trainer
+
+BATCH = 16
+"""Images of a forward pass, at least."""
 
 
 class Validated(NamedTuple):
@@ -40,7 +45,7 @@ class MaskValidator:
     """Which images have masks, and to which case (volume or image) each belongs."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self.data, self.batch = trainer.data, max(trainer.run.train.batch, 16)
+        self.data, self.batch = trainer.data, max(trainer.run.train.batch, BATCH)
         value = self.data.corpus.value
         self.ids = [name for name in self.data.corpus.ids_in("val") if value(name, "mask_kind") == "mask"]
         names = [value(name, "volume") or name for name in self.ids]
@@ -84,6 +89,54 @@ def as_finished(trainer: Trainer) -> Iterator[None]:
     with contextlib.nullcontext() if trainer.ema is None else trainer.ema.swapped_in():
         yield
     trainer.method.train()
+
+
+class ClassificationValidator:
+    """Holds the validation images for which some target's class is known; a corpus may have none."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.data, self.targets = trainer.data, trainer.method.targets
+        names = self.data.corpus.ids_in("val")
+        classes = [self.data.classes(names, target) for target in self.targets]
+        self.ids = [name for name, *known in zip(names, *classes, strict=True) if set(known) != {UNKNOWN}]
+
+    @torch.no_grad()
+    def score(self, trainer: Trainer) -> Scores:
+        """Every metric of each target, and its mean over the targets."""
+        mine = {}
+        with as_finished(trainer):
+            for part in shares(len(self.ids), BATCH):
+                mine |= self._classified(trainer, self.ids[part])
+        gathered = {name: rows for part in gather_objects(mine) for name, rows in part.items()}
+        known, scores = {}, dict[str, Validated]()
+        for place, target in enumerate(self.targets):
+            probability = np.array([gathered[name][place] for name in self.ids])
+            known[target.name] = known_of(self.data.classes(self.ids, target), probability)
+        for metric in metrics_of(ImageMetric):
+            values = {name: validated(metric, predictions) for name, predictions in known.items()}
+            scores[metric.key] = Validated(values, float(np.mean(list(values.values()))))
+        return scores
+
+    def _classified(self, trainer: Trainer, names: list[str]) -> dict[str, list[list[float]]]:
+        """Probabilities by image, target and class."""
+        image = on_device(trainer, collate([self.data.get(name) for name in names])[0])
+        with trainer.strategy.autocast():
+            probability = trainer.method.classify(image)
+        columns = [probability[target.name].tolist() for target in self.targets]
+        return {name: list(rows) for name, *rows in zip(names, *columns, strict=True)}
+
+
+def known_of(truth: Sequence[int], probability: Numbers) -> Predictions:
+    """The images whose class `[N]` is known, each counted once."""
+    classes = np.asarray(truth)
+    known = classes != UNKNOWN
+    return Predictions(classes[known], probability[known], np.ones((1, int(known.sum()))))
+
+
+def validated(metric: ImageMetric, predictions: Predictions) -> float:
+    """A metric's value, or chance where it is not defined, as when one class alone occurs."""
+    [value] = metric.compute(predictions)
+    return float(value) if np.isfinite(value) else metric.chance
 
 
 class CaseTally:

@@ -28,29 +28,26 @@ def evidence(method: Explainable, image: Tensor, target: int, number: int, kind:
         *finer, features = method.features(image)
     features = features.detach().float().requires_grad_()
     with torch.enable_grad():
-        score = (lead if kind == "cam" else log_odds)(method.decide([*finer, features])[target], number)
+        logits = method.decide([*finer, features])[target]
+        lead = logits[:, number] - _others(logits, number).mean(1)
+        score = lead if kind == "cam" else log_odds(logits, number)
         (slope,) = torch.autograd.grad(score.sum(), features)
-    weight = _weights(features.detach(), slope, kind)
-    return torch.relu((weight[:, :, None, None] * features.detach()).sum(1))
+    features = features.detach()
+    return torch.relu((_weights(features, slope, kind)[:, :, None, None] * features).sum(1))
 
 
 def log_odds(logits: Tensor, number: int) -> Tensor:
     """Log odds `[B]` of one class under logits `[B, C]`."""
-    others = [k for k in range(logits.shape[1]) if k != number]
-    return logits[:, number] - logits[:, others].logsumexp(1)
+    return logits[:, number] - _others(logits, number).logsumexp(1)
 
 
-def lead(logits: Tensor, number: int) -> Tensor:
-    """How far one class's logit `[B]` is over the mean of the others' under logits `[B, C]`."""
-    others = [k for k in range(logits.shape[1]) if k != number]
-    return logits[:, number] - logits[:, others].mean(1)
+def _others(logits: Tensor, number: int) -> Tensor:
+    return logits[:, [k for k in range(logits.shape[1]) if k != number]]
 
 
 def _weights(features: Tensor, slope: Tensor, kind: Kind) -> Tensor:
     """The weight of each channel `[B, D]` from features and the score's gradient `[B, D, h, w]`."""
-    if (
-        kind != "grad-cam++"
-    ):  # of a linear layer on the mean its weights; the slope's mean would fall with the number of cells
+    if kind != "grad-cam++":  # a sum, not a mean, which would fall with the number of cells
         return slope.sum((2, 3))
     below = 2 * slope.square() + (features * slope**3).sum((2, 3), keepdim=True)
     alpha = torch.where(below != 0, slope.square() / below, 0)
@@ -67,10 +64,7 @@ def summed_evidence(
     flip: bool,
     side: int,
 ) -> Tensor:
-    """Maps `[B, side, side]` in 0..1: the sum over sizes of the image and its mirror image, normalised.
-
-    Zero everywhere where nothing speaks for the class.
-    """
+    """Maps `[B, side, side]` in 0..1, summed over sizes and mirror images; 0 where nothing speaks for it."""
     total = image.new_zeros(len(image), side, side, dtype=torch.float32)
     for scale in scales:
         size = _whole_cells(image, scale, method.stride)

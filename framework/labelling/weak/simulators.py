@@ -59,16 +59,14 @@ def boxes(inside: np.ndarray, jitter: float, rng: np.random.Generator) -> np.nda
     """Every component's bounding box, each edge moved by up to `jitter` of its side; not empty."""
     drawn = np.zeros_like(inside)
     for place, _ in _components(inside):
-        drawn[
-            tuple(_moved(edge, limit, jitter, rng) for edge, limit in zip(place, inside.shape, strict=True))
-        ] = True
+        rows, columns = (_moved(*edge, jitter, rng) for edge in zip(place, inside.shape, strict=True))
+        drawn[rows, columns] = True
     return drawn
 
 
 def _moved(edge: slice, limit: int, jitter: float, rng: np.random.Generator) -> slice:
-    start, stop = np.round(
-        (edge.start, edge.stop) + rng.uniform(-jitter, jitter, 2) * (edge.stop - edge.start)
-    ).astype(int)
+    moves = rng.uniform(-jitter, jitter, 2) * (edge.stop - edge.start)
+    start, stop = np.round(np.add((edge.start, edge.stop), moves)).astype(int)
     start = min(max(start, 0), limit - 1)
     return slice(start, max(stop, start + 1))
 
@@ -172,10 +170,8 @@ def _removable(side: int) -> np.ndarray:
     8-connected).
     """
     open_ = (np.arange(256)[:, None] >> np.arange(8) & 1) == 0
-    parts = sum(
-        open_[:, k].astype(int) - (open_[:, k] & open_[:, k + 1] & open_[:, (k + 2) % 8])
-        for k in (0, 2, 4, 6)
-    )
+    sides, corners, following = open_[:, ::2], open_[:, 1::2], np.roll(open_[:, ::2], -1, axis=1)
+    parts = (sides & ~(corners & following)).sum(axis=1)
     return open_[:, side] & (parts == 1) & (open_.sum(axis=1) <= 6)
 
 
