@@ -32,8 +32,8 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
             trainer.fit()
     except TrainingFailedError as error:
         _raise_failure(store, attempt)
-        fault = f"run '{run.name}': {_last_line(error)}"
-        raise TrainingError(f"{fault}; run the same command again to continue") from None
+        fault = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:300]
+        raise TrainingError(f"run '{run.name}': {fault}; run the same command again to continue") from None
     _raise_failure(store, attempt)
 
 
@@ -90,13 +90,10 @@ def _worker(config: dict[str, Any]) -> None:
 
 
 def _tune_listener(steps: int) -> Listener:
-    from ray import train
+    from ray.train import report
 
-    def report(record: dict[str, Any]) -> None:
-        if record["step"] < steps:  # at the last one Tune may stop the trial before the model is written
-            train.report(record)
-
-    return report
+    # not at the last step: there Tune may stop the trial before the model is written
+    return lambda record: report(record) if record["step"] < steps else None
 
 
 def _failure(store: Store, attempt: str) -> dict[str, str] | None:
@@ -108,8 +105,3 @@ def _raise_failure(store: Store, attempt: str) -> None:
     if failure := _failure(store, attempt):
         store.remove(FAILURE)
         raise getattr(errors, failure["type"])(failure["message"])
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

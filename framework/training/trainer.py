@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class Trainer:
     loader: Loader
     strategy: Strategy
     device: torch.device
+    dtype: torch.dtype
     ema: Ema | None
     identity: dict[str, Any]
     step: int = 0
@@ -61,17 +63,13 @@ class Trainer:
         method.to(device)  # before it prepares: its counts are summed over ranks on their device
         method.prepare({name: sampler.ids for name, sampler in loader.samplers.items()}, loader.plain)
         load_pretrained_models(method, run, data.corpus)
-        method.to(device, parameter_type(run.train.precision))
+        dtype = parameter_type(run.train.precision)
+        method.to(device, dtype)
         precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
         strategy = build_strategy(run.compute.strategy, device, precision)
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None
-        return cls(run, store, data, method, loader, strategy, device, ema, identity(run, data))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of weights and images."""
-        return parameter_type(self.run.train.precision)
+        return cls(run, store, data, method, loader, strategy, device, dtype, ema, identity(run, data))
 
     def restore(self) -> None:
         """Go on from the latest whole checkpoint, if there is one."""
@@ -152,10 +150,7 @@ def new_method(run: TrainConfig, model: ModelInfo) -> Method:
     """The run's method, freshly initialised, on the CPU."""
     names, channels, labels = model.classes, model.channels, model.labels
     outputs = len(names) - method_of(run.method).multilabel
-
-    def network(member: int) -> torch.nn.Module:
-        return build_network(run.network, channels, outputs, run.seed, member)
-
+    network = partial(build_network, run.network, channels, outputs, run.seed)
     context = MethodContext(names, run.train.steps, run.seed, network, channels, labels)
     return build_method(run.method, context)
 

@@ -132,11 +132,12 @@ class Explain:
     def __call__(self, batch: Any) -> Any:
         import numpy as np
 
-        pixels = batch.pop("pixels")
-        rows = [[self._shows(name, shown) for shown in self.shown] for name in batch["id"]]
-        there = np.array(rows, bool).reshape(-1, len(self.shown))
+        pixels, targets = batch.pop("pixels"), self.predictor.method.targets
+        labels = [self.corpus.value(name, "labels") for name in batch["id"]]
+        there = np.zeros((len(labels), len(self.shown)), bool)
         maps = np.zeros((*there.shape, self.side, self.side), np.float32)
         for column, shown in enumerate(self.shown):
+            there[:, column] = [targets[shown.target].of_one(row) == shown.number for row in labels]
             mine = np.flatnonzero(there[:, column])
             if mine.size:
                 maps[mine, column] = self.explain(pixels[mine], shown)
@@ -150,7 +151,3 @@ class Explain:
         image, config = self.predictor.standardised(pixels), self.config
         maps = summed_evidence(method, image, *shown[1:], config.kind, config.scales, config.flip, self.side)
         return maps.cpu().numpy()
-
-    def _shows(self, name: str, shown: Shown) -> bool:
-        target = self.predictor.method.targets[shown.target]
-        return target.of_one(self.corpus.value(name, "labels")) == shown.number

@@ -125,10 +125,8 @@ def ridges(inside: np.ndarray) -> np.ndarray:
 
     Shallower crests come from every unevenness of the border, and nobody would draw them.
     """
-    depth = _depth(inside)
-    numbered = _numbered(inside)
-    deepest = np.zeros(numbered.max() + 1, depth.dtype)
-    np.maximum.at(deepest, numbered, depth)
+    depth, numbered = _depth(inside), _numbered(inside)
+    deepest = ndimage.maximum(depth, numbered, np.arange(numbered.max() + 1))
     crest = depth == ndimage.maximum_filter(depth, footprint=ndimage.generate_binary_structure(2, 1))
     return inside & crest & (2 * depth >= deepest[numbered])
 
@@ -141,9 +139,8 @@ def _depth(inside: np.ndarray) -> np.ndarray:
 def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """The skeleton by parallel thinning from four sides in turn (Rosenfeld, Inf. and Control 29, 1975).
 
-    What is peeled off are border pixels of one side that are neither `kept` nor ends of a line nor hold parts
-    together: connected parts stay so and none vanishes. Only pixels whose neighbourhood may have changed are
-    looked at.
+    Peels border pixels of one side that are neither `kept` nor ends of a line nor hold parts together:
+    connected parts stay so and none vanishes. Only pixels whose neighbourhood may have changed are looked at.
     """
     padded = np.pad(inside, 1).astype(np.uint8)
     ring = np.array([row * padded.shape[1] + column for row, column in RING])
@@ -164,11 +161,8 @@ def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 @cache
 def _removable(side: int) -> np.ndarray:
-    """For each of the 256 neighbourhoods (bit i is `RING[i]`), whether its pixel may be peeled from a side.
-
-    It is open to that side, has two neighbours or more, and joins exactly one part (Yokoi's number,
-    8-connected).
-    """
+    """For each of the 256 neighbourhoods (bit i is `RING[i]`), whether its pixel may be peeled from a side:
+    it is open there, has two neighbours or more, and joins exactly one part (Yokoi's number, 8-connected)."""
     open_ = (np.arange(256)[:, None] >> np.arange(8) & 1) == 0
     sides, corners, following = open_[:, ::2], open_[:, 1::2], np.roll(open_[:, ::2], -1, axis=1)
     parts = (sides & ~(corners & following)).sum(axis=1)
@@ -177,17 +171,12 @@ def _removable(side: int) -> np.ndarray:
 
 def erode(inside: np.ndarray, radius: int) -> np.ndarray:
     """Pixels farther than `radius` from every one outside; beyond the frame is outside. May leave nothing."""
-    return _distance(np.pad(inside, 1))[1:-1, 1:-1] > radius
+    return np.asarray(ndimage.distance_transform_edt(np.pad(inside, 1)))[1:-1, 1:-1] > radius
 
 
 def dilate(inside: np.ndarray, radius: int) -> np.ndarray:
     """Pixels at most `radius` from one inside; `inside` holds at least one."""
-    return _distance(~inside) <= radius
-
-
-def _distance(inside: np.ndarray) -> np.ndarray:
-    """Distance of each pixel inside to the nearest one outside, in pixels."""
-    return np.asarray(ndimage.distance_transform_edt(inside))
+    return np.asarray(ndimage.distance_transform_edt(~inside)) <= radius
 
 
 def _components(inside: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
