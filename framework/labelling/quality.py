@@ -54,8 +54,10 @@ def measure_layer(corpus: Corpus, store: Store) -> dict[str, Any] | None:
     return quality
 
 
-def measure_maps(corpus: Corpus, layer: MapLayer, split: str) -> dict[str, list[Interval]]:
-    """By class of the maps, the mean IoU at each of `THRESHOLDS` over the split's images whose mask shows it.
+def measure_maps(
+    corpus: Corpus, layer: MapLayer, split: str, thresholds: Sequence[float] = THRESHOLDS
+) -> dict[str, list[Interval]]:
+    """By class of the maps, the mean IoU at each threshold over the images of the split whose mask shows it.
 
     An image without a map of the class counts as 0. A threshold that is chosen by this is chosen with masks,
     and must be on the validation split. Raises `CorpusError` when no image of the split has both.
@@ -68,7 +70,7 @@ def measure_maps(corpus: Corpus, layer: MapLayer, split: str) -> dict[str, list[
         assert sample.mask is not None
         maps = layer.maps(sample.id)
         for k in mapped.intersection(np.unique(sample.mask[sample.mask != IGNORE]).tolist()):
-            scores[k].append(overlaps(maps.get(k), sample.mask, k, THRESHOLDS))
+            scores[k].append(overlaps(maps.get(k), sample.mask, k, thresholds))
             groups[k].append(sample.group)
     if not scores:
         fault = f"no image of split '{split}' has both a map and a mask of a class"

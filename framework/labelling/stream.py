@@ -37,7 +37,6 @@ class Pass:
     actor: type
     """Holds a model. Called with a batch it gives it back with what it made in place of the pixels."""
     arguments: tuple[Any, ...]
-    """What the actor is made with."""
     row: Row
     schema: pa.Schema
 

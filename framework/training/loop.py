@@ -23,10 +23,10 @@ Validator = MaskValidator | ClassificationValidator
 
 
 def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
-    """Train to the end from wherever the run is; `listener` hears of every validation, on every rank."""
-    config = trainer.run.train
+    """Train to the end from wherever the run is; log, validate and save where their intervals end, and at the
+    last step. `listener` hears of every validation, on every rank."""
+    config, validators = trainer.run.train, build_validators(trainer)
     log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
-    validators = build_validators(trainer)
     pending: list[Metrics] = []
     end = time.perf_counter()
     with contextlib.closing(trainer.loader.run(trainer.step, config.steps)) as batches:
@@ -40,7 +40,15 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
             # From end to end, so that the seconds of all steps add up to the run's, checkpoints included.
             images = float(config.batch * len(batch))
             pending.append({**metrics, "images": images, "seconds": end - begin, "wait": waited})
-            _periodic(trainer, log, validators, pending, listener)
+            intervals = (config.validate_every, config.checkpoint_every, LOG_EVERY)
+            ends = [trainer.step == config.steps or trainer.step % interval == 0 for interval in intervals]
+            validates, saves, _ = ends
+            if any(ends):
+                _flush(trainer, log, pending)
+            if validates:
+                _validate(trainer, log, validators, listener)
+            if saves:
+                trainer.save()
     if log is not None:
         log.close()
 
@@ -51,26 +59,6 @@ def build_validators(trainer: Trainer) -> list[Validator]:
     if trainer.method.targets:
         validators.append(ClassificationValidator(trainer))
     return [validator for validator in validators if validator.ids]
-
-
-def _periodic(
-    trainer: Trainer,
-    log: MetricLog | None,
-    validators: list[Validator],
-    pending: list[Metrics],
-    listener: Listener,
-) -> None:
-    """Log, validate and save where their intervals end; at the last step all three."""
-    config, step = trainer.run.train, trainer.step
-    last = step == config.steps
-    validates = last or step % config.validate_every == 0
-    saves = last or step % config.checkpoint_every == 0
-    if validates or saves or step % LOG_EVERY == 0:
-        _flush(trainer, log, pending)
-    if validates:
-        _validate(trainer, log, validators, listener)
-    if saves:
-        trainer.save()
 
 
 def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Metrics]) -> None:

@@ -1,10 +1,13 @@
-"""The append-only metric log `metrics.jsonl`, and TensorBoard beside it."""
+"""The append-only metric log `metrics.jsonl`, TensorBoard beside it, and a progress bar fed by it."""
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from framework.core.errors import StorageError
 from framework.core.storage import Store
 from framework.metrics.base import Metric
 from framework.metrics.registry import METRICS
@@ -12,6 +15,8 @@ from framework.metrics.registry import METRICS
 NAME = "metrics.jsonl"
 BEST = "best_validation_"
 """Begins the name of the count of a finished model's best validation score; the metric's key follows."""
+INTERVAL = 2.0
+"""Seconds between two looks of the progress bar at the log."""
 
 
 class MetricLog:
@@ -20,7 +25,11 @@ class MetricLog:
     def __init__(self, store: Store, step: int) -> None:
         self.store = store
         self._text = _lines(record for record in read(store) if record["step"] <= step)
-        self._board = _board(store, step)
+        self._board: Any = None
+        if store.is_local:  # TensorBoard writes no buckets
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._board = SummaryWriter(os.path.join(store.url, "tensorboard"), purge_step=step + 1)
         store.write_text(NAME, self._text)
 
     def write(self, *records: dict[str, Any]) -> None:
@@ -70,15 +79,6 @@ def _lines(records: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-def _board(store: Store, step: int) -> Any:
-    """TensorBoard writes local folders; for a bucket the metric log alone is kept."""
-    if not store.is_local:
-        return None
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    return SummaryWriter(os.path.join(store.url, "tensorboard"), purge_step=step + 1)
-
-
 def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
     for key, value in record.items():
         if isinstance(value, dict):
@@ -87,3 +87,44 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, fl
             yield from ((f"{prefix}{key}/{i}", v) for i, v in enumerate(value) if v is not None)
         elif key not in ("step", "metric"):
             yield prefix + key, value
+
+
+@contextlib.contextmanager
+def follow(store: Store, name: str, steps: int) -> Iterator[None]:
+    """Show the progress of a run while the block trains it."""
+    from rich import progress as rich
+
+    columns = [rich.TextColumn("[bold]{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
+    columns += [rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn()]
+    columns += [rich.TextColumn("{task.fields[note]}")]
+    quiet: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
+    ended = threading.Event()
+    with rich.Progress(*columns, speed_estimate_period=60, **quiet) as progress:
+        task = progress.add_task(name, total=steps, note="starting")
+
+        def look() -> None:
+            records = read(store)
+            if seen := [record for record in records if "loss" in record]:
+                progress.update(task, completed=seen[-1]["step"], note=_note(seen, records))
+
+        def watch() -> None:
+            while not ended.wait(INTERVAL):
+                with contextlib.suppress(StorageError):  # the log may be between two states
+                    look()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+            look()
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _note(seen: list[dict], records: list[dict]) -> str:
+    recent = seen[-50:]
+    per_second = sum(r.get("images", 0) for r in recent) / max(1e-9, sum(r["seconds"] for r in recent))
+    scores = [r["validation"] for r in records if "validation" in r]
+    score = f", val {METRICS[scores[-1]['metric']].name} {scores[-1]['mean']:.3f}" if scores else ""
+    return f"loss {seen[-1]['loss']:.3f}, {per_second:.0f} img/s{score}"

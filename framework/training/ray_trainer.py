@@ -10,8 +10,7 @@ from framework.core.errors import ScantsegError, TrainingError
 from framework.core.ray_runtime import ray_storage, start_ray
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
-from framework.training.loop import Listener
-from framework.training.progress import follow
+from framework.training.metric_log import follow
 
 FAILURE = "failure.json"
 
@@ -70,7 +69,7 @@ def anchored(run: TrainConfig) -> TrainConfig:
 
 def _worker(config: dict[str, Any]) -> None:
     """One rank. The driver raises errors for the reader: raised here, they would cause a retry."""
-    from ray.train import get_context
+    from ray.train import get_context, report
     from ray.train.torch import get_device
 
     from framework.training.worker import train_worker
@@ -81,19 +80,17 @@ def _worker(config: dict[str, Any]) -> None:
     run = parse(config["run"], TrainConfig)
     os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
     os.environ.setdefault("LOCAL_WORLD_SIZE", str(get_context().get_local_world_size()))
-    listening = {"listener": _tune_listener(run.train.steps)} if config["tuning"] else {}
+
+    def listener(record: dict[str, Any]) -> None:
+        # not at the last step: there Tune may stop the trial before the model is written
+        if config["tuning"] and record["step"] < run.train.steps:
+            report(record)
+
     try:
-        train_worker(run, store, get_device(), **listening)
+        train_worker(run, store, get_device(), listener)
     except ScantsegError as error:
         failure = {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)}
         store.write_json(FAILURE, failure)
-
-
-def _tune_listener(steps: int) -> Listener:
-    from ray.train import report
-
-    # not at the last step: there Tune may stop the trial before the model is written
-    return lambda record: report(record) if record["step"] < steps else None
 
 
 def _failure(store: Store, attempt: str) -> dict[str, str] | None:

@@ -5,7 +5,7 @@ import torch
 from framework.core.artifact import is_finished
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
-from framework.training.progress import follow
+from framework.training.metric_log import follow
 from framework.training.trainer import artifact_spec
 from framework.training.worker import train_worker
 

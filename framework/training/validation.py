@@ -104,9 +104,12 @@ class ClassificationValidator:
     def score(self, trainer: Trainer) -> Scores:
         """Every metric of each target, and its mean over the targets."""
         mine = {}
-        with as_finished(trainer):
+        with as_finished(trainer), trainer.strategy.autocast():
             for part in shares(len(self.ids), BATCH):
-                mine |= self._classified(trainer, self.ids[part])
+                image, _ = collate([self.data.get(name) for name in self.ids[part]])
+                answers = trainer.method.classify(on_device(trainer, image))
+                columns = [answers[target.name].tolist() for target in self.targets]
+                mine |= dict(zip(self.ids[part], zip(*columns, strict=True), strict=True))
         gathered = {name: rows for part in gather_objects(mine) for name, rows in part.items()}
         known, scores = {}, dict[str, Validated]()
         for place, target in enumerate(self.targets):
@@ -116,14 +119,6 @@ class ClassificationValidator:
             values = {name: validated(metric, predictions) for name, predictions in known.items()}
             scores[metric.key] = Validated(values, float(np.mean(list(values.values()))))
         return scores
-
-    def _classified(self, trainer: Trainer, names: list[str]) -> dict[str, list[list[float]]]:
-        """Probabilities by image, target and class."""
-        image = on_device(trainer, collate([self.data.get(name) for name in names])[0])
-        with trainer.strategy.autocast():
-            probability = trainer.method.classify(image)
-        columns = [probability[target.name].tolist() for target in self.targets]
-        return {name: list(rows) for name, *rows in zip(names, *columns, strict=True)}
 
 
 def known_of(truth: Sequence[int], probability: Numbers) -> Predictions:

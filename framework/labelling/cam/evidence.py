@@ -67,15 +67,11 @@ def summed_evidence(
     """Maps `[B, side, side]` in 0..1, summed over sizes and mirror images; 0 where nothing speaks for it."""
     total = image.new_zeros(len(image), side, side, dtype=torch.float32)
     for scale in scales:
-        size = _whole_cells(image, scale, method.stride)
+        # Height and width that fill the encoder's cells: others shift maps.
+        size = [max(1, round(n * scale / method.stride)) * method.stride for n in image.shape[2:]]
         view = F.interpolate(image, size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):
             part = evidence(method, view.flip(3) if mirrored else view, target, number, kind)
             whole = F.interpolate(part[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
             total += whole.flip(2) if mirrored else whole
     return total / total.amax((1, 2), keepdim=True).clamp_min(1e-12)
-
-
-def _whole_cells(image: Tensor, scale: float, stride: int) -> list[int]:
-    """Height and width near a scaled image's that fill the encoder's cells: others shift maps."""
-    return [max(1, round(length * scale / stride)) * stride for length in image.shape[2:]]

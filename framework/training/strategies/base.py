@@ -31,21 +31,25 @@ class Strategy(Protocol):
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The precision in which a training step runs."""
+        ...
 
     def backward(self, group: str, loss: Tensor) -> None:
         """Gradients of a loss, averaged over ranks by the time `step` uses them."""
 
     def step(self, group: str, lr: float) -> Tensor:
         """Clip, step unless the norm is not finite, clear; gives the gradient's norm before clipping."""
+        ...
 
     def model_state(self) -> dict[str, Tensor]:
         """The whole method's state, on every rank (a collective call)."""
+        ...
 
     def load_model_state(self, state: dict[str, Tensor]) -> None:
         """Put back what `model_state` gave, under any world size; before `load_optimiser_state`."""
 
     def optimiser_state(self) -> OptimiserState:
         """The whole optimiser state, on every rank (a collective call)."""
+        ...
 
     def load_optimiser_state(self, state: OptimiserState) -> None:
         """Put back what `optimiser_state` gave, under any world size."""

@@ -35,8 +35,9 @@ class TorchStrategy:
             self.optimisers[group] = build_optimiser(module.parameters(), config)
             if world_size() > 1:
                 # Buffers need no broadcast: normalisation statistics are global and so equal already.
-                options = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
-                method.live[group] = nn.parallel.DistributedDataParallel(module, **options)
+                method.live[group] = nn.parallel.DistributedDataParallel(
+                    module, broadcast_buffers=False, gradient_as_bucket_view=True
+                )
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         return autocast(self.device, self.precision)
