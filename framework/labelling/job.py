@@ -57,7 +57,7 @@ class Job(ABC):
     """
 
     name: ClassVar[str]
-    """Of its command and its stage."""
+    """Name of its command and its stage."""
     Config: ClassVar[Any]
     """Its settings: a `JobConfig`, or a union of several that one of their fields tells apart."""
     artifact: ClassVar[str]

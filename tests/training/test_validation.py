@@ -58,9 +58,9 @@ class Guess(Method):
         yield from ()
 
     def predict(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        found = torch.stack([chances(int(number)) for number in image[:, 0, 0, 0]])
+        chance = torch.stack([chances(int(number)) for number in image[:, 0, 0, 0]])
         return {
-            "first": torch.cat([1 - found.amax(1, keepdim=True), found], 1),
+            "first": torch.cat([1 - chance.amax(1, keepdim=True), chance], 1),
             "second": torch.zeros(len(image), 4, SIZE, SIZE),
         }
 
@@ -89,14 +89,14 @@ def trainer() -> Any:
 
 def test_the_score_is_the_area_over_the_pixels_of_all_images(trainer: Any) -> None:
     (validator,) = loop.build_validators(trainer)
-    found = validator.score(trainer)
+    scores = validator.score(trainer)
     known = trainer.data.masks != 255
     score = np.stack([chances(i).numpy() for i in range(IMAGES)], 1)
     expected = [
         average_precision_score((trainer.data.masks >> bit & 1)[known], score[bit][known]) for bit in range(2)
     ]
-    assert found["aupr"].values == [*map(pytest.approx, expected), None]
-    assert found["aupr"].mean == pytest.approx(np.mean(expected))
+    assert scores["aupr"].values == [*map(pytest.approx, expected), None]
+    assert scores["aupr"].mean == pytest.approx(np.mean(expected))
 
 
 def test_ranks_add_up_to_the_same_score(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
