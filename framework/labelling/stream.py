@@ -92,8 +92,7 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
 class Decode:
     """Operator 1: bytes to pictures at the network's size. Rows that are not wanted fall out here."""
 
-    wanted: Any
-    """Object reference to a frozenset of ids."""
+    wanted: Any  # an object reference to a frozenset of ids
     channels: Any
     size: int
 

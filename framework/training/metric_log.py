@@ -64,8 +64,7 @@ def judged_by(log: Iterable[dict[str, Any]]) -> str | None:
 
 def best_metric(counts: dict[str, Any]) -> Metric | None:
     """The metric by which a finished model was judged, by its counts; None where it is not known."""
-    keys = (name.removeprefix(BEST) for name in counts if name.startswith(BEST))
-    return METRICS.get(next(keys, ""))
+    return next((METRICS.get(key.removeprefix(BEST)) for key in counts if key.startswith(BEST)), None)
 
 
 def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
