@@ -18,7 +18,7 @@ from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus
 from framework.labelling.cutting import cut, most_components
-from framework.labelling.map_quality import overlaps
+from framework.labelling.quality import overlaps
 
 
 def main(corpus: Corpus, runs: list[Store], threshold: float) -> None:

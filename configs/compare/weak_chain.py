@@ -22,7 +22,7 @@ from framework.core.storage import Store
 from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus, Sample
 from framework.inference.predictor import Predictor
-from framework.labelling.map_quality import THRESHOLDS, overlaps
+from framework.labelling.quality import THRESHOLDS, overlaps
 from framework.metrics.bootstrap import Interval, crossed_intervals
 
 CLASS = 1

@@ -28,7 +28,7 @@ def build(
     labels: Annotated[str, typer.Option(help="Image-level label columns, by commas; default: found.")] = "",
     shard_mb: ShardSize = 256,
     error_budget: Annotated[
-        float, typer.Option(help="Share of unusable rows over which the build fails.", min=0, max=1)
+        float, typer.Option(help="Share of bad rows that fails it.", min=0, max=1)
     ] = 0.05,
 ) -> None:
     """Pack a folder of images into a corpus; the same command again continues."""

@@ -38,11 +38,10 @@ def command(job: type[Job]) -> Callable[..., None]:
 
 def _places(job: type[Job]) -> Iterator[inspect.Parameter]:
     """MODEL or FOLDER, CORPUS, `--maps`, `--layer`."""
-    described = {role: source.help for role, source in job.reads.items() if role != "maps"} | {
-        "corpus": "Folder of the corpus."
-    }
-    for role, text in described.items():
+    helps = {role: source.help for role, source in job.reads.items()} | {"corpus": "Folder of the corpus."}
+    maps = helps.pop("maps", "")
+    for role, text in helps.items():
         yield parameter(role, Annotated[str, typer.Argument(help=text)])
-    if "maps" in job.reads:
-        yield parameter("maps", Annotated[str, typer.Option(help=job.reads["maps"].help)])
+    if maps:
+        yield parameter("maps", Annotated[str, typer.Option(help=maps)])
     yield parameter("layer", Annotated[str, typer.Option(help=f"Name of the {job.kind} to write.")])

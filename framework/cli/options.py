@@ -1,7 +1,7 @@
 """Typed settings as options of the command line: from fields to parameters, and from values to settings."""
 
-import inspect
 from collections.abc import Iterator
+from inspect import Parameter
 from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 
 import typer
@@ -16,13 +16,12 @@ NESTED = "settings_of_settings"
 LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
-def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+def parameter(name: str, annotation: Any, default: Any = Parameter.empty) -> Parameter:
     """A parameter of a command's function."""
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, annotation=annotation, default=default)
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-def options(config: Any) -> Iterator[inspect.Parameter]:
+def options(config: Any) -> Iterator[Parameter]:
     """An option for each setting of a model or of a union of them.
 
     Lists and mappings are repeated in the singular; `--set KEY.SUB=VALUE` changes what has settings of its
@@ -35,8 +34,8 @@ def options(config: Any) -> Iterator[inspect.Parameter]:
             option = typer.Option(_flag(name, infos[0]), help=_help(infos), metavar=_metavar(infos))
             yield parameter(name, Annotated[Optional[_read_as(infos[0].annotation)], option], None)
     if nested:
-        text = f"Change a setting of {' or '.join(nested)}, such as {nested[0]}=null."
-        option = typer.Option("--set", help=f"{text} [repeatable]", metavar="KEY.SUB=VALUE")
+        text = f"Change a setting of {' or '.join(nested)}, such as {nested[0]}=null. [repeatable]"
+        option = typer.Option("--set", help=text, metavar="KEY.SUB=VALUE")
         yield parameter(NESTED, Annotated[Optional[list[str]], option], None)
 
 
@@ -83,7 +82,7 @@ def _is_repeated(info: FieldInfo) -> bool:
 
 
 def _flag(name: str, info: FieldInfo) -> str:
-    flag = name.replace("_", "-").removesuffix("s" if _is_repeated(info) else "")
+    flag = name.replace("_", "-").removesuffix("s" * _is_repeated(info))
     return f"--{flag}/--no-{flag}" if info.annotation is bool else f"--{flag}"
 
 
@@ -103,9 +102,8 @@ def _help(infos: list[FieldInfo]) -> str:
     text = (info.description or "").removeprefix(f"{_form(info)}: " if _is_repeated(info) else "")
     limits = [(sign, getattr(part, key, None)) for part in info.metadata for key, sign in LIMITS.items()]
     notes = [f"{sign} {limit:g}" for sign, limit in limits if limit is not None]
-    if (
-        info.is_required() or len({str(each.default) for each in infos}) > 1
-    ):  # the latter tells a union's models apart
+    tells_apart = len({str(each.default) for each in infos}) > 1  # the models of a union
+    if info.is_required() or tells_apart:
         notes.append("required")
     elif info.default:
         shown = " ".join(map(str, info.default)) if isinstance(info.default, list | tuple) else info.default

@@ -9,28 +9,25 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Folder of a finished model.")],
     corpus: Annotated[str, typer.Argument(help="Folder of the corpus.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    out: Annotated[
-        Optional[str], typer.Option(help="Folder of the evaluation; default: beside the model.")
-    ] = None,
+    out: Annotated[Optional[str], typer.Option(help="Folder to write; default: beside the model.")] = None,
 ) -> None:
     """Score a model: per-case tables, means with intervals, pictures."""
-    from framework.cli.scores import print_scores
+    from rich.console import Console
+
     from framework.core.storage import Store
     from framework.evaluation.evaluate import evaluate as score
+    from framework.evaluation.text import score_tables
 
     store = Store.at(model)
-    target = Store.at(out) if out else Store.at(f"{store.url}-{split}")
-    summary = score(store, corpus, target, split)
-    print_scores(summary)
+    target = Store.at(out or f"{store.url}-{split}")
+    Console().print(*score_tables(score(store, corpus, target, split)))
     typer.echo(f"evaluation: {target.url}")
 
 
 def evaluate_maps(
     corpus: Annotated[str, typer.Argument(help="Folder of the corpus.")],
     maps: Annotated[str, typer.Option(help="Name of the layer of maps to read.")],
-    split: Annotated[
-        str, typer.Option(help="train, val or test; thresholds are to be chosen on val.")
-    ] = "val",
+    split: Annotated[str, typer.Option(help="train, val or test; choose thresholds on val.")] = "val",
 ) -> None:
     """Print the IoU of maps at many thresholds, where the corpus holds masks; nothing is trained."""
     from rich.console import Console
@@ -38,7 +35,7 @@ def evaluate_maps(
 
     from framework.corpus.map_layers import MapLayer
     from framework.corpus.reader import Corpus
-    from framework.labelling.map_quality import THRESHOLDS, measure_maps
+    from framework.labelling.quality import THRESHOLDS, measure_maps
 
     opened = Corpus.open(corpus)
     scores = measure_maps(opened, MapLayer.open(opened, maps), split)

@@ -33,7 +33,6 @@ class ModelCard:
     store: Store
     run: TrainConfig
     info: ModelInfo
-    """The corpus that it was made for, as far as its networks depend on it."""
 
     @classmethod
     def open(cls, store: Store) -> ModelCard:
@@ -57,18 +56,17 @@ class ModelCard:
 class Predictor:
     """A model of a `train` artifact, in evaluation mode on one device."""
 
-    def __init__(self, store: Store, device: torch.device | None = None) -> None:
+    def __init__(self, store: Store) -> None:
         """Raises `CorpusError` when no finished model is there, `CheckpointError` for damaged weights."""
         self.card = ModelCard.open(store)
         self.run = self.card.run
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.method = new_method(self_contained(self.run), self.card.info)
         try:
             self.method.load_state_dict(read_tensors(store, "model.safetensors"))
         except RuntimeError as error:
-            raise CheckpointError(
-                f"{store.url}/model.safetensors: does not fit its config.yaml ({str(error)[:120]})"
-            ) from None
+            fault = f"does not fit its config.yaml ({str(error)[:120]})"
+            raise CheckpointError(f"{store.url}/model.safetensors: {fault}") from None
         lay_out(self.method.eval().to(self.device))
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
@@ -88,12 +86,9 @@ class Predictor:
 
         A model of volumes takes the pictures for the slices of one volume, in order.
         """
-        patch = self.run.corpus.patch
-        image = self.standardised(prepared)
-        with autocast(
-            self.device, safe_precision(self.run.train.precision, self.device, volumes=bool(patch))
-        ):
-            predictions = predict_whole(self.method, image, patch)
+        patch, precision = self.run.corpus.patch, self.run.train.precision
+        with autocast(self.device, safe_precision(precision, self.device, volumes=bool(patch))):
+            predictions = predict_whole(self.method, self.standardised(prepared), patch)
         return {name: (p[0].movedim(1, 0) if patch else p).float().cpu() for name, p in predictions.items()}
 
     def standardised(self, prepared: np.ndarray) -> torch.Tensor:
@@ -105,7 +100,7 @@ class Predictor:
     def at_own_sizes(self, images: Sequence[np.ndarray]) -> Iterator[dict[str, torch.Tensor]]:
         """Probabilities `[K, H, W]` at each picture's own size, by predictor; a 3D model takes a volume.
 
-        The network runs once over all pictures; each is resized in its turn: one alone is at its own size.
+        The network runs once over all pictures; only one at a time is at its own size.
         """
         predictions = self.probabilities(np.stack([self.prepare(image) for image in images]))
         for i, image in enumerate(images):
@@ -117,10 +112,8 @@ class Predictor:
         return {name: [masks[name] for masks in rows] for name in rows[0]}
 
     def planes(self, probability: torch.Tensor) -> np.ndarray:
-        """Where each class but the background is found, bool `[K-1, H, W]`, by probabilities `[K, H, W]`.
-
-        There it is the likeliest, or, for a method whose lesions may overlap, likelier than not.
-        """
+        """Where each class but the background is the likeliest, bool `[K-1, H, W]`, by `[K, H, W]`; lesions
+        that may overlap are where they are likelier than not."""
         if self.method.multilabel:
             return (probability[1:] > 0.5).numpy()
         return class_ids(probability) == np.arange(1, len(probability))[:, None, None]

@@ -22,8 +22,7 @@ def cut(
     """Class ids `[H, W]` uint8 of maps `[h, w]` in 0..1 by class id: all background without a map.
 
     Maps that nowhere exceed the threshold, or in more connected parts than are allowed, claim nothing (255):
-    their class is there, and all background would teach that it is not. Nothing is claimed between
-    `background` and the threshold.
+    all background would teach that their class is not there. So do pixels between `background` and threshold.
     """
     if not maps:
         return np.zeros(tuple(shape), np.uint8)

@@ -52,16 +52,16 @@ class Source(NamedTuple):
 class Job(ABC):
     """One file each, with a line in `registry.py`, or from another package by entry point `scantseg.jobs`.
 
-    Its command, its stage and its summary follow from what stands here. The command line reads the class for
-    its help: therefore its module imports what is heavy (torch, Ray, pyarrow) in the methods that work.
+    Command, stage and summary follow from what stands here. The command line reads the class for its help:
+    therefore its module imports what is heavy (torch, Ray, pyarrow) in the methods that work.
     """
 
     name: ClassVar[str]
-    """What its command and its stage are called."""
+    """Name of its command and its stage."""
     Config: ClassVar[Any]
     """Its settings: a `JobConfig`, or a union of several that one of their fields tells apart."""
     artifact: ClassVar[str]
-    """What its stage's artifact is called unless the stage has another name."""
+    """Name of its stage's artifact unless the stage has another."""
     kind: ClassVar[Kind] = "layer"
     measured: ClassVar[bool] = False
     """Whether its masks are compared with the corpus's; then its counts have `classes`."""
@@ -82,10 +82,8 @@ class Job(ABC):
 
     @abstractmethod
     def rows(self) -> list[str]:
-        """Ids of the images that it makes rows for.
-
-        Raises `CorpusError` when there is none, `ConfigError` where what it reads does not fit.
-        """
+        """Ids of the images that it makes rows for; raises `CorpusError` when there is none, `ConfigError`
+        where what it reads does not fit."""
 
     @abstractmethod
     def write(self, layer: LayerWriter) -> int:
@@ -108,8 +106,7 @@ def make(
 
     `layer` is its name beside the corpus, or a path; `sources` are what the job reads: the folder of a
     `model` or `folder`, the name or path of `maps`. Raises `CheckpointError` where another layer is,
-    `CorpusError` when more rows are unusable than the error budget allows: what is done stays, and the same
-    call again continues.
+    `CorpusError` when more rows are unusable than the error budget allows; the same call again continues.
     """
     from framework.corpus.label_layers import layer_store
     from framework.corpus.reader import Corpus
@@ -146,9 +143,9 @@ def _opened(role: str, where: str, corpus: Corpus) -> tuple[Any, Input]:
 
         maps = MapLayer.open(corpus, where)
         return maps, Input(maps.store.url, maps.artifact["hash"])
+    store = Store.at(where)
     if role == "model":
         from framework.inference.predictor import ModelCard
 
-        return ModelCard.open(Store.at(where)), input_of(Store.at(where), "model")
-    folder = Store.at(where)
-    return folder, Input(folder.url, digest(folder.sizes()))
+        return ModelCard.open(store), input_of(store, "model")
+    return store, Input(store.url, digest(store.sizes()))

@@ -31,9 +31,8 @@ class Masks(Job):
         @model_validator(mode="after")
         def _in_order(self) -> Self:
             if self.background is not None and self.background > self.threshold:
-                raise ValueError(
-                    f"background {self.background} is over threshold {self.threshold}; masks need it below"
-                )
+                fault = f"background {self.background} is over threshold {self.threshold}"
+                raise ValueError(f"{fault}; masks need it below")
             return self
 
     name = "masks"

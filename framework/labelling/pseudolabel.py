@@ -31,7 +31,13 @@ class PseudoLabel(Job):
     reads = {"model": Source("Folder of a finished model.", "model")}
 
     def rows(self) -> list[str]:
-        self._require_masks()
+        url, run = self.model.store.url, self.model.run
+        if not self.model.method.segments:
+            fault = f"{url}: a model of method '{run.method.name}', which makes no masks"
+            raise ConfigError(f"{fault}; use one that segments")
+        if run.corpus.patch:
+            fault = f"{url}: a model of volumes; pseudo-labelling works image by image"
+            raise ConfigError(f"{fault}: use a model trained without corpus.patch")
         labelled = set(self.model.store.read_json("labelled.json"))
         names = [name for name in self.corpus.ids("train") if name not in labelled]
         if not names:
@@ -52,18 +58,6 @@ class PseudoLabel(Job):
         columns = [layer.pixels(column, len(classes)) for column in ("predicted_pixels", "kept_pixels")]
         rows = zip(classes, *columns, strict=True)
         return {"classes": {name: {"predicted": predicted, "kept": kept} for name, predicted, kept in rows}}
-
-    def _require_masks(self) -> None:
-        url, run = self.model.store.url, self.model.run
-        if not self.model.method.segments:
-            raise ConfigError(
-                f"{url}: a model of method '{run.method.name}', which makes no masks; use one that segments"
-            )
-        if run.corpus.patch:
-            raise ConfigError(
-                f"{url}: a model of volumes; pseudo-labelling works image by image: use a model trained "
-                "without corpus.patch"
-            )
 
 
 class Infer:

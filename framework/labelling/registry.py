@@ -10,9 +10,5 @@ from framework.labelling.walk.job import RandomWalk
 from framework.labelling.weak.import_masks import ImportMasks
 from framework.labelling.weak.simulate import SimulateWeak
 
-IMAGE_LEVEL = [Cam, Seeds, RandomWalk, Masks]
-WEAK = [SimulateWeak, ImportMasks]
-
-JOBS: dict[str, type[Job]] = by_name(
-    [PseudoLabel, *IMAGE_LEVEL, *WEAK, *plugins("scantseg.jobs")], lambda job: job.name
-)
+BUILT_IN = [PseudoLabel, Cam, Seeds, RandomWalk, Masks, SimulateWeak, ImportMasks]
+JOBS: dict[str, type[Job]] = by_name([*BUILT_IN, *plugins("scantseg.jobs")], lambda job: job.name)

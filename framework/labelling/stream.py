@@ -1,8 +1,6 @@
 """A pass of Ray Data over the images of a corpus that writes a layer: decode, infer, encode.
 
-Each has its own processors. Every block ends as one Parquet part, written whole under a name made of its ids.
-A restart reads which ids are there and leaves them out; a row that cannot be read goes to the quarantine with
-its reason.
+Each has its own processors. A block ends as one Parquet part; a restart leaves out the ids that are there.
 """
 
 import logging
@@ -26,9 +24,6 @@ from framework.labelling.job import StreamConfig
 TASK_CPUS = 0.25
 """Processors of a decode or encode task, which runs beside networks: a small cluster must not lock up."""
 
-BYTES = 4
-"""Bytes of a picture's value, float32."""
-
 Row = Callable[[Any, int], dict[str, Any]]
 """From an actor's batch to the layer's columns of its row i, without the id; sent to other processes."""
 
@@ -42,7 +37,6 @@ class Pass:
     actor: type
     """Holds a model. Called with a batch it gives it back with what it made in place of the pixels."""
     arguments: tuple[Any, ...]
-    """What the actor is made with."""
     row: Row
     schema: pa.Schema
 
@@ -53,13 +47,12 @@ def stream(work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig)
     Raises `CorpusError` when more rows are unreadable than the error budget allows.
     """
     with layer.out.lock():
-        done = finished_ids(layer.out)
-        missing, total = frozenset(layer.names) - done, len(layer.names)
-        layer.on_progress(len(done), total)
-        written = bad = 0
+        finished = finished_ids(layer.out)
+        missing, done, bad = frozenset(layer.names) - finished, len(finished), 0
+        layer.on_progress(done, len(layer.names))
         for batch in _batches(work, corpus, missing, layer.out, config) if missing else ():
-            written, bad = written + int(batch["rows"].sum()), bad + int(batch["bad"].sum())
-            layer.on_progress(len(done) + written, total)
+            done, bad = done + int(batch["rows"].sum()), bad + int(batch["bad"].sum())
+            layer.on_progress(done, len(layer.names))
             if bad > config.error_budget * len(missing) + 1:
                 raise layer.over_budget()
         return layer.close()
@@ -73,7 +66,7 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
     context = DataContext.get_current()
     context.enable_progress_bars = False
     # A block goes from one operator to the next: at Ray's 128 MB a whole shard would wait for its last image.
-    context.target_max_block_size = config.batch * corpus.info.channels * work.size**2 * BYTES
+    context.target_max_block_size = config.batch * corpus.info.channels * work.size**2 * 4  # bytes of float32
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     Processes(config.actors, gpu=config.gpu).require("actors")
     decode = Decode(ray.put(wanted), corpus.info.channels, work.size)
@@ -99,8 +92,7 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
 class Decode:
     """Operator 1: bytes to pictures at the network's size. Rows that are not wanted fall out here."""
 
-    wanted: Any
-    """Object reference to a frozenset of ids."""
+    wanted: Any  # an object reference to a frozenset of ids
     channels: Any
     size: int
 
@@ -136,12 +128,9 @@ class Encode:
     schema: pa.Schema
 
     def __call__(self, batch: Any) -> Any:
-        good, bad = [], []
-        for i, name in enumerate(batch["id"]):
-            if batch["reason"][i]:
-                bad.append({"id": name, "reason": batch["reason"][i]})
-            else:
-                good.append({"id": name, **self.row(batch, i)})
+        rows = list(enumerate(zip(batch["id"], batch["reason"], strict=True)))
+        bad = [{"id": name, "reason": reason} for _, (name, reason) in rows if reason]
+        good = [{"id": name, **self.row(batch, i)} for i, (name, reason) in rows if not reason]
         write_part(self.out, "rows", good, self.schema)
         write_part(self.out, "quarantined", bad, QUARANTINE_ROW)
         return {"rows": np.array([len(good) + len(bad)]), "bad": np.array([len(bad)])}

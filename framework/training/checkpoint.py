@@ -47,7 +47,6 @@ def save(store: Store, checkpoint: Checkpoint) -> str:
 
 
 def encode_tensors(tensors: Tensors) -> bytes:
-    """As a safetensors file."""
     return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
@@ -85,14 +84,13 @@ def read_tensors(store: Store, name: str, sha256: str | None = None) -> Tensors:
     try:
         return load_tensors(data)
     except SafetensorError as error:
-        fault = f"not a whole safetensors file ({error})"
-        raise CheckpointError(f"{url}: {fault}; delete it and train again") from None
+        raise CheckpointError(f"{url}: not whole ({error}); delete it and train again") from None
 
 
-def prune(store: Store, keep: set[str]) -> None:
-    """Remove all checkpoints but the named ones."""
+def prune(store: Store, keep: str) -> None:
+    """Remove all checkpoints but the named one."""
     for name in store.names():
-        if name.startswith("step-") and name not in keep:
+        if name.startswith("step-") and name != keep:
             store.remove(name)
 
 
@@ -105,5 +103,4 @@ def _require_same(saved: dict[str, Any], now: dict[str, Any], store: Store) -> N
 
 
 def to_device(tensors: Tensors, device: torch.device) -> Tensors:
-    """The tensors on a device."""
     return {name: tensor.to(device) for name, tensor in tensors.items()}

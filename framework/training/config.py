@@ -52,7 +52,6 @@ class ComputeConfig(Settings):
 
     @property
     def processes(self) -> Processes:
-        """The workers as Ray counts them."""
         return Processes(self.workers, self.cpus_per_worker, self.gpu)
 
 
@@ -76,18 +75,14 @@ class TrainConfig(Settings):
     @model_validator(mode="after")
     def _method_fits(self) -> Self:
         method_of(self.method).check(self.method, self.network, self.corpus)
-        return self
-
-    @model_validator(mode="after")
-    def _models_have_roles(self) -> Self:
         method, roles = self.method.name, method_of(self.method).required_models(self.method)
         for role in self.models:
             if role not in roles:
                 raise ValueError(f"models.{role}: method '{method}' has no such role{nearest(role, roles)}")
         for role in roles:
             if role not in self.models:
-                mend = f"set models.{role} to the folder of one"
-                raise ValueError(f"method '{method}' starts from a finished model: {mend}")
+                fault = f"method '{method}' starts from a finished model"
+                raise ValueError(f"{fault}: set models.{role} to the folder of one")
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -97,14 +92,12 @@ class TrainConfig(Settings):
 
     def to_yaml(self) -> str:
         """The training alone: what a pipeline adds to it is left out."""
-        return yaml.safe_dump(
-            self.model_dump(mode="json", include=set(TrainConfig.model_fields)), sort_keys=False
-        )
+        values = self.model_dump(mode="json", include=set(TrainConfig.model_fields))
+        return yaml.safe_dump(values, sort_keys=False)
 
 
 def load_train(path: str | Path, assignments: Sequence[str] = ()) -> TrainConfig:
     """The training that a YAML file and overrides describe, without a pipeline's own keys."""
-    value = override(load_yaml(path), assignments)
-    for key in ("source", "stages"):
-        value.pop(key, None)
-    return parse(value, TrainConfig, str(path))
+    values = override(load_yaml(path), assignments)
+    own = {key: value for key, value in values.items() if key not in ("source", "stages")}
+    return parse(own, TrainConfig, str(path))

@@ -11,41 +11,44 @@ from torch import Tensor
 from framework.core.distributed import all_reduce_sum, rank, world_size
 from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
-from framework.training.optimise import lr_at
 from framework.training.trainer import Trainer
-from framework.training.validation import MaskValidator
-from framework.training.validation_classification import ClassificationValidator
-from framework.training.validation_tallies import Scores
+from framework.training.validation import ClassificationValidator, MaskValidator, Scores
 
 LOG_EVERY = 20
 """Steps between two writes of the log; every step is in it."""
 
 Listener = Callable[[dict[str, Any]], None]
+Metrics = dict[str, Tensor | float]
 Validator = MaskValidator | ClassificationValidator
 
 
 def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
-    """Train to the end from wherever the run is; `listener` hears of every validation, on every rank."""
-    config = trainer.run.train
+    """Train to the end from wherever the run is; log, validate and save where their intervals end, and at the
+    last step. `listener` hears of every validation, on every rank."""
+    config, validators = trainer.run.train, build_validators(trainer)
     log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
-    validators = build_validators(trainer)
-    pending: list[tuple[int, dict[str, Tensor | float]]] = []
+    pending: list[Metrics] = []
     end = time.perf_counter()
     with contextlib.closing(trainer.loader.run(trainer.step, config.steps)) as batches:
         while trainer.step < config.steps:
             begin = time.perf_counter()
             batch = trainer.to_device(next(batches))
             waited = time.perf_counter() - begin
-            metrics: dict[str, Tensor | float] = dict(trainer.train_step(batch))
-            lr = lr_at(trainer.step, config.steps, trainer.run.optimiser)
+            metrics = trainer.train_step(batch)
             trainer.step += 1
-            now = time.perf_counter()
+            begin, end = end, time.perf_counter()
             # From end to end, so that the seconds of all steps add up to the run's, checkpoints included.
             images = float(config.batch * len(batch))
-            metrics |= {"lr": lr, "images": images, "seconds": now - end, "wait": waited}
-            pending.append((trainer.step, metrics))
-            end = now
-            _periodic(trainer, log, validators, pending, listener)
+            pending.append({**metrics, "images": images, "seconds": end - begin, "wait": waited})
+            intervals = (config.validate_every, config.checkpoint_every, LOG_EVERY)
+            ends = [trainer.step == config.steps or trainer.step % interval == 0 for interval in intervals]
+            validates, saves, _ = ends
+            if any(ends):
+                _flush(trainer, log, pending)
+            if validates:
+                _validate(trainer, log, validators, listener)
+            if saves:
+                trainer.save()
     if log is not None:
         log.close()
 
@@ -58,41 +61,18 @@ def build_validators(trainer: Trainer) -> list[Validator]:
     return [validator for validator in validators if validator.ids]
 
 
-def _periodic(
-    trainer: Trainer,
-    log: MetricLog | None,
-    validators: list[Validator],
-    pending: list[Any],
-    listener: Listener,
-) -> None:
-    """Log, validate and save where their intervals end; at the last step all three."""
-    config, step = trainer.run.train, trainer.step
-    last = step == config.steps
-    validates = last or step % config.validate_every == 0
-    saves = last or step % config.checkpoint_every == 0
-    if validates or saves or step % LOG_EVERY == 0:
-        _flush(trainer, log, pending)
-    if validates:
-        _validate(trainer, log, validators, listener)
-    if saves:
-        trainer.save()
-
-
-def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Any]) -> None:
-    """Average the metrics of all ranks, for many steps in one sum, and write them."""
-    if not pending:
-        return
-    names = list(pending[0][1])
-    rows = [[float(metrics[name]) for name in names] for _, metrics in pending]
+def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Metrics]) -> None:
+    """Average the metrics of all ranks, for the steps up to now in one sum, and write them."""
+    names, first = list(pending[0]), trainer.step - len(pending) + 1
+    rows = [[float(metrics[name]) for name in names] for metrics in pending]
     values = torch.tensor(rows, dtype=torch.float64)
     means = all_reduce_sum(values.to(trainer.device)) / world_size()
     statistics = {name: value.tolist() for name, value in trainer.method.statistics().items()}
     if log is not None:
-        for (step, _), row in zip(pending, means.tolist(), strict=True):
-            log.add({"step": step, **dict(zip(names, row, strict=True))})
+        steps = enumerate(means.tolist(), first)
+        log.write(*({"step": step, **dict(zip(names, row, strict=True))} for step, row in steps))
         if statistics:
-            log.add({"step": trainer.step, "statistics": statistics})
-        log.flush()
+            log.write({"step": trainer.step, "statistics": statistics})
     pending.clear()
 
 
@@ -108,14 +88,13 @@ def _validate(
     wanted = trainer.method.metric()
     judged = wanted if wanted in scores else next(iter(scores))
     mean = scores[judged].mean
-    better = mean > trainer.best
-    if better:
+    if mean > trainer.best:
         trainer.best = mean
-    best = trainer.weights() if better and trainer.run.train.select == "best" else None
+        if trainer.run.train.select == "best":
+            best = trainer.weights()  # gathered by all ranks
+            if rank() == 0:
+                trainer.store.write_bytes("best.safetensors", encode_tensors(best))
     if log is not None:
-        if best is not None:
-            trainer.store.write_bytes("best.safetensors", encode_tensors(best))
         values = {key: score.values for key, score in scores.items()}
-        log.add({"step": trainer.step, "validation": {"metric": judged, "mean": mean, **values}})
-        log.flush()
+        log.write({"step": trainer.step, "validation": {"metric": judged, "mean": mean, **values}})
     listener({"step": trainer.step, "score": mean})

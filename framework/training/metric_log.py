@@ -1,10 +1,13 @@
-"""The append-only metric log `metrics.jsonl`, and TensorBoard beside it."""
+"""The append-only metric log `metrics.jsonl`, TensorBoard beside it, and a progress bar fed by it."""
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from framework.core.errors import StorageError
 from framework.core.storage import Store
 from framework.metrics.base import Metric
 from framework.metrics.registry import METRICS
@@ -12,6 +15,8 @@ from framework.metrics.registry import METRICS
 NAME = "metrics.jsonl"
 BEST = "best_validation_"
 """Begins the name of the count of a finished model's best validation score; the metric's key follows."""
+INTERVAL = 2.0
+"""Seconds between two looks of the progress bar at the log."""
 
 
 class MetricLog:
@@ -19,47 +24,37 @@ class MetricLog:
 
     def __init__(self, store: Store, step: int) -> None:
         self.store = store
-        self._lines = [json.dumps(record) for record in read(store) if record["step"] <= step]
-        self._fresh: list[dict[str, Any]] = []
-        self._board = _board(store, step)
-        store.write_text(NAME, "".join(line + "\n" for line in self._lines))
+        self._text = _lines(record for record in read(store) if record["step"] <= step)
+        self._board: Any = None
+        if store.is_local:  # TensorBoard writes no buckets
+            from torch.utils.tensorboard.writer import SummaryWriter
 
-    def add(self, record: dict[str, Any]) -> None:
-        self._fresh.append(record)
+            self._board = SummaryWriter(os.path.join(store.url, "tensorboard"), purge_step=step + 1)
+        store.write_text(NAME, self._text)
 
-    def flush(self) -> None:
-        """Make the new lines visible: appended to a local file, written anew to a bucket."""
-        lines = [json.dumps(record) for record in self._fresh]
-        self._lines += lines
+    def write(self, *records: dict[str, Any]) -> None:
+        """Append lines to a local file; in a bucket, write the file anew."""
+        self._text += _lines(records)
         if self.store.is_local:
             with open(os.path.join(self.store.url, NAME), "a") as file:
-                file.write("".join(line + "\n" for line in lines))
+                file.write(_lines(records))
         else:
-            self.store.write_text(NAME, "".join(line + "\n" for line in self._lines))
+            self.store.write_text(NAME, self._text)
         if self._board is not None:
-            for record in self._fresh:
+            for record in records:
                 for name, value in _scalars(record):
                     self._board.add_scalar(name, value, record["step"])
             self._board.flush()
-        self._fresh = []
 
     def close(self) -> None:
-        self.flush()
         if self._board is not None:
             self._board.close()
 
 
 def read(store: Store) -> list[dict[str, Any]]:
     """All whole lines of a run's log; a last line that a crash cut off is passed over."""
-    if not store.exists(NAME):
-        return []
-    records = []
-    for line in store.read_text(NAME).splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
+    text = store.read_text(NAME) if store.exists(NAME) else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def judged_by(log: Iterable[dict[str, Any]]) -> str | None:
@@ -69,8 +64,7 @@ def judged_by(log: Iterable[dict[str, Any]]) -> str | None:
 
 def best_metric(counts: dict[str, Any]) -> Metric | None:
     """The metric by which a finished model was judged, by its counts; None where it is not known."""
-    keys = (name.removeprefix(BEST) for name in counts if name.startswith(BEST))
-    return METRICS.get(next(keys, ""))
+    return next((METRICS.get(key.removeprefix(BEST)) for key in counts if key.startswith(BEST)), None)
 
 
 def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
@@ -80,13 +74,8 @@ def best_score(counts: dict[str, Any]) -> tuple[str, float] | None:
     return (metric.name, score) if metric and score is not None else None
 
 
-def _board(store: Store, step: int) -> Any:
-    """TensorBoard writes local folders; for a bucket the metric log alone is kept."""
-    if not store.is_local:
-        return None
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    return SummaryWriter(os.path.join(store.url, "tensorboard"), purge_step=step + 1)
+def _lines(records: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
 
 
 def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
@@ -97,3 +86,44 @@ def _scalars(record: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, fl
             yield from ((f"{prefix}{key}/{i}", v) for i, v in enumerate(value) if v is not None)
         elif key not in ("step", "metric"):
             yield prefix + key, value
+
+
+@contextlib.contextmanager
+def follow(store: Store, name: str, steps: int) -> Iterator[None]:
+    """Show the progress of a run while the block trains it."""
+    from rich import progress as rich
+
+    columns = [rich.TextColumn("[bold]{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
+    columns += [rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn()]
+    columns += [rich.TextColumn("{task.fields[note]}")]
+    quiet: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
+    ended = threading.Event()
+    with rich.Progress(*columns, speed_estimate_period=60, **quiet) as progress:
+        task = progress.add_task(name, total=steps, note="starting")
+
+        def look() -> None:
+            records = read(store)
+            if seen := [record for record in records if "loss" in record]:
+                progress.update(task, completed=seen[-1]["step"], note=_note(seen, records))
+
+        def watch() -> None:
+            while not ended.wait(INTERVAL):
+                with contextlib.suppress(StorageError):  # the log may be between two states
+                    look()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+            look()
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _note(seen: list[dict], records: list[dict]) -> str:
+    recent = seen[-50:]
+    per_second = sum(r.get("images", 0) for r in recent) / max(1e-9, sum(r["seconds"] for r in recent))
+    scores = [r["validation"] for r in records if "validation" in r]
+    score = f", val {METRICS[scores[-1]['metric']].name} {scores[-1]['mean']:.3f}" if scores else ""
+    return f"loss {seen[-1]['loss']:.3f}, {per_second:.0f} img/s{score}"

@@ -41,9 +41,9 @@ def load_pretrained_models(method: Method, run: TrainConfig, corpus: Corpus) -> 
         try:
             method.load_pretrained(role, PretrainedModel(state, info.classes, config))
         except RuntimeError:
-            fault = f"{store.url} has another network than this run"
+            fault = f"models.{role}: {store.url} has another network than this run"
             mend = "give both the same 'network', classes and sizes under 'method'"
-            raise ConfigError(f"models.{role}: {fault}; {mend}") from None
+            raise ConfigError(f"{fault}; {mend}") from None
 
 
 def _require_unseen(role: str, model: Store, corpus: Corpus) -> None:

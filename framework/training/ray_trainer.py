@@ -10,7 +10,7 @@ from framework.core.errors import ScantsegError, TrainingError
 from framework.core.ray_runtime import ray_storage, start_ray
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
-from framework.training.loop import Listener
+from framework.training.metric_log import follow
 
 FAILURE = "failure.json"
 
@@ -22,8 +22,6 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
     """
     from ray.train.v2.api.exceptions import TrainingFailedError
 
-    from framework.training.progress import follow
-
     start_ray()
     run.compute.processes.require("compute.workers")
     attempt = uuid.uuid4().hex[:12]
@@ -33,8 +31,8 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
             trainer.fit()
     except TrainingFailedError as error:
         _raise_failure(store, attempt)
-        fault = f"run '{run.name}': {_last_line(error)}"
-        raise TrainingError(f"{fault}; run the same command again to continue") from None
+        fault = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:300]
+        raise TrainingError(f"run '{run.name}': {fault}; run the same command again to continue") from None
     _raise_failure(store, attempt)
 
 
@@ -42,22 +40,22 @@ def _ray_trainer(run: TrainConfig, store: Store, attempt: str, tuning: bool) -> 
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    compute, callbacks = run.compute, []
+    if tuning:
+        from ray.tune.integration.ray_train import TuneReportCallback
+
+        callbacks.append(TuneReportCallback())
+    resources, failures = compute.processes.resources, FailureConfig(max_failures=compute.max_failures)
+    name, place = f"{run.name}-{attempt}", ray_storage(store)
     config = {"run": anchored(run).model_dump(), "store": store.url, "attempt": attempt, "tuning": tuning}
     return TorchTrainer(
         _worker,
         train_loop_config=config,
-        torch_config=TorchConfig(backend="nccl" if run.compute.gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if compute.gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=run.compute.workers,
-            use_gpu=run.compute.gpu,
-            resources_per_worker=run.compute.processes.resources,
+            num_workers=compute.workers, use_gpu=compute.gpu, resources_per_worker=resources
         ),
-        run_config=RunConfig(
-            name=f"{run.name}-{attempt}",
-            storage_path=ray_storage(store),
-            failure_config=FailureConfig(max_failures=run.compute.max_failures),
-            callbacks=_tune_callbacks() if tuning else None,
-        ),
+        run_config=RunConfig(name, place, failure_config=failures, callbacks=callbacks),
     )
 
 
@@ -71,7 +69,7 @@ def anchored(run: TrainConfig) -> TrainConfig:
 
 def _worker(config: dict[str, Any]) -> None:
     """One rank. The driver raises errors for the reader: raised here, they would cause a retry."""
-    from ray.train import get_context
+    from ray.train import get_context, report
     from ray.train.torch import get_device
 
     from framework.training.worker import train_worker
@@ -82,32 +80,17 @@ def _worker(config: dict[str, Any]) -> None:
     run = parse(config["run"], TrainConfig)
     os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
     os.environ.setdefault("LOCAL_WORLD_SIZE", str(get_context().get_local_world_size()))
-    listener = _tune_listener(run.train.steps) if config["tuning"] else _silent
+
+    def listener(record: dict[str, Any]) -> None:
+        # not at the last step: there Tune may stop the trial before the model is written
+        if config["tuning"] and record["step"] < run.train.steps:
+            report(record)
+
     try:
         train_worker(run, store, get_device(), listener)
     except ScantsegError as error:
         failure = {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)}
         store.write_json(FAILURE, failure)
-
-
-def _silent(record: dict[str, Any]) -> None:
-    return
-
-
-def _tune_listener(steps: int) -> Listener:
-    from ray import train
-
-    def report(record: dict[str, Any]) -> None:
-        if record["step"] < steps:  # at the last one Tune may stop the trial before the model is written
-            train.report(record)
-
-    return report
-
-
-def _tune_callbacks() -> list[Any]:
-    from ray.tune.integration.ray_train import TuneReportCallback
-
-    return [TuneReportCallback()]
 
 
 def _failure(store: Store, attempt: str) -> dict[str, str] | None:
@@ -119,8 +102,3 @@ def _raise_failure(store: Store, attempt: str) -> None:
     if failure := _failure(store, attempt):
         store.remove(FAILURE)
         raise getattr(errors, failure["type"])(failure["message"])
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

@@ -5,12 +5,12 @@ import torch
 from framework.core.artifact import is_finished
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
+from framework.training.metric_log import follow
 from framework.training.trainer import artifact_spec
 from framework.training.worker import train_worker
 
 
 def model_store(run: TrainConfig) -> Store:
-    """The folder of a run."""
     return Store.at(run.out) / run.name
 
 
@@ -21,18 +21,11 @@ def train(run: TrainConfig) -> Store:
         return store
     with store.lock():
         store.write_text("config.yaml", run.to_yaml())  # anew: a failed attempt may have left another
-        _fit(run, store)
+        if run.compute.workers:
+            from framework.training.ray_trainer import fit_on_ray
+
+            fit_on_ray(run, store)
+        else:
+            with follow(store, run.name, run.train.steps):
+                train_worker(run, store, torch.device("cpu"))
     return store
-
-
-def _fit(run: TrainConfig, store: Store) -> None:
-    """On Ray's workers, or without any in this process."""
-    if run.compute.workers:
-        from framework.training.ray_trainer import fit_on_ray
-
-        fit_on_ray(run, store)
-    else:
-        from framework.training.progress import follow
-
-        with follow(store, run.name, run.train.steps):
-            train_worker(run, store, torch.device("cpu"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class Trainer:
     loader: Loader
     strategy: Strategy
     device: torch.device
+    dtype: torch.dtype
     ema: Ema | None
     identity: dict[str, Any]
     step: int = 0
@@ -51,23 +53,23 @@ class Trainer:
     @classmethod
     def build(cls, run: TrainConfig, store: Store, device: torch.device) -> Trainer:
         """All parts, freshly initialised: equal on all ranks. Raises errors that name what the run lacks."""
-        batch, ranks = run.train.batch, world_size()
+        batch, ranks, name = run.train.batch, world_size(), run.method.name
         if batch % ranks:
             fault = f"train.batch {batch} is not a multiple of compute.workers {ranks}"
             raise ConfigError(f"{fault}; change either")
         data = training_set(run)
         method = new_method(run, ModelInfo.of(data.corpus.info))
-        name, streams = run.method.name, method.streams
-        loader = Loader(data, streams, name, batch, run.seed, run.augment, rank(), ranks)
+        loader = Loader(data, method.streams, name, batch, run.seed, run.augment, rank(), ranks)
         method.to(device)  # before it prepares: its counts are summed over ranks on their device
         method.prepare({name: sampler.ids for name, sampler in loader.samplers.items()}, loader.plain)
         load_pretrained_models(method, run, data.corpus)
-        method.to(device, parameter_type(run.train.precision))
+        dtype = parameter_type(run.train.precision)
+        method.to(device, dtype)
         precision = safe_precision(run.train.precision, device, volumes=bool(run.corpus.patch))
         strategy = build_strategy(run.compute.strategy, device, precision)
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None
-        return cls(run, store, data, method, loader, strategy, device, ema, identity(run, data))
+        return cls(run, store, data, method, loader, strategy, device, dtype, ema, identity(run, data))
 
     def restore(self) -> None:
         """Go on from the latest whole checkpoint, if there is one."""
@@ -83,17 +85,16 @@ class Trainer:
 
     def to_device(self, batch: Batch) -> Batch:
         """A batch of the loader on the run's device, its images in the dtype of the weights."""
-        dtype = parameter_type(self.run.train.precision)
-        return {name: stream.to(self.device, dtype) for name, stream in batch.items()}
+        return {name: stream.to(self.device, self.dtype) for name, stream in batch.items()}
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """All updates of one step; gives its metrics."""
+        """All updates of one step; gives its metrics and its learning rate."""
         seed_device(self.device, stable_seed("step", self.run.seed, self.step, rank()) % 2**63)
+        lr = lr_at(self.step, self.run.train.steps, self.run.optimiser)
         metrics: dict[str, Tensor] = {}
         updates = self.method.train_step(batch, self.step)
         while (update := self._next(updates)) is not None:
             require_finite(update.loss, batch, self.step)
-            lr = lr_at(self.step, self.run.train.steps, self.run.optimiser)
             self.strategy.backward(update.group, update.loss)
             norm = self.strategy.step(update.group, lr * update.lr_scale)
             require_finite(norm, batch, self.step)
@@ -101,7 +102,7 @@ class Trainer:
         self.method.after_step(self.step, self.read)
         if self.ema is not None:
             self.ema.update(self.step)
-        return metrics
+        return metrics | {"lr": torch.tensor(lr, dtype=torch.float64)}
 
     def save(self) -> None:
         """Write a checkpoint from rank 0 and remove older ones; the state is gathered by all."""
@@ -111,8 +112,8 @@ class Trainer:
             if self.ema is not None:
                 parts["ema"] = self.ema.shadow
             store = self.store / "checkpoints"
-            made = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
-            checkpoints.prune(store, {checkpoints.save(store, made)})
+            checkpoint = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
+            checkpoints.prune(store, keep=checkpoints.save(store, checkpoint))
         barrier()
 
     def weights(self) -> dict[str, Tensor]:
@@ -124,8 +125,7 @@ class Trainer:
 
     def read(self, stream: str) -> Iterator[StreamBatch]:
         """This rank's share of a stream's images as they are, on the run's device."""
-        dtype = parameter_type(self.run.train.precision)
-        return (part.to(self.device, dtype) for part in self.loader.plain(stream))
+        return (part.to(self.device, self.dtype) for part in self.loader.plain(stream))
 
     def _next(self, updates: Iterator[Update]) -> Update | None:
         with self.strategy.autocast():
@@ -140,7 +140,6 @@ def seed_device(device: torch.device, seed: int) -> None:
 
 
 def training_set(run: TrainConfig) -> TrainingSet:
-    """The run's data."""
     if run.corpus.patch:
         return VolumeSet(run.corpus)
     method = method_of(run.method)
@@ -151,10 +150,7 @@ def new_method(run: TrainConfig, model: ModelInfo) -> Method:
     """The run's method, freshly initialised, on the CPU."""
     names, channels, labels = model.classes, model.channels, model.labels
     outputs = len(names) - method_of(run.method).multilabel
-
-    def network(member: int) -> torch.nn.Module:
-        return build_network(run.network, channels, outputs, run.seed, member)
-
+    network = partial(build_network, run.network, channels, outputs, run.seed)
     context = MethodContext(names, run.train.steps, run.seed, network, channels, labels)
     return build_method(run.method, context)
 
@@ -184,8 +180,8 @@ def require_finite(value: Tensor, batch: Batch, step: int) -> None:
         return
     mine = [] if bool(torch.isfinite(value)) else _suspects(batch)
     ids = ", ".join(sorted({name for names in gather_objects(mine) for name in names}))
-    fault = "the loss is not finite; no weight was changed"
-    raise TrainingError(f"step {step}: {fault}. Images of the batch: {ids}")
+    fault = f"step {step}: the loss is not finite; no weight was changed"
+    raise TrainingError(f"{fault}. Images of the batch: {ids}")
 
 
 def _suspects(batch: Batch) -> list[str]:

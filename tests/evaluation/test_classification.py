@@ -9,7 +9,7 @@ from framework.corpus.targets import Target
 from framework.evaluation.classification import SCHEMA, prediction_row, summarise_target
 from framework.metrics.agreement import Accuracy
 from framework.metrics.roc import AUC
-from framework.training.validation_classification import known_of, validated
+from framework.training.validation import known_of, validated
 
 TARGET = Target("grade", 0, ("none", "mild", "severe"), (0, 1, 2), "method.targets.grade")
 

@@ -17,8 +17,8 @@ from framework.experiments.pipeline.config import PipelineConfig
 from framework.experiments.pipeline.run import run_stages
 from framework.labelling.cam.job import Cam, Explain, Shown
 from framework.labelling.job import make
-from framework.labelling.map_quality import measure_maps
 from framework.labelling.masks import Masks
+from framework.labelling.quality import measure_maps
 from framework.labelling.walk.job import RandomWalk
 from tests.test_classifier import run_of
 

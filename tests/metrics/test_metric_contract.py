@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
-from framework.cli.scores import print_scores
 from framework.core.errors import ConfigError
 from framework.core.plugins import by_name
 from framework.core.storage import Store
 from framework.evaluation.evaluate import evaluate
-from framework.evaluation.text import score_lines
+from framework.evaluation.text import score_lines, score_tables
 from framework.experiments.compare.table import SeedRun, compared
 from framework.experiments.compare.text import csv_text, markdown
 from framework.metrics.base import ImageMetric, Number, OverlapMetric, PooledMetric
@@ -108,7 +108,7 @@ def test_terminal_and_log_show_them(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     summary = evaluation.read_json("summary.json")
-    print_scores(summary)
+    Console().print(*score_tables(summary))
     said, lines = capsys.readouterr().out, list(score_lines(summary))
     assert all(metric.name in said and any(metric.name in line for line in lines) for metric in NEW)
     confidence = summary["targets"]["grade"]["confidence"]

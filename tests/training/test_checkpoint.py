@@ -69,5 +69,5 @@ def test_another_configuration_is_refused_by_its_key(tmp_path: Path) -> None:
 def test_prune_keeps_the_named(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     names = [save(store, checkpoint(step)) for step in (1, 2, 3)]
-    prune(store, {names[1]})
+    prune(store, names[1])
     assert store.names() == [names[1]]

@@ -115,10 +115,10 @@ def test_an_override_of_another_form_is_refused(text: str) -> None:
 def test_any_known_key_can_be_set(keys: list[str], value: int) -> None:
     base: dict[str, Any] = {}
     override(base, [f"{key}={value}" for key in keys])
-    held: Any = base
+    setting: Any = base
     for part in keys[-1].split("."):
-        held = held[part]
-    assert held == value
+        setting = setting[part]
+    assert setting == value
 
 
 def test_a_section_of_another_name_starts_anew() -> None:

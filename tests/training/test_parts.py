@@ -41,12 +41,11 @@ def test_the_log_appends_and_drops_what_a_restart_repeats(tmp_path: Path) -> Non
     store = Store.at(tmp_path)
     log = MetricLog(store, 0)
     for step in (1, 2, 3):
-        log.add({"step": step, "loss": step / 10})
-        log.flush()
+        log.write({"step": step, "loss": step / 10})
     log.close()
     (tmp_path / "metrics.jsonl").write_text((tmp_path / "metrics.jsonl").read_text() + '{"step": 4, "lo')
     again = MetricLog(store, 2)
-    again.add({"step": 3, "loss": 9.0})
+    again.write({"step": 3, "loss": 9.0})
     again.close()
     assert [(r["step"], r["loss"]) for r in read(store)] == [(1, 0.1), (2, 0.2), (3, 9.0)]
 

@@ -15,10 +15,9 @@ from sklearn.metrics import average_precision_score
 from framework.core.storage import Store
 from framework.loading.training_set import TrainingSample
 from framework.methods.base import Method
-from framework.training import loop, validation, validation_tallies, worker
+from framework.training import loop, validation, worker
 from framework.training.metric_log import MetricLog, best_score, judged_by, read
-from framework.training.validation import MaskValidator
-from framework.training.validation_tallies import Validated
+from framework.training.validation import MaskValidator, Validated
 
 IMAGES, SIZE, LESIONS = 40, 6, 3
 
@@ -32,14 +31,11 @@ class Drawn:
         self.masks = rng.integers(0, 4, (IMAGES, SIZE, SIZE), dtype=np.uint8)
         self.masks[:, 0] = 255
         names = [f"i{i}" for i in range(IMAGES)]
-        index_columns = {
-            "id": names,
-            "split": ["val"] * IMAGES,
-            "mask_kind": ["mask"] * IMAGES,
-            "volume": [None] * IMAGES,
-        }
+        row = {"mask_kind": "mask", "volume": None}
         self.corpus = SimpleNamespace(
-            index_columns=index_columns, info=SimpleNamespace(classes=["background", "spot", "film", "scar"])
+            ids_in=lambda split: names,
+            value=lambda name, column: row[column],
+            info=SimpleNamespace(classes=["background", "spot", "film", "scar"]),
         )
         self.config = SimpleNamespace(patch=None)
 
@@ -62,9 +58,9 @@ class Guess(Method):
         yield from ()
 
     def predict(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        found = torch.stack([chances(int(number)) for number in image[:, 0, 0, 0]])
+        chance = torch.stack([chances(int(number)) for number in image[:, 0, 0, 0]])
         return {
-            "first": torch.cat([1 - found.amax(1, keepdim=True), found], 1),
+            "first": torch.cat([1 - chance.amax(1, keepdim=True), chance], 1),
             "second": torch.zeros(len(image), 4, SIZE, SIZE),
         }
 
@@ -80,31 +76,38 @@ def trainer() -> Any:
         corpus=SimpleNamespace(patch=None), train=SimpleNamespace(batch=4, precision="fp32")
     )
     strategy = SimpleNamespace(autocast=contextlib.nullcontext)
-    parts = {"strategy": strategy, "ema": None, "device": torch.device("cpu"), "step": 3, "best": -1.0}
+    parts = {
+        "strategy": strategy,
+        "ema": None,
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+        "step": 3,
+        "best": -1.0,
+    }
     return SimpleNamespace(run=run, method=Guess(), data=Drawn(), **parts)
 
 
 def test_the_score_is_the_area_over_the_pixels_of_all_images(trainer: Any) -> None:
     (validator,) = loop.build_validators(trainer)
-    found = validator.score(trainer)
+    scores = validator.score(trainer)
     known = trainer.data.masks != 255
     score = np.stack([chances(i).numpy() for i in range(IMAGES)], 1)
     expected = [
         average_precision_score((trainer.data.masks >> bit & 1)[known], score[bit][known]) for bit in range(2)
     ]
-    assert found["aupr"].values == [*map(pytest.approx, expected), None]
-    assert found["aupr"].mean == pytest.approx(np.mean(expected))
+    assert scores["aupr"].values == [*map(pytest.approx, expected), None]
+    assert scores["aupr"].mean == pytest.approx(np.mean(expected))
 
 
 def test_ranks_add_up_to_the_same_score(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     validator = MaskValidator(trainer)
     alone, sums = validator.score(trainer), []
     monkeypatch.setattr(validation, "world_size", lambda: 2)
-    monkeypatch.setattr(validation_tallies, "all_reduce_sum", lambda part: sums.append(part) or part)
+    monkeypatch.setattr(validation, "all_reduce_sum", lambda part: sums.append(part) or part)
     for rank in range(2):
         monkeypatch.setattr(validation, "rank", lambda rank=rank: rank)
         validator.score(trainer)
-    monkeypatch.setattr(validation_tallies, "all_reduce_sum", lambda part: sums[0] + sums[1])
+    monkeypatch.setattr(validation, "all_reduce_sum", lambda part: sums[0] + sums[1])
     assert sums[0].sum() and sums[1].sum() and validator.score(trainer) == alone
 
 

@@ -28,29 +28,26 @@ def evidence(method: Explainable, image: Tensor, target: int, number: int, kind:
         *finer, features = method.features(image)
     features = features.detach().float().requires_grad_()
     with torch.enable_grad():
-        score = (lead if kind == "cam" else log_odds)(method.decide([*finer, features])[target], number)
+        logits = method.decide([*finer, features])[target]
+        lead = logits[:, number] - _others(logits, number).mean(1)
+        score = lead if kind == "cam" else log_odds(logits, number)
         (slope,) = torch.autograd.grad(score.sum(), features)
-    weight = _weights(features.detach(), slope, kind)
-    return torch.relu((weight[:, :, None, None] * features.detach()).sum(1))
+    features = features.detach()
+    return torch.relu((_weights(features, slope, kind)[:, :, None, None] * features).sum(1))
 
 
 def log_odds(logits: Tensor, number: int) -> Tensor:
     """Log odds `[B]` of one class under logits `[B, C]`."""
-    others = [k for k in range(logits.shape[1]) if k != number]
-    return logits[:, number] - logits[:, others].logsumexp(1)
+    return logits[:, number] - _others(logits, number).logsumexp(1)
 
 
-def lead(logits: Tensor, number: int) -> Tensor:
-    """How far one class's logit `[B]` is over the mean of the others' under logits `[B, C]`."""
-    others = [k for k in range(logits.shape[1]) if k != number]
-    return logits[:, number] - logits[:, others].mean(1)
+def _others(logits: Tensor, number: int) -> Tensor:
+    return logits[:, [k for k in range(logits.shape[1]) if k != number]]
 
 
 def _weights(features: Tensor, slope: Tensor, kind: Kind) -> Tensor:
     """The weight of each channel `[B, D]` from features and the score's gradient `[B, D, h, w]`."""
-    if (
-        kind != "grad-cam++"
-    ):  # of a linear layer on the mean its weights; the slope's mean would fall with the number of cells
+    if kind != "grad-cam++":  # a sum, not a mean, which would fall with the number of cells
         return slope.sum((2, 3))
     below = 2 * slope.square() + (features * slope**3).sum((2, 3), keepdim=True)
     alpha = torch.where(below != 0, slope.square() / below, 0)
@@ -67,21 +64,14 @@ def summed_evidence(
     flip: bool,
     side: int,
 ) -> Tensor:
-    """Maps `[B, side, side]` in 0..1: the sum over sizes of the image and its mirror image, normalised.
-
-    Zero everywhere where nothing speaks for the class.
-    """
+    """Maps `[B, side, side]` in 0..1, summed over sizes and mirror images; 0 where nothing speaks for it."""
     total = image.new_zeros(len(image), side, side, dtype=torch.float32)
     for scale in scales:
-        size = _whole_cells(image, scale, method.stride)
+        # Height and width that fill the encoder's cells: others shift maps.
+        size = [max(1, round(n * scale / method.stride)) * method.stride for n in image.shape[2:]]
         view = F.interpolate(image, size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if flip else (False,):
             part = evidence(method, view.flip(3) if mirrored else view, target, number, kind)
             whole = F.interpolate(part[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
             total += whole.flip(2) if mirrored else whole
     return total / total.amax((1, 2), keepdim=True).clamp_min(1e-12)
-
-
-def _whole_cells(image: Tensor, scale: float, stride: int) -> list[int]:
-    """Height and width near a scaled image's that fill the encoder's cells: others shift maps."""
-    return [max(1, round(length * scale / stride)) * stride for length in image.shape[2:]]

@@ -69,14 +69,11 @@ class Cam(Job):
         """What the names in `shows` stand for."""
         classes, targets = self.corpus.info.classes, {target.name: target for target in self.targets}
         shown = []
-        for class_name, (target, answer) in self.config.shows.items():
-            where = f"shows.{class_name}"
-            class_id = 1 + _place(class_name, classes[1:], f"{where}: the masks have no class")
-            number = _place(target, list(targets), f"{where}: the classifier has no target")
-            answers = targets[target].classes
-            shown.append(
-                Shown(class_id, number, _place(answer, answers, f"{where}: target '{target}' has no class"))
-            )
+        for name, (target, answer) in self.config.shows.items():
+            class_id = 1 + _place(name, classes[1:], f"shows.{name}: the masks have no class")
+            place = _place(target, list(targets), f"shows.{name}: the classifier has no target")
+            fault = f"shows.{name}: target '{target}' has no class"
+            shown.append(Shown(class_id, place, _place(answer, targets[target].classes, fault)))
         return shown
 
     def rows(self) -> list[str]:
@@ -84,10 +81,8 @@ class Cam(Job):
 
         names = [name for name in self._listed() if UNKNOWN not in self._answers(name)]
         if not names:
-            corpus, splits = self.corpus.info.name, ", ".join(self.config.splits)
-            raise CorpusError(
-                f"corpus '{corpus}': no image of {splits} has the labels that the maps are made by"
-            )
+            fault = f"no image of {', '.join(self.config.splits)} has the labels that the maps are made by"
+            raise CorpusError(f"corpus '{self.corpus.info.name}': {fault}")
         return names
 
     def write(self, layer: LayerWriter) -> int:
@@ -100,11 +95,10 @@ class Cam(Job):
         return stream(work, self.corpus, layer, self.config)
 
     def counts(self, layer: LayerWriter) -> dict[str, Any]:
-        answers = zip(*map(self._answers, layer.names), strict=True)
-        counts = {
-            f"with {self.corpus.info.classes[shown.class_id]}": own.count(shown.number)
-            for shown, own in zip(self.shown, answers, strict=True)
-        }
+        classes, rows = self.corpus.info.classes, [self._answers(name) for name in layer.names]
+        counts = {}
+        for shown, answers in zip(self.shown, zip(*rows, strict=True), strict=True):
+            counts[f"with {classes[shown.class_id]}"] = answers.count(shown.number)
         unknown = len(self._listed()) - len(layer.names)
         return counts | ({"left out whose label is not known": unknown} if unknown else {})
 
@@ -138,11 +132,12 @@ class Explain:
     def __call__(self, batch: Any) -> Any:
         import numpy as np
 
-        pixels = batch.pop("pixels")
-        rows = [[self._shows(name, shown) for shown in self.shown] for name in batch["id"]]
-        there = np.array(rows, bool).reshape(-1, len(self.shown))
+        pixels, targets = batch.pop("pixels"), self.predictor.method.targets
+        labels = [self.corpus.value(name, "labels") for name in batch["id"]]
+        there = np.zeros((len(labels), len(self.shown)), bool)
         maps = np.zeros((*there.shape, self.side, self.side), np.float32)
         for column, shown in enumerate(self.shown):
+            there[:, column] = [targets[shown.target].of_one(row) == shown.number for row in labels]
             mine = np.flatnonzero(there[:, column])
             if mine.size:
                 maps[mine, column] = self.explain(pixels[mine], shown)
@@ -156,7 +151,3 @@ class Explain:
         image, config = self.predictor.standardised(pixels), self.config
         maps = summed_evidence(method, image, *shown[1:], config.kind, config.scales, config.flip, self.side)
         return maps.cpu().numpy()
-
-    def _shows(self, name: str, shown: Shown) -> bool:
-        target = self.predictor.method.targets[shown.target]
-        return target.of_one(self.corpus.value(name, "labels")) == shown.number

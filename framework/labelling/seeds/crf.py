@@ -23,13 +23,10 @@ def refine(labels: Tensor, classes: int, picture: Tensor, config: CrfConfig) -> 
     """
     height, width = picture.shape[1:]
     pixel = SIDE / max(height, width)
-    near_rows, near_columns = (
-        _near(length, config.near_width / pixel, picture) for length in (height, width)
-    )
+    near_rows, near_columns = (_near(n, config.near_width / pixel, picture) for n in (height, width))
     alike = _alike(picture, config.alike_width / pixel, config.alike_levels)
-    unary = torch.full(
-        (len(labels), classes, height, width), (1 - config.certainty) / (classes - 1), device=picture.device
-    )
+    rest = (1 - config.certainty) / (classes - 1)
+    unary = torch.full((len(labels), classes, height, width), rest, device=picture.device)
     unary = unary.scatter_(1, labels[:, None], config.certainty).log()
     belief = unary.softmax(1)
     for _ in range(config.steps):

@@ -33,9 +33,8 @@ class Seeds(Job):
         @model_validator(mode="after")
         def _in_order(self) -> Self:
             if self.background > self.foreground:
-                raise ValueError(
-                    f"background {self.background} is over foreground {self.foreground}; seeds need it below"
-                )
+                fault = f"background {self.background} is over foreground {self.foreground}"
+                raise ValueError(f"{fault}; seeds need it below")
             return self
 
     name = "seeds"
@@ -46,8 +45,8 @@ class Seeds(Job):
         known = self.maps.classes
         names = [name for name in self.corpus.ids("train") if known.get(name)]
         if not names:
-            layer = f"map layer '{self.maps.store.name}'"
-            raise CorpusError(f"{layer}: no training image has a map; make it with --split train")
+            fault = f"map layer '{self.maps.store.name}': no training image has a map"
+            raise CorpusError(f"{fault}; make it with --split train")
         return names
 
     def write(self, layer: LayerWriter) -> int:
@@ -65,8 +64,6 @@ class Seeds(Job):
         """An image that no class is sure in has no label; raises `CorpusError` where none has a seed."""
         labelled, unlabelled = layer.labelled()
         if not labelled:
-            raise CorpusError(
-                f"{layer.out.url}: no image has a seed of any class; lower the foreground threshold, "
-                f"{self.config.foreground}"
-            )
+            mend = f"lower the foreground threshold, {self.config.foreground}"
+            raise CorpusError(f"{layer.out.url}: no image has a seed of any class; {mend}")
         return {"rows": labelled, "without any seed": unlabelled}

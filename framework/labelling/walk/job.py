@@ -38,7 +38,7 @@ class RandomWalk(Job):
     @cached_property
     def class_ids(self) -> list[int]:
         """The classes that any image has a map of."""
-        return sorted({class_id for class_ids in self.maps.classes.values() for class_id in class_ids})
+        return sorted(set().union(*self.maps.classes.values()))
 
     def rows(self) -> list[str]:
         from framework.methods.base import FindsBoundaries
@@ -50,17 +50,15 @@ class RandomWalk(Job):
             raise ConfigError(f"{self.model.store.url}: {fault}; train method 'irnet'")
         side = cells(run.corpus.size)
         if radius >= side:
-            raise ConfigError(
-                f"radius: neighbours within {radius} reach across the whole map, {side} a side for "
-                f"{run.corpus.size} pixels; lower it, or give boundaries that were trained on larger pictures"
-            )
+            fault = f"neighbours within {radius} reach across the whole map, {side} a side"
+            mend = "lower it, or give boundaries that were trained on larger pictures"
+            raise ConfigError(f"radius: {fault} for {run.corpus.size} pixels; {mend}")
         return list(self.maps.classes)
 
     def write(self, layer: LayerWriter) -> int:
         from framework.corpus.map_layers import MAP_ROW, MapsRow
         from framework.labelling.stream import Pass, stream
-        from framework.labelling.walk.carry import Carry
-        from framework.labelling.walk.walk import walk
+        from framework.labelling.walk.walk import Carry, walk
 
         config, places = self.config, (self.model.store.url, self.corpus.store.url, self.maps.store.url)
         carry = partial(walk, radius=config.radius, beta=config.beta, doublings=config.doublings)

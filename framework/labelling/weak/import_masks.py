@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 class ImportMasks(Job):
     """Lay weak masks that somebody drew over a corpus.
 
-    Images without a picture are not in the layer; pictures that do not fit their image, or hold unknown class
-    ids, are in its quarantine.
+    Images without a picture are left out; pictures that do not fit, or hold unknown ids, are in quarantine.
     """
 
     class Config(JobConfig):
@@ -40,7 +39,6 @@ class ImportMasks(Job):
 
     @cached_property
     def pictures(self) -> dict[str, Picture]:
-        """The files of the folder by id."""
         from framework.corpus.sources.folder import pictures
 
         return pictures(self.folder)

@@ -29,8 +29,8 @@ class SimulateWeak(Job):
         split, value = self.config.split, self.corpus.value
         names = [name for name in self.corpus.ids(split) if value(name, "mask_kind") == "mask"]
         if not names:
-            corpus = f"corpus '{self.corpus.info.name}'"
-            raise CorpusError(f"{corpus}: no image of split '{split}' has a pixel mask; nothing to weaken")
+            fault = f"no image of split '{split}' has a pixel mask; nothing to weaken"
+            raise CorpusError(f"corpus '{self.corpus.info.name}': {fault}")
         return names
 
     def write(self, layer: LayerWriter) -> int:

@@ -59,16 +59,14 @@ def boxes(inside: np.ndarray, jitter: float, rng: np.random.Generator) -> np.nda
     """Every component's bounding box, each edge moved by up to `jitter` of its side; not empty."""
     drawn = np.zeros_like(inside)
     for place, _ in _components(inside):
-        drawn[
-            tuple(_moved(edge, limit, jitter, rng) for edge, limit in zip(place, inside.shape, strict=True))
-        ] = True
+        rows, columns = (_moved(*edge, jitter, rng) for edge in zip(place, inside.shape, strict=True))
+        drawn[rows, columns] = True
     return drawn
 
 
 def _moved(edge: slice, limit: int, jitter: float, rng: np.random.Generator) -> slice:
-    start, stop = np.round(
-        (edge.start, edge.stop) + rng.uniform(-jitter, jitter, 2) * (edge.stop - edge.start)
-    ).astype(int)
+    moves = rng.uniform(-jitter, jitter, 2) * (edge.stop - edge.start)
+    start, stop = np.round(np.add((edge.start, edge.stop), moves)).astype(int)
     start = min(max(start, 0), limit - 1)
     return slice(start, max(stop, start + 1))
 
@@ -127,10 +125,8 @@ def ridges(inside: np.ndarray) -> np.ndarray:
 
     Shallower crests come from every unevenness of the border, and nobody would draw them.
     """
-    depth = _depth(inside)
-    numbered = _numbered(inside)
-    deepest = np.zeros(numbered.max() + 1, depth.dtype)
-    np.maximum.at(deepest, numbered, depth)
+    depth, numbered = _depth(inside), _numbered(inside)
+    deepest = ndimage.maximum(depth, numbered, np.arange(numbered.max() + 1))
     crest = depth == ndimage.maximum_filter(depth, footprint=ndimage.generate_binary_structure(2, 1))
     return inside & crest & (2 * depth >= deepest[numbered])
 
@@ -143,9 +139,8 @@ def _depth(inside: np.ndarray) -> np.ndarray:
 def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """The skeleton by parallel thinning from four sides in turn (Rosenfeld, Inf. and Control 29, 1975).
 
-    What is peeled off are border pixels of one side that are neither `kept` nor ends of a line nor hold parts
-    together: connected parts stay so and none vanishes. Only pixels whose neighbourhood may have changed are
-    looked at.
+    Peels border pixels of one side that are neither `kept` nor ends of a line nor hold parts together:
+    connected parts stay so and none vanishes. Only pixels whose neighbourhood may have changed are looked at.
     """
     padded = np.pad(inside, 1).astype(np.uint8)
     ring = np.array([row * padded.shape[1] + column for row, column in RING])
@@ -166,32 +161,22 @@ def thin(inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 @cache
 def _removable(side: int) -> np.ndarray:
-    """For each of the 256 neighbourhoods (bit i is `RING[i]`), whether its pixel may be peeled from a side.
-
-    It is open to that side, has two neighbours or more, and joins exactly one part (Yokoi's number,
-    8-connected).
-    """
+    """For each of the 256 neighbourhoods (bit i is `RING[i]`), whether its pixel may be peeled from a side:
+    it is open there, has two neighbours or more, and joins exactly one part (Yokoi's number, 8-connected)."""
     open_ = (np.arange(256)[:, None] >> np.arange(8) & 1) == 0
-    parts = sum(
-        open_[:, k].astype(int) - (open_[:, k] & open_[:, k + 1] & open_[:, (k + 2) % 8])
-        for k in (0, 2, 4, 6)
-    )
+    sides, corners, following = open_[:, ::2], open_[:, 1::2], np.roll(open_[:, ::2], -1, axis=1)
+    parts = (sides & ~(corners & following)).sum(axis=1)
     return open_[:, side] & (parts == 1) & (open_.sum(axis=1) <= 6)
 
 
 def erode(inside: np.ndarray, radius: int) -> np.ndarray:
     """Pixels farther than `radius` from every one outside; beyond the frame is outside. May leave nothing."""
-    return _distance(np.pad(inside, 1))[1:-1, 1:-1] > radius
+    return np.asarray(ndimage.distance_transform_edt(np.pad(inside, 1)))[1:-1, 1:-1] > radius
 
 
 def dilate(inside: np.ndarray, radius: int) -> np.ndarray:
     """Pixels at most `radius` from one inside; `inside` holds at least one."""
-    return _distance(~inside) <= radius
-
-
-def _distance(inside: np.ndarray) -> np.ndarray:
-    """Distance of each pixel inside to the nearest one outside, in pixels."""
-    return np.asarray(ndimage.distance_transform_edt(inside))
+    return np.asarray(ndimage.distance_transform_edt(~inside)) <= radius
 
 
 def _components(inside: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:

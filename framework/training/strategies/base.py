@@ -28,7 +28,6 @@ class Strategy(Protocol):
 
     def wrap(self, method: Method, config: OptimiserConfig) -> None:
         """Fill `method.live` and build one optimiser per group; networks are on their device already."""
-        ...
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The precision in which a training step runs."""
@@ -36,7 +35,6 @@ class Strategy(Protocol):
 
     def backward(self, group: str, loss: Tensor) -> None:
         """Gradients of a loss, averaged over ranks by the time `step` uses them."""
-        ...
 
     def step(self, group: str, lr: float) -> Tensor:
         """Clip, step unless the norm is not finite, clear; gives the gradient's norm before clipping."""
@@ -48,7 +46,6 @@ class Strategy(Protocol):
 
     def load_model_state(self, state: dict[str, Tensor]) -> None:
         """Put back what `model_state` gave, under any world size; before `load_optimiser_state`."""
-        ...
 
     def optimiser_state(self) -> OptimiserState:
         """The whole optimiser state, on every rank (a collective call)."""
@@ -56,4 +53,3 @@ class Strategy(Protocol):
 
     def load_optimiser_state(self, state: OptimiserState) -> None:
         """Put back what `optimiser_state` gave, under any world size."""
-        ...

@@ -27,15 +27,11 @@ class TorchStrategy:
         self.device = device
         self.precision: Precision = precision
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
-        self._modules: dict[str, nn.Module] = {}
-        self._clip = 0.0
 
     def wrap(self, method: Method, config: OptimiserConfig) -> None:
-        self._method = method
-        self._clip = config.clip
+        self._method, self._clip = method, config.clip
         lay_out(method)
         for group, module in method.networks.items():
-            self._modules[group] = module
             self.optimisers[group] = build_optimiser(module.parameters(), config)
             if world_size() > 1:
                 # Buffers need no broadcast: normalisation statistics are global and so equal already.
@@ -68,14 +64,14 @@ class TorchStrategy:
 
     def optimiser_state(self) -> OptimiserState:
         state = {}
-        for group, module in self._modules.items():
+        for group, module in self._method.networks.items():
             slots = self.optimisers[group].state
             for name, parameter in module.named_parameters():
                 state |= {f"{group}/{name}/{key}": value for key, value in slots.get(parameter, {}).items()}
         return state
 
     def load_optimiser_state(self, state: OptimiserState) -> None:
-        for group, module in self._modules.items():
+        for group, module in self._method.networks.items():
             slots = self.optimisers[group].state
             for name, parameter in module.named_parameters():
                 prefix = f"{group}/{name}/"

@@ -48,14 +48,11 @@ class DeepSpeedStrategy:
 
         self._method = method
         for group, module in method.networks.items():
+            optimiser = build_optimiser(module.parameters(), config)
             engine, *_ = deepspeed.initialize(
-                model=module,
-                optimizer=build_optimiser(module.parameters(), config),
-                config=self._settings(config),
-                dist_init_required=False,
+                model=module, optimizer=optimiser, config=self._settings(config), dist_init_required=False
             )
-            self._engines[group] = engine
-            method.live[group] = engine
+            self._engines[group] = method.live[group] = engine
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """For the losses; the engine enters its own around the networks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from framework.labelling.map_quality import THRESHOLDS, overlaps
+from framework.labelling.quality import THRESHOLDS, overlaps
 
 
 def test_the_best_cut_of_a_map_with_one_high_peak_is_tried() -> None:
