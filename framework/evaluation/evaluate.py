@@ -33,7 +33,7 @@ Shown = tuple[float, str, str]
 
 @dataclass
 class Case:
-    """A volume (its slices in order) or a single image, with the predictions of every predictor."""
+    """A volume or a single image, with the predictions of every predictor."""
 
     name: str
     group: str
@@ -42,10 +42,9 @@ class Case:
     predicted: list[dict[str, np.ndarray]] = field(default_factory=list)
     """By slice and predictor, the masks of all classes but the background, bool `[K-1, H, W]`."""
     pooled: Rows = field(default_factory=list)
-    """What its images contribute to pooled metrics, for a method whose lesions may overlap."""
+    """What the first predictor's probabilities contribute to pooled metrics, where lesions may overlap."""
 
     def add(self, sample: Sample, probability: dict[str, Tensor], predictor: Predictor) -> None:
-        """Keep the masks of one image, and what its first probabilities contribute to pooled metrics."""
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in probability.items()})
         if predictor.method.multilabel:
@@ -64,14 +63,12 @@ class Case:
 
 
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
-    """Score a model's masks, its classes of whole images, or both; writes the artifact to `out`, gives its
-    summary.
+    """Score a model's masks, its classes of whole images, or both; writes the artifact, gives its summary.
 
-    2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when
-    every image has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to
-    each picture's own; a model of volumes predicts each volume from all of its slices. In a corpus of bits
-    each lesion is scored by its whole mask, also where others lie over it; a method whose lesions may overlap
-    is scored by pooled metrics too. Raises `CorpusError` when a model of volumes meets an image of no volume.
+    Images with a volume id are scored as stacked volumes. Distances are in mm when every image has a spacing,
+    in pixels otherwise. Predictions are resized to each picture's own size; a model of volumes predicts from
+    all slices. In a corpus of bits each lesion is scored by its whole mask, also where others lie over it.
+    Raises `CorpusError` when a model of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
@@ -175,9 +172,9 @@ def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: lis
     for rank, entries in chosen.items():
         for i, (score, case, name) in enumerate(entries):
             file, sample = f"{rank}-{i}.png", corpus.read(name)
-            predicted = predicted_mask(corpus, predictor, sample)
             assert sample.mask is not None
-            out.write_bytes(file, panels(sample.image, sample.mask, predicted))
+            masks = sample.mask, predicted_mask(corpus, predictor, sample)
+            out.write_bytes(file, panels(sample.image, *masks))
             listed.append({"case": case, "rank": rank, metric.key: score, "file": file})
     out.write_json("pictures.json", listed)
 

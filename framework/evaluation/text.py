@@ -1,6 +1,7 @@
 """An evaluation's scores for a terminal and a log, from its `summary.json`: every metric that it holds."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from rich.table import Table
@@ -44,10 +45,9 @@ def score_lines(summary: Summary) -> Iterator[str]:
 def headline(summary: Summary) -> str:
     """The scores on a line: each scope's leading metric, of the first predictor, all lesions, each target."""
     case, pooled, image = leading(CaseMetric), leading(PooledMetric), leading(ImageMetric)
-    parts = [
-        f"{case.name} {case.number(scores['mean'][case.key]['mean'])} ({name})"
-        for name, scores in list(summary.get("predictors", {}).items())[:1]
-    ]
+    parts = []
+    for name, scores in islice(summary.get("predictors", {}).items(), 1):
+        parts.append(f"{case.name} {case.number(scores['mean'][case.key]['mean'])} ({name})")
     if value := summary.get("pooled", {}).get("mean", {}).get(pooled.key):
         parts.append(f"{pooled.name} {pooled.number(value['mean'])}")
     for name, scores in summary.get("targets", {}).items():
@@ -65,8 +65,7 @@ def _cells(scope: type[Metric], scores: Summary) -> list[str]:
 
 
 def _listed(scope: type[Metric], scores: Summary, unit: str = "") -> str:
-    pairs = zip(_heads(scope, scores, unit), _cells(scope, scores), strict=True)
-    return ", ".join(f"{head} {cell}" for head, cell in pairs)
+    return ", ".join(map(" ".join, zip(_heads(scope, scores, unit), _cells(scope, scores), strict=True)))
 
 
 def _counted(title: str, scope: type[Metric], heads: list[str], entries: Summary) -> Table:

@@ -21,9 +21,9 @@ class AUPR(PooledMetric):
 
     key, name, compared = "aupr", "AUPR", True
     about = (
-        "AUPR: area under the precision-recall curve over the pixels of all images, from the first predictor"
+        "AUPR: area under the precision-recall curve over the pixels of all images, from the first "
+        "predictor's probabilities; the mean is over lesions that occur."
     )
-    about += "'s probabilities; the mean is over lesions that occur."
     shape = (2, BINS)
     """How many known pixels without and with the structure have which probability."""
 
@@ -31,9 +31,8 @@ class AUPR(PooledMetric):
         import torch
 
         place = (probability * BINS).long().clamp_(0, BINS - 1) + BINS * truth
-        return torch.stack(
-            [torch.bincount(part[known], minlength=2 * BINS).view(2, BINS).int() for part in place]
-        )
+        counts = [torch.bincount(part[known], minlength=2 * BINS) for part in place]
+        return torch.stack(counts).view(-1, *self.shape).int()
 
     def compute(self, sums: Numbers) -> Numbers:
         """Precision summed over the steps of recall; NaN without a pixel of the structure."""

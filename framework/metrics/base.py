@@ -1,8 +1,5 @@
-"""What a metric is. A new one is a class of one of three scopes, of cases, pooled or of whole images, with a
-line in `registry.py`: tables, summary, terminal, comparison and report then show it.
-
-Means over cases and what is computed from a sum both have intervals over resampled patients (`bootstrap.py`).
-"""
+"""What a metric is: a class of one of three scopes, of cases, pooled or of whole images. With a line in
+`registry.py`, tables, summary, terminal, comparison and report show it, with intervals by `bootstrap.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +22,6 @@ class Metric(ABC):
     key: ClassVar[str]
     """Names it in files: a column, a key of `summary.json`."""
     name: ClassVar[str]
-    """Names it for readers."""
     about: ClassVar[str] = ""
     """A sentence that explains it in a report."""
     compared: ClassVar[bool] = False

@@ -13,7 +13,6 @@ from scipy import ndimage
 
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
-State = Literal["both", "missed", "false alarm", "absent"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,7 @@ class CaseMasks:
         return int((self.truth & self.predicted).sum())
 
     @property
-    def state(self) -> State:
-        """Which of the two masks are empty."""
+    def state(self) -> Literal["both", "missed", "false alarm", "absent"]:
         if self.true_pixels:
             return "both" if self.predicted_pixels else "missed"
         return "false alarm" if self.predicted_pixels else "absent"

@@ -1,10 +1,10 @@
 """Geometry of a forest plot: differences with their intervals, a line each; `charts.html.j2` draws it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from framework.metrics.bootstrap import Interval
-from framework.reporting.charts import Scale, Tick, nice_ticks, tick_text
+from framework.reporting.charts import Tick, nice_ticks, scale, tick_text
 
 WIDTH, LEFT, RIGHT = 780, 230, 200
 """Pixels: the whole, the names, the numbers; the plot lies between the last two."""
@@ -12,8 +12,7 @@ LINE, FOOT = 34, 46
 """Pixels: height of a line, and of the axis below."""
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """One difference: its line's middle, and its mean and ends, in pixels."""
 
     name: str
@@ -26,8 +25,7 @@ class Mark:
     interval: Interval
 
 
-@dataclass(frozen=True)
-class Forest:
+class Forest(NamedTuple):
     """All that is to be drawn, in pixels from the top left."""
 
     width: int
@@ -44,7 +42,7 @@ def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
     ends = [end for *_, interval in entries for end in (interval.low, interval.high)]
     values = nice_ticks(min(0.0, *ends), max(0.0, *ends), 5)
     x, bottom = (LEFT, WIDTH - RIGHT), LINE * len(entries) + 8
-    across = Scale(values[0], values[-1], *x)
+    across = scale(values[0], values[-1], *x)
     marks = []
     for i, (name, detail, colour, interval) in enumerate(entries):
         low, mean, high = (across(end) for end in (interval.low, interval.mean, interval.high))

@@ -189,7 +189,7 @@ def test_two_maps_are_two_ways(root: Store, corpus: Corpus, tmp_path: Path) -> N
 def test_a_corpus_that_is_gone_is_a_sentence(
     root: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def elsewhere(maps: Artifact, artifacts: object) -> list[str]:
+    def elsewhere(*about: object) -> list[str]:
         return [str(tmp_path / "nothing")]
 
     monkeypatch.setattr("framework.reporting.label_to_mask_gallery.addresses", elsewhere)

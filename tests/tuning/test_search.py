@@ -94,7 +94,7 @@ class TestTrials:
             trial.score, trial.state = score, state
         trials.save()
         again = Trials.open(Store.at(tmp_path), "h")
-        assert again.found == trials.found
+        assert again.record == trials.record
         assert [trial.name for trial in again.ranked()] == ["trial-3", "trial-1", "trial-2", "trial-4"]
         assert [trial.name for trial in again.open_ones()] == ["trial-2", "trial-4"]
         assert again["trial-3"].score == 0.7
@@ -153,7 +153,7 @@ def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_
 
     again = Proposer(config, Trials.open(Store.at(tmp_path), config.hash()))
     assert [again.suggest(str(i))["run"]["name"] for i in range(4)][-1] == "trial-4"  # type: ignore[index]
-    assert len({trial.values["method.kappa"] for trial in again.trials.found}) == 4
+    assert len({trial.values["method.kappa"] for trial in again.trials.record}) == 4
 
 
 @pytest.mark.parametrize(

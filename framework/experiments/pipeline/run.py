@@ -10,7 +10,7 @@ from framework.core.storage import Store
 from framework.corpus.sources.folder import folder_source
 from framework.corpus.writer import Source, pack
 from framework.experiments.pipeline.config import PipelineConfig
-from framework.experiments.pipeline.source import PhantomConfig, SourceConfig
+from framework.experiments.pipeline.source import PhantomConfig
 from framework.experiments.pipeline.stages import EvaluateStage, ReportStage, TrainStage
 from framework.labelling.job import make
 from framework.labelling.registry import JOBS
@@ -40,18 +40,15 @@ def build_corpus(run: PipelineConfig, log: Log) -> None:
     """Build the corpus from the run's source when there is one."""
     if run.source is None:
         return
-    target = Store.at(run.corpus.path)
-    info = pack(describe_source(run.source, target.name), target)
+    target, folder = Store.at(run.corpus.path), run.source.folder
+    if folder is not None:
+        path = Store.at(folder.path)
+        source = folder_source(path, target.name, folder.classes, folder.encoding, folder.labels)
+    else:
+        assert run.source.phantom is not None
+        source = phantom_source(run.source.phantom, target.name)
+    info = pack(source, target)
     log(f"corpus {info.name}: {info.counts['rows']} images, version {info.version}")
-
-
-def describe_source(source: SourceConfig, name: str) -> Source:
-    """The rows that a description of a source stands for."""
-    if source.phantom is not None:
-        return phantom_source(source.phantom, name)
-    folder = source.folder
-    assert folder is not None
-    return folder_source(Store.at(folder.path), name, folder.classes, folder.encoding, folder.labels)
 
 
 def phantom_source(config: PhantomConfig, name: str) -> Source:
@@ -106,8 +103,7 @@ def _evaluate(run: PipelineConfig, stage: EvaluateStage, root: Store, log: Log) 
 def _report(stage: ReportStage, root: Store, log: Log) -> None:
     from framework.reporting.report import write_report
 
-    path = write_report([root], root / f"{stage.name}.html")
-    log(f"report: {path}")
+    log(f"report: {write_report([root], root / f'{stage.name}.html')}")
 
 
 def _needs(stage: Any) -> list[str]:
@@ -119,8 +115,7 @@ def _needs(stage: Any) -> list[str]:
             return [stage.model]
         case ReportStage():
             return []
-        case _:
-            return list(_earlier(stage).values())
+    return list(_earlier(stage).values())
 
 
 def _check_names(run: PipelineConfig) -> None:
