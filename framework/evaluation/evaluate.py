@@ -76,33 +76,26 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     if is_finished(out, spec):
         return out.read_json("summary.json")
     with out.lock():
-        return _measured(corpus, model, split, out, spec)
-
-
-def _measured(corpus: Corpus, model: Store, split: str, out: Store, spec: ArtifactSpec) -> dict[str, Any]:
-    started = time.perf_counter()
-    predictor = Predictor(model)
-    predictor.card.require_fits(corpus.info)
-    images = len(corpus.ids(split))
-    summary: dict[str, Any] = {"split": split, "cases": images}
-    if predictor.method.segments:
-        summary |= _score_masks(corpus, predictor, split, out)
-    if predictor.method.targets:
-        summary["targets"] = classify(corpus, predictor, split, out)
-    out.write_json("summary.json", summary)
-    finish(out, spec, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
+        started, images, predictor = time.perf_counter(), len(corpus.ids(split)), Predictor(model)
+        predictor.card.require_fits(corpus.info)
+        summary: dict[str, Any] = {"split": split, "cases": images}
+        if predictor.method.segments:
+            summary |= _score_masks(corpus, predictor, split, out)
+        if predictor.method.targets:
+            summary["targets"] = classify(corpus, predictor, split, out)
+        out.write_json("summary.json", summary)
+        finish(out, spec, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
     return summary
 
 
 def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
     rows, shown, pooled = _score_all(corpus, predictor, scored_images(corpus, split))
-    stacked = any(corpus.value(name, "volume") for name in corpus.ids(split))
-    millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
-    table = write_cases(out, rows)
+    names, table = corpus.ids(split), write_cases(out, rows)
+    dimension = 3 if any(corpus.value(name, "volume") for name in names) else 2
+    unit = "mm" if all(corpus.value(name, "spacing") for name in names) else "px"
     _write_pictures(out, corpus, predictor, shown)
     if not predictor.run.corpus.patch:
         write_explained(out, corpus, predictor, [image for *_, image in shown])
-    unit, dimension = "mm" if millimetres else "px", 3 if stacked else 2
     summary = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=dimension)
     return summary | ({"pooled": summarise_pooled(write_pooled(out, pooled))} if pooled else {})
 

@@ -112,10 +112,9 @@ def note(artifact: Artifact) -> str:
 
 def model_entry(model: Artifact, results: Sequence[Entry], classifications: Sequence[Entry]) -> Entry:
     """A model's label budget, its configuration, and the results of the evaluations made of it."""
-    corpus = model.parent("corpus")
     return {
         "name": model.name,
-        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+        "corpus": model.made_from("corpus"),
         "counts": model.counts,
         "classifies": isinstance(metric_log.best_metric(model.counts), ImageMetric),
         "pseudo": model.counts.get("pseudo_images", 0),
@@ -194,13 +193,11 @@ def classification_entry(evaluation: Artifact) -> Entry | None:
 
 def origin(evaluation: Artifact) -> Entry:
     """An evaluation's name, and the model and corpus that it was made from."""
-    model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
-    return {
-        "name": evaluation.name,
-        "model": model.name if model else "a model that is not recorded",
-        "model_key": model.key if model else None,
-        "corpus": corpus.name if corpus else "a corpus that is not recorded",
-    }
+    model, names = (
+        evaluation.parent("model"),
+        {role: evaluation.made_from(role) for role in ("model", "corpus")},
+    )
+    return names | {"name": evaluation.name, "model_key": model.key if model else None}
 
 
 def explained(store: Store) -> Entry | None:

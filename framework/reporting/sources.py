@@ -44,6 +44,11 @@ class Artifact:
     def parent(self, role: str) -> Parent | None:
         return next((parent for parent in self.parents if parent.role == role), None)
 
+    def made_from(self, role: str) -> str:
+        """The name of that parent."""
+        parent = self.parent(role)
+        return parent.name if parent else f"a {role} that is not recorded"
+
 
 def class_colours(names: Iterable[str]) -> list[dict[str, str]]:
     """Names and colours of the foreground classes, for a legend."""

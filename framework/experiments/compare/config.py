@@ -82,8 +82,10 @@ class Comparison:
 
     def run(self, recipe: str, seed: int) -> TrainConfig:
         """The run of one recipe and seed, in a folder of its own; it starts from recipes of the same seed."""
-        described = self.recipes[recipe]
-        models = {role: self._model(model, seed) for role, model in described.models.items()}
+        described, models = self.recipes[recipe], dict(self.recipes[recipe].models)
+        for role, model in models.items():
+            if model in self.recipes:
+                models[role] = (self.root / f"{model}-{seed}").url
         changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
         return described.training().model_copy(update=changes)
 
@@ -91,15 +93,11 @@ class Comparison:
         """The earlier recipes, and their seed, whose models a recipe starts from."""
         return [(model, seed) for model in self.recipes[recipe].models.values() if model in self.recipes]
 
-    def _model(self, model: str, seed: int) -> str:
-        return (self.root / f"{model}-{seed}").url if model in self.recipes else model
-
 
 def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
     """The comparison that a YAML file and overrides describe; raises a one-line `ConfigError`.
 
-    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`,
-    `recipes.coda.set.method.kappa=0.9`.
+    Overrides address its own keys: `seeds=[0]`, `recipes.coda.set.method.kappa=0.9`.
     """
     where, value = str(path), override(load_yaml(path), assignments)
     if isinstance(described := value.get("recipes"), dict):

@@ -33,12 +33,10 @@ GRACE = 15.0
 
 
 def compare(comparison: Comparison, log: Log = print) -> Store:
-    """Train and score every recipe with every seed, then write the table and the page; gives the table's
-    folder.
+    """Train and score every recipe with every seed, write the table and the page; gives the table's folder.
 
-    The same call again recognises finished models and evaluations and continues half-made ones. The table and
-    the page are made anew each time, so that another seed or recipe may join later. `log` hears lines of
-    progress, then the table.
+    The same call again recognises finished models and evaluations and continues half-made ones; the table and
+    the page are made anew, so that another seed or recipe may join later.
     """
     config = comparison.config
     build_corpus(comparison.recipes[config.control], log)
@@ -51,7 +49,7 @@ def compare(comparison: Comparison, log: Log = print) -> Store:
 
 
 def _require_masks(comparison: Comparison) -> None:
-    """Log before the first training, not after it, that no mask of the split could tell how good it is."""
+    """Raise before the first training, not after it, when no mask of the split could tell how good it is."""
     runs = [run for run in comparison.recipes.values() if method_of(run.method).segments]
     if runs:
         scored_images(Corpus.open(runs[0].corpus.path), comparison.config.split)
@@ -122,10 +120,9 @@ def _seed_run(comparison: Comparison, name: str, seed: int, stop: Event, log: Lo
 
 
 def train_apart(run: TrainConfig, stop: Event) -> None:
-    """Train in a process of its own, so that its memory and threads are the run's alone.
+    """Train by the command line in a process of its own, so that memory and threads are the run's alone.
 
-    Raises `TrainingError`, also when stopped. The process is the command line with a written-out description;
-    its progress goes to stderr.
+    Its progress goes to stderr. Raises `TrainingError`, also when stopped.
     """
     with tempfile.TemporaryDirectory() as folder:
         described = Path(folder) / f"{run.name}.yaml"

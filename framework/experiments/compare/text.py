@@ -25,8 +25,8 @@ def markdown(table: Row) -> str:
     """The table with a line above that says what it holds."""
     rows = [[cell for cell in _cells(row, table) if cell.head] for row in table["rows"]]
     heads = [cell.head for cell in rows[0]]
-    lines = [heads, ["---"] * len(heads), *([cell.text for cell in row] for row in rows)]
-    return "\n".join([summary(table), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+    texts = [f"| {' | '.join(cell.text for cell in row)} |" for row in rows]
+    return "\n".join([summary(table), "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *texts, ""])
 
 
 def csv_text(table: Row) -> str:
@@ -56,10 +56,10 @@ def _cells(row: Row, table: Row) -> Iterator[Cell]:
         scores = row["scores"].get(metric.key, {"classes": {}, "difference": None})
         yield from _case_cells(metric, scores, table, f"{metric.name} " if len(metrics) > 1 else "")
     for name, described in table["pooled"].items():
-        score, metric = row["pooled"].get(name) or {"difference": None}, METRICS[described["metric"]]
-        yield _interval(name, metric, name, score if "mean" in score else None)
-        head = f"{name} against {table['control']}"
-        yield _interval(head, metric, f"{name} difference", score["difference"], "+")
+        score, metric = row["pooled"].get(name), METRICS[described["metric"]]
+        yield _interval(name, metric, name, score)
+        head, difference = f"{name} against {table['control']}", score and score["difference"]
+        yield _interval(head, metric, f"{name} difference", difference, "+")
     yield from _costs(row, table["target_dice"])
 
 

@@ -19,7 +19,6 @@ class PipelineConfig(TrainConfig):
     source: Annotated[SourceConfig | None, PLACEMENT] = None
     """What the corpus is built from."""
     stages: Annotated[list[Stage], PLACEMENT] = Field(default_factory=default_stages)
-    """What is made, in order."""
 
     def training(self) -> TrainConfig:
         """What every training stage begins with."""
