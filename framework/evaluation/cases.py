@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from framework.core.storage import Store
-from framework.metrics.base import CaseMetric
+from framework.metrics.base import CaseMetric, Numbers
 from framework.metrics.bootstrap import METHOD, mean_intervals
 from framework.metrics.case_masks import CaseMasks, Mask
-from framework.metrics.predictions import Numbers
 from framework.metrics.registry import metrics_of
 
 FILE = "cases.parquet"
@@ -71,8 +70,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The masks' part of `summary.json`: by predictor and foreground class, and for their mean, all metrics.
 
-    `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that
-    every case weighs the same.
+    `unit` is "px" or "mm". "mean" is first taken over the classes of a case, so that all cases weigh alike.
     """
     predictors = {
         name: _summarise_predictor(table.filter(pc.field("predictor") == name), classes)

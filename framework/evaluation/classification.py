@@ -13,13 +13,11 @@ from framework.corpus.reader import Corpus, Sample
 from framework.corpus.targets import UNKNOWN, Target
 from framework.evaluation.cases import write_csv
 from framework.inference.predictor import Predictor
-from framework.metrics.base import ImageMetric
+from framework.metrics.base import ImageMetric, Numbers, Predictions
 from framework.metrics.bootstrap import METHOD, resamples, spread_interval
-from framework.metrics.predictions import Numbers, Predictions
 from framework.metrics.registry import metrics_of
 
-BATCH = 16
-"""Images of a forward pass."""
+BATCH = 16  # images of a forward pass
 FILE = "classification.parquet"
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("target", "id", "group", "truth", "prediction")]

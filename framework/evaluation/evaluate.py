@@ -23,9 +23,7 @@ from framework.inference.predictor import Predictor
 from framework.metrics.base import CaseMetric
 from framework.metrics.registry import METRICS, leading
 
-SHOWN = 3
-"""Pictures of each of the best, the median and the worst cases."""
-
+SHOWN = 3  # pictures of each of the best, the median and the worst cases
 Rows = list[dict[str, Any]]
 Shown = tuple[float, str, str]
 """A case's mean over classes of the leading metric, by the first predictor; its name; the image to show."""
@@ -65,10 +63,9 @@ class Case:
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
     """Score a model's masks, its classes of whole images, or both; writes the artifact, gives its summary.
 
-    Images with a volume id are scored as stacked volumes. Distances are in mm when every image has a spacing,
-    in pixels otherwise. Predictions are resized to each picture's own size; a model of volumes predicts from
-    all slices. In a corpus of bits each lesion is scored by its whole mask, also where others lie over it.
-    Raises `CorpusError` when a model of volumes meets an image of no volume.
+    Images are scored at their own size, those with a volume id as stacked volumes. Distances are in mm when
+    every image has a spacing, in pixels otherwise. In a corpus of bits each lesion is scored by its whole
+    mask, also where others lie over it. `CorpusError` when a model of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}

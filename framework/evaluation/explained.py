@@ -14,8 +14,7 @@ from framework.imaging.overlay import SMALLEST, evenly, heat, overlay, panel, si
 from framework.imaging.resize import resize_mask
 from framework.inference.predictor import Predictor
 
-COUNT = 4
-"""Images to show."""
+COUNT = 4  # images to show
 
 
 def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Sequence[str]) -> None:

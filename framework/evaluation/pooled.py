@@ -12,19 +12,16 @@ from torch import Tensor
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.reader import Sample
-from framework.metrics.base import PooledMetric
+from framework.metrics.base import Numbers, PooledMetric
 from framework.metrics.bootstrap import resamples, spread_interval
-from framework.metrics.predictions import Numbers
 from framework.metrics.registry import metrics_of
 
 FILE = "pooled.parquet"
 
 
 def pooled_rows(sample: Sample, probability: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """A row per class but the background, of one image with a mask, from `[K, H, W]` at its own size.
-
-    "truth" is the number of pixels of the class; each metric has a column of what the image contributes.
-    """
+    """A row per class but the background, of one image with a mask, from probabilities `[K, H, W]`: pixels of
+    the class in the truth, and what the image contributes to each metric."""
     assert sample.mask is not None
     truth, known = torch.from_numpy(sample.planes(len(probability))), torch.from_numpy(sample.mask != IGNORE)
     columns = {m.key: m.update(probability[1:], truth, known) for m in metrics_of(PooledMetric)}

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.metrics.base import PooledMetric
-from framework.metrics.predictions import Numbers
+from framework.metrics.base import Numbers, PooledMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BINS = 1000
-"""Bins of equal width of probabilities 0..1; pixels of one bin are ranked as equal."""
+BINS = 1000  # of equal width, of probabilities 0..1; pixels of one bin are ranked as equal
 
 
 class AUPR(PooledMetric):

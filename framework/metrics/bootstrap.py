@@ -1,8 +1,7 @@
 """Means with bootstrap confidence intervals that resample patients, whose images resemble each other.
 
-The cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69, 2007);
-seeds that scored the same cases are drawn on their own (Owen, The pigeonhole bootstrap, Ann. Appl. Stat. 1,
-2007).
+The cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69, 2007),
+seeds on their own (Owen, The pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
 """
 
 from collections.abc import Sequence

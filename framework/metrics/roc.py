@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.metrics.base import ImageMetric
-from framework.metrics.predictions import Numbers, Predictions
+from framework.metrics.base import ImageMetric, Numbers, Predictions
 
 
 class AUC(ImageMetric):

@@ -8,9 +8,7 @@ import numpy as np
 
 from framework.methods.sections import Point, Series
 
-COLOURS = 6
-"""How many line colours the style sheet has; later series repeat them dashed."""
-
+COLOURS = 6  # of lines in the style sheet; later series repeat them dashed
 Scale = Callable[[float], float]
 
 
@@ -63,10 +61,8 @@ def line_chart(
     include: Sequence[float] = (),
     reference: float | None = None,
 ) -> Chart:
-    """A chart of `series`, none of them empty, over steps from 0.
-
-    The y axis reaches all values and those of `include`; `reference` is a level to mark.
-    """
+    """A chart of `series`, none of them empty, over steps from 0; the y axis reaches all values and those of
+    `include`, `reference` is a level to mark."""
     drawn = [point for entry in series for point in thin(entry.points)]
     ys = [y for _, y in drawn] + list(include)
     last = max(x for x, _ in drawn)

@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from framework.core.storage import Store
 from framework.metrics.base import CaseMetric, Metric
 from framework.metrics.bootstrap import Interval
 from framework.metrics.registry import METRICS, metrics_of
@@ -13,7 +12,6 @@ from framework.reporting.forest import Forest, forest_plot
 from framework.reporting.sources import Artifact, class_colours, with_data
 
 Entry = dict[str, Any]
-
 CURVES = Frame(680, 280)
 
 
@@ -23,20 +21,20 @@ def comparison_entry(artifact: Artifact) -> Entry:
     recipes, metrics = list(table["curves"]), metrics_of(CaseMetric, table["metrics"])
     styles = {name: style(i) for i, name in enumerate(recipes)}
     forests = [(metric, forest_of(table, metric, styles)) for metric in metrics]
-    pooled = (
-        (name, score | {"metric": METRICS.get(score["metric"])}) for name, score in table["pooled"].items()
-    )
+    pooled = {name: score for name, score in table["pooled"].items() if score["metric"] in METRICS}
+    shown = artifact.store.read_json("pictures.json")
+    cases = {"cases": with_data(artifact.store, shown["cases"]), "metric": METRICS[shown["metric"]]}
     return table | {
         "recipes": recipes,
         "styles": styles,
         "metrics": metrics,
-        "pooled": {name: score for name, score in pooled if score["metric"]},
+        "pooled": {name: score | {"metric": METRICS[score["metric"]]} for name, score in pooled.items()},
         "classes": class_colours(table["classes"]),
         "best": best_row(table, metrics[0]) if metrics else None,
         "costs": costs(table),
         "forests": [(metric, forest) for metric, forest in forests if forest],
         "charts": curves_of(table),
-        "pictures": pictures_of(artifact.store),
+        "pictures": shown | cases,
         "configurations": {name: artifact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
         "parents": artifact.parents,
     }
@@ -77,11 +75,6 @@ def curves_of(table: Entry) -> list[tuple[Metric, Chart]]:
             chart = line_chart(f"Validation {metric.name}", series, CURVES, include, reference=target)
             charts.append((metric, chart))
     return charts
-
-
-def pictures_of(store: Store) -> Entry:
-    shown = store.read_json("pictures.json")
-    return shown | {"cases": with_data(store, shown["cases"]), "metric": METRICS[shown["metric"]]}
 
 
 def time_to_target(seconds: list[float | None]) -> str:

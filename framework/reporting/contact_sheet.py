@@ -19,12 +19,10 @@ from framework.corpus.schema import SPLITS
 from framework.imaging.overlay import as_rgb, colour_of, overlay, rgb
 from framework.imaging.resize import resize_mask
 
-TILE = 220
-"""Longer side of an image, in pixels."""
+TILE = 220  # longer side of an image, in pixels
 GAP, LINE, COLUMNS = 10, 17, 6
 CAPTION = 3 * LINE + 4
 INK, PAPER = "#222222", "#ffffff"
-
 Tally = dict[str, dict[str, float]]
 
 
@@ -91,8 +89,7 @@ def contact_sheet(corpus: Corpus, count: int = 24, seed: int = 0, layer: Layer |
 
 
 def _splits(corpus: Corpus) -> list[str]:
-    present = set(corpus.index_columns["split"])
-    return [split for split in SPLITS if split in present]
+    return [split for split in SPLITS if split in corpus.index_columns["split"]]
 
 
 def _shown(number: float) -> str:

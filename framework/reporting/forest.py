@@ -6,22 +6,18 @@ from typing import NamedTuple
 from framework.metrics.bootstrap import Interval
 from framework.reporting.charts import Tick, nice_ticks, scale, tick_text
 
-WIDTH, LEFT, RIGHT = 780, 230, 200
-"""Pixels: the whole, the names, the numbers; the plot lies between the last two."""
-LINE, FOOT = 34, 46
-"""Pixels: height of a line, and of the axis below."""
+WIDTH, LEFT, RIGHT = 780, 230, 200  # pixels of the whole, of the names, and of the numbers beside the plot
+LINE, FOOT = 34, 46  # height of a line, and of the axis below
 
 
 class Mark(NamedTuple):
-    """One difference: its line's middle, and its mean and ends, in pixels."""
+    """One difference: its line's middle, and its interval in pixels and in the metric's unit."""
 
     name: str
     detail: str
     colour: int
     y: float
-    low: float
-    mean: float
-    high: float
+    drawn: Interval
     interval: Interval
 
 
@@ -45,8 +41,8 @@ def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
     across = scale(values[0], values[-1], *x)
     marks = []
     for i, (name, detail, colour, interval) in enumerate(entries):
-        low, mean, high = (across(end) for end in (interval.low, interval.mean, interval.high))
-        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), low, mean, high, interval))
+        drawn = Interval(*(across(end) for end in (interval.mean, interval.low, interval.high)))
+        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), drawn, interval))
     ticks = [Tick(across(value), tick_text(value, values).replace("-", "−")) for value in values]
     return Forest(WIDTH, bottom + FOOT, x, bottom, across(0), ticks, marks)
 

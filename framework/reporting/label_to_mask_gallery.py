@@ -23,9 +23,7 @@ from framework.methods.base import FindsBoundaries
 from framework.methods.registry import method_of
 from framework.reporting.sources import Artifact, class_colours
 
-COUNT = 4
-"""Images of a gallery."""
-
+COUNT = 4  # images of a gallery
 ABOUT = {
     "image": "Images whose labels say that a class is there, spread over their sorted ids.",
     "CAM": "CAM: what speaks for the strongest class, from purple to yellow.",
@@ -39,16 +37,14 @@ ABOUT = {
 """The columns in their order, each with a sentence."""
 
 Panel = NDArray[np.uint8]
-SampleDraw = Callable[[Sample, Panel], Panel]
-"""From a row of the corpus and its picture `[h, w, 3]` to a column's picture of that size."""
 
 
 class Column(NamedTuple):
-    """What stands over a column, the artifact that it shows, and how."""
+    """What stands over a column, the artifact that it shows, and how: by a row and its picture `[h, w, 3]`."""
 
     title: str
     name: str
-    draw: SampleDraw
+    draw: Callable[[Sample, Panel], Panel]
 
 
 def gallery_entries(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from framework.reporting.sources import Artifact
 
-BOX = (186, 64)
-LANE = 14
-"""Height that a line takes where it passes a column."""
-GAP = (44, 16)
-Key = tuple[str, int]
-"""An artifact, or the lane of its line through a column: its key and the column."""
+BOX, GAP = (186, 64), (44, 16)
+LANE = 14  # height that a line takes where it passes a column
+Key = tuple[str, int]  # of an artifact's box or the lane of its line through a column, and the column
 
 
 @dataclass
@@ -110,15 +108,10 @@ def _arrows(node: Node, nodes: dict[str, Node], centres: dict[Key, float]) -> li
 
 def _path(stops: list[tuple[int, float]]) -> str:
     """Level across every column, an S between two columns."""
-    column, y = stops[0]
-    x = column * (BOX[0] + GAP[0]) + BOX[0]
-    path = f"M{x} {y:.1f}"
-    for column, y_next in stops[1:]:
-        left = column * (BOX[0] + GAP[0])
-        last = column == stops[-1][0]
-        target = left - 7 if last else left  # room for the arrow's head
-        bend = GAP[0] * 0.6
-        path += f"C{x + bend:.1f} {y:.1f} {left - bend:.1f} {y_next:.1f} {target} {y_next:.1f}"
-        path += "" if last else f"H{left + BOX[0]}"
-        x, y = left + BOX[0], y_next
+    path, bend = "", GAP[0] * 0.6
+    for (column, y), (after, y_after) in pairwise(stops):
+        x, left = column * (BOX[0] + GAP[0]) + BOX[0], after * (BOX[0] + GAP[0])
+        target = left - 7 if after == stops[-1][0] else left  # room for the arrow's head
+        path += f"H{x}" if path else f"M{x} {y:.1f}"
+        path += f"C{x + bend:.1f} {y:.1f} {left - bend:.1f} {y_after:.1f} {target} {y_after:.1f}"
     return path

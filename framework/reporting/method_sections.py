@@ -29,13 +29,10 @@ def method_sections(models: Sequence[Artifact], logs: Mapping[str, Sequence[Entr
 
 
 def _sections(model: Artifact, log: Sequence[Entry]) -> list[Section]:
-    """What a model's method says of it; nothing where the method is not installed here.
-
-    The import waits: it needs networks, and nothing else of a report does.
-    """
+    """What a model's method says of it; nothing where the method is not installed here."""
     if not model.store.exists("config.yaml") or not model.store.exists("model.json"):
         return []
-    from framework.methods.registry import METHODS
+    from framework.methods.registry import METHODS  # waits, as nothing else of a report needs networks
 
     settings = yaml.safe_load(model.store.read_text("config.yaml"))
     method, classes = METHODS.get(settings["method"]["name"]), model.store.read_json("model.json")["classes"]

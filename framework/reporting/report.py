@@ -193,10 +193,8 @@ def classification_entry(evaluation: Artifact) -> Entry | None:
 
 def origin(evaluation: Artifact) -> Entry:
     """An evaluation's name, and the model and corpus that it was made from."""
-    model, names = (
-        evaluation.parent("model"),
-        {role: evaluation.made_from(role) for role in ("model", "corpus")},
-    )
+    model = evaluation.parent("model")
+    names = {role: evaluation.made_from(role) for role in ("model", "corpus")}
     return names | {"name": evaluation.name, "model_key": model.key if model else None}
 
 

@@ -61,10 +61,8 @@ def with_data(store: Store, entries: Iterable[dict[str, Any]]) -> list[dict[str,
 
 
 def gather(sources: Iterable[Store]) -> list[Artifact]:
-    """The finished artifacts in `sources`, inputs before what was made from them.
-
-    A source is an artifact's folder, or one of such folders; `StorageError` where it is neither.
-    """
+    """The finished artifacts in `sources`, inputs before what was made from them; a source is an artifact's
+    folder, or one with such folders in it, or else a `StorageError`."""
     records: dict[str, tuple[Store, dict[str, Any]]] = {}
     for source in sources:
         below = [] if source.exists("artifact.json") else [source / name for name in source.names()]

@@ -11,8 +11,7 @@ import torch
 from framework.core.distributed import gather_objects, rank, world_size
 from framework.corpus.targets import UNKNOWN
 from framework.loading.loader import collate
-from framework.metrics.base import ImageMetric
-from framework.metrics.predictions import Numbers, Predictions
+from framework.metrics.base import ImageMetric, Numbers, Predictions
 from framework.metrics.registry import metrics_of
 from framework.training.validation import as_finished, on_device
 from framework.training.validation_tallies import Scores, Validated

@@ -72,8 +72,8 @@ def test_more_trials_are_the_same_search_and_another_space_is_not(tmp_path: Path
 
 def test_a_corpus_without_validation_masks_is_refused_before_ray_starts_a_trial(tmp_path: Path) -> None:
     from framework.corpus.writer import pack
+    from framework.experiments.pipeline.config import PhantomConfig
     from framework.experiments.pipeline.run import phantom_source
-    from framework.experiments.pipeline.source import PhantomConfig
 
     pack(phantom_source(PhantomConfig(images=2, size=32, seed=2), "c"), Store.at(tmp_path / "c"))
     with pytest.raises(CorpusError, match="no validation image has a mask"):

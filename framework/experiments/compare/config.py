@@ -14,8 +14,7 @@ from framework.core.config_files import load_yaml, merge, override, parse
 from framework.core.errors import ConfigError, nearest
 from framework.core.settings import Settings
 from framework.core.storage import Store
-from framework.experiments.pipeline.config import PipelineConfig
-from framework.experiments.pipeline.source import SourceConfig
+from framework.experiments.pipeline.config import PipelineConfig, SourceConfig
 from framework.methods.registry import method_of
 from framework.training.config import TrainConfig
 
@@ -41,9 +40,8 @@ class ComparisonConfig(Settings):
     split: Literal["train", "val", "test"] = "val"
     """What is scored. Choices are made on `val`; `test` is for what has been chosen."""
     corpus: str | None = None
-    """Path of the corpus, for every recipe; None leaves the recipes their own."""
     source: SourceConfig | None = None
-    """What the corpus is built from; None leaves the recipes their own."""
+    """The corpus's path, and what it is built from, for every recipe; None leaves the recipes their own."""
     set: dict[str, Any] = {}
     """Changes for every recipe, such as `{train: {steps: 500}}`."""
     recipes: dict[Name, RecipeConfig] = Field(min_length=1)
@@ -95,10 +93,7 @@ class Comparison:
 
 
 def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
-    """The comparison that a YAML file and overrides describe; raises a one-line `ConfigError`.
-
-    Overrides address its own keys: `seeds=[0]`, `recipes.coda.set.method.kappa=0.9`.
-    """
+    """The comparison of a YAML file and overrides of its own keys; raises a one-line `ConfigError`."""
     where, value = str(path), override(load_yaml(path), assignments)
     if isinstance(described := value.get("recipes"), dict):
         for name, recipe in described.items():

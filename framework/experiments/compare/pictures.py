@@ -17,8 +17,7 @@ from framework.metrics.base import CaseMetric
 from framework.metrics.registry import leading
 
 RULE = (
-    "the worst, the median and the best case of {} by mean {} over classes, of the cases with any structure; "
-    "of a volume the slice with most of it"
+    "the worst, the median and the best case of {} by mean {} over classes, of the cases with any structure"
 )
 
 
@@ -31,7 +30,8 @@ def write_pictures(folder: Store, runs: Sequence[SeedRun], control: str, corpus_
     firsts = [run for run in runs if run.seed == seed and run.evaluation.exists(cases.FILE)]
     shown = _panels(folder, firsts, control, corpus_url) if firsts else []
     by = "the control" if not firsts or control in {run.recipe for run in firsts} else firsts[0].recipe
-    rule = RULE.format(by, metric.name)
+    rule = f"the worst, the median and the best case of {by} by mean {metric.name} over classes"
+    rule += ", of the cases with any structure; of a volume the slice with most of it"
     folder.write_json("pictures.json", {"rule": rule, "metric": metric.key, "seed": seed, "cases": shown})
 
 
@@ -49,10 +49,8 @@ def _panels(folder: Store, firsts: Sequence[SeedRun], control: str, corpus_url: 
 
 
 def mean_scores(table: pa.Table) -> dict[str, float]:
-    """By case, the leading metric's mean over classes, of a table's first predictor.
-
-    Cases without any structure are left out, unless there are no others.
-    """
+    """By case, a table's leading metric of the first predictor, averaged over classes; cases without any
+    structure are left out unless there are no others."""
     key = leading(CaseMetric).key
     rows = [row for row in table.to_pylist() if row["predictor"] == table["predictor"][0].as_py()]
     structured = {row["case"] for row in rows if row["truth"]} or {row["case"] for row in rows}

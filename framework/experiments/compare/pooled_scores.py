@@ -19,15 +19,13 @@ Row = dict[str, Any]
 
 
 class PooledScore(NamedTuple):
-    """A score of one recipe, by training seed."""
+    """A score of one recipe by the metric of a key; only scores over the same classes can be compared."""
 
     metric: str
-    """Its key."""
     classes: tuple[str, ...]
-    """Lesions or classes: only scores over the same can be set against each other."""
     images: int
     values: NDArray[np.float64]
-    """`[seeds]`; NaN where it is undefined."""
+    """By training seed, `[seeds]`; NaN where it is undefined."""
     spread: NDArray[np.float64]
     """In each resample of the patients, `[seeds, RESAMPLES]`."""
 

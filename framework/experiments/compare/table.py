@@ -147,10 +147,8 @@ def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None)
 
 
 def seconds_to(log: Records, target: float) -> float | None:
-    """Seconds of training before the first validation whose score is at least `target`; None without one.
-
-    They include earlier validations and checkpoints, each being part of the step after it.
-    """
+    """Seconds of training, earlier validations and checkpoints included, before the first validation whose
+    score is at least `target`; None without one."""
     reached = [r["step"] for r in log if r.get("validation", {}).get("mean", 0.0) >= target]
     return sum(r["seconds"] for r in log if "seconds" in r and r["step"] <= reached[0]) if reached else None
 

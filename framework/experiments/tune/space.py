@@ -15,8 +15,7 @@ from framework.training.config import TrainConfig
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-DIGITS = 4
-"""Significant digits of a drawn real number: what the table shows is what was trained with."""
+DIGITS = 4  # of a drawn real number: what the table shows is what was trained with
 
 
 def _rising(ends: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -93,7 +92,9 @@ def check_space(run: TrainConfig, space: Space, where: str) -> None:
     keys, outside = set(known_keys(type(run))), set(placements(type(run)))
     for key, distribution in space.items():
         if key not in keys:
-            raise ConfigError(f"{where}: space: unknown key '{key}'{nearest(key, _related(key, keys))}")
+            section = key.rpartition(".")[0]  # a list of all keys would help nobody
+            beside = {known for known in keys if known.rpartition(".")[0] == section}
+            raise ConfigError(f"{where}: space: unknown key '{key}'{nearest(key, beside or keys)}")
         if any(key == place or key.startswith(f"{place}.") for place in outside):  # trials would be equal
             fault = f"'{key}' is nothing to compare trials by"
             raise ConfigError(f"{where}: space: {fault}; search settings of what is trained")
@@ -110,9 +111,3 @@ def with_values(run: TrainConfig, values: dict[str, Any], where: str) -> TrainCo
             nested = {part: nested}
         merge(changed, nested)
     return parse(changed, type(run), where)
-
-
-def _related(key: str, keys: set[str]) -> set[str]:
-    """Keys of the same section where there is one: a list of all keys would help nobody."""
-    section = key.rpartition(".")[0]
-    return {known for known in keys if known.rpartition(".")[0] == section} or keys

@@ -10,7 +10,6 @@ from framework.core.errors import CheckpointError
 from framework.core.storage import Store
 
 FILE = "trials.json"
-
 State = Literal["running", "finished", "stopped", "failed"]
 
 

@@ -1,7 +1,5 @@
-"""Trials as Ray Tune runs them: Optuna proposes, ASHA stops, and every trial is a Ray Train run.
-
-Tune's own record is scratch: a search is continued from `trials.json` and the trials' checkpoints.
-"""
+"""Trials as Ray Tune runs them: Optuna proposes, ASHA stops, and every trial is a Ray Train run. Tune's own
+record is scratch: a search is continued from `trials.json` and the trials' checkpoints."""
 
 import contextlib
 import io
@@ -42,9 +40,7 @@ DRIVER = {"node:__internal_head__": 0.001}
 With drivers off the processors that workers need, trials never wait for one another in a circle."""
 
 SAMPLERS = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
-
-FAILED = "failed.json"
-"""Where a trial's driver writes down the error that its reader can mend."""
+FAILED = "failed.json"  # where a trial's driver writes down the error that its reader can mend
 
 
 def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
@@ -112,7 +108,9 @@ class Proposer(Searcher):
         trial = self.waiting.pop(0) if self.waiting else self.trials.add(self._draw())
         trial.state, trial.message = "running", ""
         self.trials.save()
-        return {"run": trial_run(self.config, trial).model_dump()}
+        run, out = with_values(self.config.run, trial.values, trial.name), self.trials.store.url
+        own = {"name": trial.name, "out": out, "source": None}
+        return {"run": anchored(run).model_copy(update=own).model_dump()}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing: Tune does not know the last score of a trial. `learn` hears of it."""
@@ -170,13 +168,6 @@ class Recorder(Callback):
         self.proposer.learn(record)
         reason = f": {record.message}" if record.message else ""
         self.log(f"{record.name}: {record.state} at step {record.step}{reason}")
-
-
-def trial_run(config: SearchConfig, trial: Trial) -> TrainConfig:
-    """The run of a trial: a model of its own below the search's folder."""
-    run = anchored(with_values(config.run, trial.values, trial.name))
-    out = (Store.at(config.out) / config.name).url
-    return run.model_copy(update={"name": trial.name, "out": out, "source": None})
 
 
 def _trial(config: dict[str, Any]) -> None:
