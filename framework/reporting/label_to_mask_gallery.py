@@ -40,7 +40,7 @@ Panel = NDArray[np.uint8]
 
 
 class Column(NamedTuple):
-    """What stands over a column, the artifact that it shows, and how: by a row and its picture `[h, w, 3]`."""
+    """What stands over a column, the artifact that it shows, and how: a row over its picture `[h, w, 3]`."""
 
     title: str
     name: str

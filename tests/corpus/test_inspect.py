@@ -46,7 +46,7 @@ def fundus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture
 def grey(tmp_path: Path) -> Corpus:
-    """Two rows 8 x 12 of class ids: one mask that is half class 1, with a quarter ignored; one row without mask."""
+    """Two rows 8 x 12: a mask half of class 1 and a quarter ignored, and a row without any mask."""
     mask = np.zeros((8, 12), np.uint8)
     mask[:4], mask[6:] = 1, IGNORE
     common = {

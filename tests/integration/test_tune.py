@@ -23,7 +23,7 @@ def tiny_search(corpus: str, out: Path, workers: int = 1) -> SearchConfig:
     value = {
         "name": "s",
         "out": str(out),
-        "run": tiny_run(corpus, "coda", out, changes),
+        "run": tiny_run(corpus, "coda", out, changes).model_dump(),
         "space": {"corpus.budget.share": {"uniform": [0, 1]}},
         "trials": 2,
         "scheduler": {"grace": 2},

@@ -24,7 +24,7 @@ from framework.labelling.job import make
 from framework.labelling.masks import Masks
 from framework.reporting.label_to_mask_gallery import beginning, choose
 from framework.reporting.report import write_report
-from framework.reporting.sources import Artifact, gather
+from framework.reporting.sources import gather
 from framework.training.run import train
 from tests.contract.support import build_phantom, tiny_run
 

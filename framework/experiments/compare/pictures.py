@@ -16,10 +16,6 @@ from framework.inference.predictor import Predictor
 from framework.metrics.base import CaseMetric
 from framework.metrics.registry import leading
 
-RULE = (
-    "the worst, the median and the best case of {} by mean {} over classes, of the cases with any structure"
-)
-
 
 def write_pictures(folder: Store, runs: Sequence[SeedRun], control: str, corpus_url: str) -> None:
     """Write `pictures.json` and a PNG per case, by the first predictor of each recipe's first seed.
