@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from framework.core.config_files import parse
 from framework.core.errors import CheckpointError, ConfigError, CorpusError
 from framework.core.storage import Store
 from framework.experiments.tune import search as room
 from framework.experiments.tune.config import SearchConfig, load_search
 from framework.experiments.tune.search import train_command
 from framework.experiments.tune.trials import State, Trial, Trials, table
-from framework.training.config import ComputeConfig
+from framework.training.config import ComputeConfig, TrainConfig
 
 SEARCH = {
     "name": "s",
@@ -147,8 +148,8 @@ def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_
     config = load(tmp_path, {"sampler": "tpe"})
     trials = Trials(Store.at(tmp_path), config.hash())
     first = Proposer(config, trials)
-    names = [first.suggest(str(i))["run"]["name"] for i in range(3)]  # type: ignore[index]
-    assert names == ["trial-1", "trial-2", "trial-3"]
+    runs = [parse(first.suggest(str(i))["run"], TrainConfig) for i in range(3)]
+    assert [run.name for run in runs] == ["trial-1", "trial-2", "trial-3"]
     trials["trial-1"].state, trials["trial-1"].score = "finished", 0.5
 
     again = Proposer(config, Trials.open(Store.at(tmp_path), config.hash()))

@@ -108,9 +108,9 @@ class Proposer(Searcher):
         trial = self.waiting.pop(0) if self.waiting else self.trials.add(self._draw())
         trial.state, trial.message = "running", ""
         self.trials.save()
-        run, out = with_values(self.config.run, trial.values, trial.name), self.trials.store.url
-        own = {"name": trial.name, "out": out, "source": None}
-        return {"run": anchored(run).model_copy(update=own).model_dump()}
+        run = anchored(with_values(self.config.run.training(), trial.values, trial.name))
+        own = {"name": trial.name, "out": self.trials.store.url}
+        return {"run": run.model_copy(update=own).model_dump()}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing: Tune does not know the last score of a trial. `learn` hears of it."""
