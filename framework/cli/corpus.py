@@ -70,13 +70,13 @@ def inspect(
     from rich.console import Console
 
     from framework.core.storage import Store
+    from framework.corpus.label_layers import Layer
     from framework.corpus.reader import Corpus
-    from framework.reporting.contact_sheet import LayerMasks, contact_sheet, describe
+    from framework.reporting.contact_sheet import contact_sheet, describe
 
     opened = Corpus.open(corpus)
     Console().print(describe(opened))
-    masks = LayerMasks(opened, layer) if layer else None
-    sheet = contact_sheet(opened, count, masks=masks, kinds=masks.kinds if masks else None)
+    sheet = contact_sheet(opened, count, layer=Layer.open(opened, layer) if layer else None)
     Store.at(Path(out).parent).write_bytes(Path(out).name, sheet)
     typer.echo(f"contact sheet: {out}")
 

@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from framework.core.storage import Store
-from framework.metrics.base import CaseMetric
+from framework.metrics.base import CaseMetric, Numbers
 from framework.metrics.bootstrap import METHOD, mean_intervals
 from framework.metrics.case_masks import CaseMasks, Mask
-from framework.metrics.predictions import Numbers
 from framework.metrics.registry import metrics_of
 
 FILE = "cases.parquet"
@@ -39,10 +38,10 @@ def case_rows(
     classes: Sequence[str],
     spacing: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of one case, one per foreground class.
+    """A row per foreground class of one case; `classes[0]` is the background, `spacing` as in `CaseMasks.of`.
 
-    `truth` and `predicted` hold a mask of each, `[K-1, H, W]` or `[K-1, D, H, W]`; what is `ignored`, without
-    the first axis, counts nowhere. `classes[0]` is the background. `spacing` is that of `CaseMasks.of`.
+    `truth` and `predicted` hold masks `[K-1, H, W]` or `[K-1, D, H, W]`; what is `ignored`, without the first
+    axis, counts nowhere.
     """
     rows = []
     for name, true, claimed in zip(classes[1:], truth, predicted, strict=True):
@@ -71,20 +70,14 @@ def summarise(
 ) -> dict[str, Any]:
     """The masks' part of `summary.json`: by predictor and foreground class, and for their mean, all metrics.
 
-    `unit` is that of the distances ("px" or "mm"). "mean" is first taken over the classes of a case, so that
-    every case weighs the same; its interval resamples cases together with their group like all others.
+    `unit` is "px" or "mm". "mean" is first taken over the classes of a case, so that all cases weigh alike.
     """
-    return {
-        "split": split,
-        "unit": unit,
-        "dimension": dimension,
-        "cases": len(table["case"].unique()),
-        "interval": METHOD,
-        "predictors": {
-            name: _summarise_predictor(table.filter(pc.field("predictor") == name), classes)
-            for name in table["predictor"].unique().to_pylist()
-        },
+    predictors = {
+        name: _summarise_predictor(table.filter(pc.field("predictor") == name), classes)
+        for name in table["predictor"].unique().to_pylist()
     }
+    described = {"split": split, "unit": unit, "dimension": dimension, "cases": len(table["case"].unique())}
+    return described | {"interval": METHOD, "predictors": predictors}
 
 
 def _summarise_predictor(table: pa.Table, classes: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:

@@ -13,13 +13,11 @@ from framework.corpus.reader import Corpus, Sample
 from framework.corpus.targets import UNKNOWN, Target
 from framework.evaluation.cases import write_csv
 from framework.inference.predictor import Predictor
-from framework.metrics.base import ImageMetric
+from framework.metrics.base import ImageMetric, Numbers, Predictions
 from framework.metrics.bootstrap import METHOD, resamples, spread_interval
-from framework.metrics.predictions import Numbers, Predictions
 from framework.metrics.registry import metrics_of
 
-BATCH = 16
-"""Images of a forward pass."""
+BATCH = 16  # images of a forward pass
 FILE = "classification.parquet"
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("target", "id", "group", "truth", "prediction")]
@@ -30,8 +28,7 @@ SCHEMA = pa.schema(
 def classify(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
     """Write `classification.parquet` and `.csv`, one row per target and image; gives the summaries by target.
 
-    Images whose class is not known are classified, with no truth beside, and not counted. Raises
-    `CorpusError` when there is none whose class is known.
+    Images of unknown class have no truth and do not count; `CorpusError` when all are.
     """
     rows = [row for samples in batches(corpus, corpus.ids(split)) for row in _rows(predictor, samples)]
     table, targets = pa.Table.from_pylist(rows, schema=SCHEMA), predictor.method.targets
@@ -47,14 +44,10 @@ def classify(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> di
 
 def prediction_row(target: Target, name: str, group: str, truth: int, probability: Numbers) -> dict[str, Any]:
     """The row of one image: the classes' names, and the probability of each."""
-    return {
-        "target": target.name,
-        "id": name,
-        "group": group,
-        "truth": target.classes[truth] if truth != UNKNOWN else None,
-        "prediction": target.classes[int(probability.argmax())],
-        "probability": probability.tolist(),
-    }
+    true = target.classes[truth] if truth != UNKNOWN else None
+    predicted = target.classes[int(probability.argmax())]
+    values = (target.name, name, group, true, predicted, probability.tolist())
+    return dict(zip(SCHEMA.names, values, strict=True))
 
 
 def summarise_target(table: pa.Table, target: Target) -> dict[str, Any]:
@@ -87,7 +80,7 @@ def _rows(predictor: Predictor, samples: list[Sample]) -> Iterator[dict[str, Any
 
 
 def batches(corpus: Corpus, names: list[str]) -> Iterator[list[Sample]]:
-    """Rows in stored order, so many at a time as the network sees at once."""
+    """Rows in stored order, as many at a time as the network sees."""
     stream = corpus.rows(names)
     while samples := list(islice(stream, BATCH)):
         yield samples

@@ -23,9 +23,7 @@ from framework.inference.predictor import Predictor
 from framework.metrics.base import CaseMetric
 from framework.metrics.registry import METRICS, leading
 
-SHOWN = 3
-"""Pictures of each of the best, the median and the worst cases."""
-
+SHOWN = 3  # pictures of each of the best, the median and the worst cases
 Rows = list[dict[str, Any]]
 Shown = tuple[float, str, str]
 """A case's mean over classes of the leading metric, by the first predictor; its name; the image to show."""
@@ -33,7 +31,7 @@ Shown = tuple[float, str, str]
 
 @dataclass
 class Case:
-    """A volume (its slices in order) or a single image, with the predictions of every predictor."""
+    """A volume or a single image, with the predictions of every predictor."""
 
     name: str
     group: str
@@ -42,10 +40,9 @@ class Case:
     predicted: list[dict[str, np.ndarray]] = field(default_factory=list)
     """By slice and predictor, the masks of all classes but the background, bool `[K-1, H, W]`."""
     pooled: Rows = field(default_factory=list)
-    """What its images contribute to pooled metrics, for a method whose lesions may overlap."""
+    """What the first predictor's probabilities contribute to pooled metrics, where lesions may overlap."""
 
     def add(self, sample: Sample, probability: dict[str, Tensor], predictor: Predictor) -> None:
-        """Keep the masks of one image, and what its first probabilities contribute to pooled metrics."""
         self.samples.append(sample)
         self.predicted.append({name: predictor.planes(p) for name, p in probability.items()})
         if predictor.method.multilabel:
@@ -64,14 +61,11 @@ class Case:
 
 
 def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> dict[str, Any]:
-    """Score a model's masks, its classes of whole images, or both; writes the artifact to `out`, gives its
-    summary.
+    """Score a model's masks, its classes of whole images, or both; writes the artifact, gives its summary.
 
-    2D images are scored each on its own, images with a volume id stacked to volumes. Distances are in mm when
-    every image has a spacing, in pixels otherwise. Predictions are made at the network's size and resized to
-    each picture's own; a model of volumes predicts each volume from all of its slices. In a corpus of bits
-    each lesion is scored by its whole mask, also where others lie over it; a method whose lesions may overlap
-    is scored by pooled metrics too. Raises `CorpusError` when a model of volumes meets an image of no volume.
+    Images are scored at their own size, those with a volume id as stacked volumes. Distances are in mm when
+    every image has a spacing, in pixels otherwise. In a corpus of bits each lesion is scored by its whole
+    mask, also where others lie over it. `CorpusError` when a model of volumes meets an image of no volume.
     """
     corpus = Corpus.open(corpus_url)
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
@@ -79,33 +73,26 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     if is_finished(out, spec):
         return out.read_json("summary.json")
     with out.lock():
-        return _measured(corpus, model, split, out, spec)
-
-
-def _measured(corpus: Corpus, model: Store, split: str, out: Store, spec: ArtifactSpec) -> dict[str, Any]:
-    started = time.perf_counter()
-    predictor = Predictor(model)
-    predictor.card.require_fits(corpus.info)
-    images = len(corpus.ids(split))
-    summary: dict[str, Any] = {"split": split, "cases": images}
-    if predictor.method.segments:
-        summary |= _score_masks(corpus, predictor, split, out)
-    if predictor.method.targets:
-        summary["targets"] = classify(corpus, predictor, split, out)
-    out.write_json("summary.json", summary)
-    finish(out, spec, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
+        started, images, predictor = time.perf_counter(), len(corpus.ids(split)), Predictor(model)
+        predictor.card.require_fits(corpus.info)
+        summary: dict[str, Any] = {"split": split, "cases": images}
+        if predictor.method.segments:
+            summary |= _score_masks(corpus, predictor, split, out)
+        if predictor.method.targets:
+            summary["targets"] = classify(corpus, predictor, split, out)
+        out.write_json("summary.json", summary)
+        finish(out, spec, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
     return summary
 
 
 def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
     rows, shown, pooled = _score_all(corpus, predictor, scored_images(corpus, split))
-    stacked = any(corpus.value(name, "volume") for name in corpus.ids(split))
-    millimetres = all(corpus.value(name, "spacing") for name in corpus.ids(split))
-    table = write_cases(out, rows)
+    names, table = corpus.ids(split), write_cases(out, rows)
+    dimension = 3 if any(corpus.value(name, "volume") for name in names) else 2
+    unit = "mm" if all(corpus.value(name, "spacing") for name in names) else "px"
     _write_pictures(out, corpus, predictor, shown)
     if not predictor.run.corpus.patch:
         write_explained(out, corpus, predictor, [image for *_, image in shown])
-    unit, dimension = "mm" if millimetres else "px", 3 if stacked else 2
     summary = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=dimension)
     return summary | ({"pooled": summarise_pooled(write_pooled(out, pooled))} if pooled else {})
 
@@ -175,9 +162,9 @@ def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: lis
     for rank, entries in chosen.items():
         for i, (score, case, name) in enumerate(entries):
             file, sample = f"{rank}-{i}.png", corpus.read(name)
-            predicted = predicted_mask(corpus, predictor, sample)
             assert sample.mask is not None
-            out.write_bytes(file, panels(sample.image, sample.mask, predicted))
+            masks = sample.mask, predicted_mask(corpus, predictor, sample)
+            out.write_bytes(file, panels(sample.image, *masks))
             listed.append({"case": case, "rank": rank, metric.key: score, "file": file})
     out.write_json("pictures.json", listed)
 

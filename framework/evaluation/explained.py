@@ -14,17 +14,12 @@ from framework.imaging.overlay import SMALLEST, evenly, heat, overlay, panel, si
 from framework.imaging.resize import resize_mask
 from framework.inference.predictor import Predictor
 
-COUNT = 4
-"""Images to show."""
+COUNT = 4  # images to show
 
 
 def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Sequence[str]) -> None:
-    """Write a picture each of some images with structures, and `explained.json`, which names the columns.
-
-    Nothing for a method that does not explain itself.
-    """
-    columns: list[str] = []
-    entries = []
+    """Pictures of some images, and `explained.json` about them, of a method that explains itself."""
+    columns, entries = [], []
     for number, name in enumerate(chosen(corpus, names)):
         sample, file = corpus.read(name), f"explained-{number}.png"
         image = predictor.standardised(predictor.prepare(sample.image)[None])
@@ -34,8 +29,8 @@ def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
             return
         columns = ["image", *seen, "prediction", "truth"]
         out.write_bytes(file, side_by_side(_panels(predictor, sample, image, seen)))
-        classes = _predictions(predictor, sample, image)
-        entries.append({"name": sample.id, "file": file, "predictions": classes})
+        predictions = _predictions(predictor, sample, image)
+        entries.append({"name": sample.id, "file": file, "predictions": predictions})
     out.write_json("explained.json", {"columns": columns, "pictures": entries})
 
 
@@ -51,9 +46,9 @@ def _panels(
     predictor: Predictor, sample: Sample, image: torch.Tensor, seen: dict[str, torch.Tensor]
 ) -> list[NDArray[np.uint8]]:
     base = panel(sample.image, SMALLEST)
-    masks = [next(iter(predictor.method.predict(image).values()))[0].argmax(0).cpu().numpy(), sample.mask]
-    drawn = [base, *(_drawn(base, values[0].cpu().numpy()) for values in seen.values())]
-    return drawn + [overlay(base, resize_mask(np.asarray(mask), *base.shape[:2])) for mask in masks]
+    prediction = next(iter(predictor.method.predict(image).values()))[0].argmax(0)
+    shown = [each.cpu().numpy() for each in (*(values[0] for values in seen.values()), prediction)]
+    return [base, *(_drawn(base, values) for values in (*shown, np.asarray(sample.mask)))]
 
 
 def _drawn(base: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -65,7 +60,6 @@ def _drawn(base: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
 
 @torch.no_grad()
 def _predictions(predictor: Predictor, sample: Sample, image: torch.Tensor) -> list[dict[str, Any]]:
-    """The true and the predicted class of each target."""
     probability, predictions = predictor.method.classify(image), []
     for target in predictor.method.targets:
         truth = target.of_one(sample.labels.tolist())

@@ -12,19 +12,16 @@ from torch import Tensor
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.reader import Sample
-from framework.metrics.base import PooledMetric
+from framework.metrics.base import Numbers, PooledMetric
 from framework.metrics.bootstrap import resamples, spread_interval
-from framework.metrics.predictions import Numbers
 from framework.metrics.registry import metrics_of
 
 FILE = "pooled.parquet"
 
 
 def pooled_rows(sample: Sample, probability: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of one image with a mask, one per class but the background, from `[K, H, W]` at its own size.
-
-    "truth" is the number of pixels of the class; each metric has a column of what the image contributes.
-    """
+    """A row per class but the background, of one image with a mask, from probabilities `[K, H, W]`: pixels of
+    the class in the truth, and what the image contributes to each metric."""
     assert sample.mask is not None
     truth, known = torch.from_numpy(sample.planes(len(probability))), torch.from_numpy(sample.mask != IGNORE)
     columns = {m.key: m.update(probability[1:], truth, known) for m in metrics_of(PooledMetric)}
@@ -56,10 +53,8 @@ def contributions(table: pa.Table, metric: PooledMetric) -> NDArray[np.number]:
 
 def pooled_values(metric: PooledMetric, parts: NDArray[np.number], weight: Numbers) -> Numbers:
     """Each class's value, and at last the mean of those that have one, `[R, K]`, by weights `[R, N]`."""
-    columns = [
-        metric.compute((weight @ part.reshape(len(part), -1)).reshape(-1, *metric.shape))
-        for part in parts.swapaxes(0, 1)
-    ]
+    sums = (weight @ part.reshape(len(part), -1) for part in parts.swapaxes(0, 1))
+    columns = [metric.compute(each.reshape(-1, *metric.shape)) for each in sums]
     defined = np.isfinite(columns).sum(0)
     mean = np.where(defined, np.nansum(columns, axis=0) / np.maximum(defined, 1), np.nan)
     return np.stack([*columns, mean], axis=1)
@@ -70,10 +65,8 @@ def summarise_pooled(table: pa.Table) -> dict[str, Any]:
     classes, groups = classes_and_groups(table)
     weights = np.ones((1, len(groups))), resamples(groups)
     shown = table["truth"].to_numpy().reshape(-1, len(classes)) > 0
-    counts = [*shown.sum(0).tolist(), int(shown.any(1).sum())]
-    summary: dict[str, Any] = {
-        name: {"images": count} for name, count in zip([*classes, "mean"], counts, strict=True)
-    }
+    counts = zip([*classes, "mean"], [*shown.sum(0).tolist(), int(shown.any(1).sum())], strict=True)
+    summary: dict[str, Any] = {name: {"images": count} for name, count in counts}
     for metric in metrics_of(PooledMetric):
         parts = contributions(table, metric)
         (values,), spread = (pooled_values(metric, parts, weight) for weight in weights)

@@ -1,6 +1,7 @@
 """An evaluation's scores for a terminal and a log, from its `summary.json`: every metric that it holds."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from rich.table import Table
@@ -13,21 +14,20 @@ Summary = Mapping[str, Any]
 
 def score_tables(summary: Summary) -> Iterator[Table]:
     """A table each of what was measured: masks, structures that may overlap, classes of whole images."""
-    split = summary["split"]
+    split, unit = summary["split"], summary.get("unit", "")
     if predictors := summary.get("predictors"):
-        heads = _heads(CaseMetric, next(iter(predictors.values()))["mean"], summary["unit"])
+        title = f"{split}: mean over {summary['cases']} cases [95 % interval]"
         rows = [
-            [name, structure, *_cells(CaseMetric, scores)]
+            {"predictor": name, "structure": structure} | _cells(CaseMetric, scores, unit)
             for name, structures in predictors.items()
             for structure, scores in structures.items()
         ]
-        title = f"{split}: mean over {summary['cases']} cases [95 % interval]"
-        yield _table(title, ["predictor", "structure", *heads], rows)
+        yield _table(title, rows)
     if pooled := summary.get("pooled"):
         title = f"{split}: over the pixels of all images [95 % interval]"
-        yield _counted(title, PooledMetric, ["lesion", "images with it"], pooled)
+        yield _table(title, _counted(PooledMetric, "lesion", "images with it", pooled))
     if targets := summary.get("targets"):
-        yield _counted(f"{split} [95 % interval]", ImageMetric, ["target", "images"], targets)
+        yield _table(f"{split} [95 % interval]", _counted(ImageMetric, "target", "images", targets))
 
 
 def score_lines(summary: Summary) -> Iterator[str]:
@@ -44,10 +44,9 @@ def score_lines(summary: Summary) -> Iterator[str]:
 def headline(summary: Summary) -> str:
     """The scores on a line: each scope's leading metric, of the first predictor, all lesions, each target."""
     case, pooled, image = leading(CaseMetric), leading(PooledMetric), leading(ImageMetric)
-    parts = [
-        f"{case.name} {case.number(scores['mean'][case.key]['mean'])} ({name})"
-        for name, scores in list(summary.get("predictors", {}).items())[:1]
-    ]
+    parts = []
+    for name, scores in islice(summary.get("predictors", {}).items(), 1):
+        parts.append(f"{case.name} {case.number(scores['mean'][case.key]['mean'])} ({name})")
     if value := summary.get("pooled", {}).get("mean", {}).get(pooled.key):
         parts.append(f"{pooled.name} {pooled.number(value['mean'])}")
     for name, scores in summary.get("targets", {}).items():
@@ -56,30 +55,25 @@ def headline(summary: Summary) -> str:
     return f"{', '.join(parts)} over {summary['cases']} cases of {summary['split']}"
 
 
-def _heads(scope: type[Metric], scores: Summary, unit: str = "") -> list[str]:
-    return [metric.head(unit) for metric in metrics_of(scope, scores)]
-
-
-def _cells(scope: type[Metric], scores: Summary) -> list[str]:
-    return [metric.text(scores[metric.key]) for metric in metrics_of(scope, scores)]
+def _cells(scope: type[Metric], scores: Summary, unit: str = "") -> dict[str, str]:
+    """The values by the head of their column."""
+    return {metric.head(unit): metric.text(scores[metric.key]) for metric in metrics_of(scope, scores)}
 
 
 def _listed(scope: type[Metric], scores: Summary, unit: str = "") -> str:
-    pairs = zip(_heads(scope, scores, unit), _cells(scope, scores), strict=True)
-    return ", ".join(f"{head} {cell}" for head, cell in pairs)
+    return ", ".join(f"{head} {cell}" for head, cell in _cells(scope, scores, unit).items())
 
 
-def _counted(title: str, scope: type[Metric], heads: list[str], entries: Summary) -> Table:
+def _counted(scope: type[Metric], what: str, count: str, entries: Summary) -> list[dict[str, str]]:
     """A row for each entry, with its number of images."""
-    names = _heads(scope, next(iter(entries.values())))
-    rows = [[name, str(scores["images"]), *_cells(scope, scores)] for name, scores in entries.items()]
-    return _table(title, heads + names, rows)
+    named = entries.items()
+    return [{what: name, count: str(scores["images"])} | _cells(scope, scores) for name, scores in named]
 
 
-def _table(title: str, heads: list[str], rows: list[list[str]]) -> Table:
+def _table(title: str, rows: list[dict[str, str]]) -> Table:
     table = Table(title=title)
-    for place, head in enumerate(heads):
+    for place, head in enumerate(rows[0]):
         table.add_column(head, no_wrap=place < 2)  # names are whole in a narrow terminal, intervals wrap
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*row.values())
     return table

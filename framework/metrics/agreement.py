@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from framework.metrics.base import ImageMetric
-from framework.metrics.predictions import Numbers, Predictions
+from framework.metrics.base import ImageMetric, Numbers, Predictions
 
 
 class Accuracy(ImageMetric):

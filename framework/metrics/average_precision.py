@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.metrics.base import PooledMetric
-from framework.metrics.predictions import Numbers
+from framework.metrics.base import Numbers, PooledMetric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BINS = 1000
-"""Bins of equal width of probabilities 0..1; pixels of one bin are ranked as equal."""
+BINS = 1000  # of equal width, of probabilities 0..1; pixels of one bin are ranked as equal
 
 
 class AUPR(PooledMetric):
@@ -21,9 +19,9 @@ class AUPR(PooledMetric):
 
     key, name, compared = "aupr", "AUPR", True
     about = (
-        "AUPR: area under the precision-recall curve over the pixels of all images, from the first predictor"
+        "AUPR: area under the precision-recall curve over the pixels of all images, from the first "
+        "predictor's probabilities; the mean is over lesions that occur."
     )
-    about += "'s probabilities; the mean is over lesions that occur."
     shape = (2, BINS)
     """How many known pixels without and with the structure have which probability."""
 
@@ -31,9 +29,8 @@ class AUPR(PooledMetric):
         import torch
 
         place = (probability * BINS).long().clamp_(0, BINS - 1) + BINS * truth
-        return torch.stack(
-            [torch.bincount(part[known], minlength=2 * BINS).view(2, BINS).int() for part in place]
-        )
+        counts = [torch.bincount(part[known], minlength=2 * BINS) for part in place]
+        return torch.stack(counts).view(-1, *self.shape).int()
 
     def compute(self, sums: Numbers) -> Numbers:
         """Precision summed over the steps of recall; NaN without a pixel of the structure."""

@@ -1,22 +1,24 @@
-"""What a metric is. A new one is a class of one of three scopes, of cases, pooled or of whole images, with a
-line in `registry.py`: tables, summary, terminal, comparison and report then show it.
-
-Means over cases and what is computed from a sum both have intervals over resampled patients (`bootstrap.py`).
-"""
+"""What a metric is: a class of one of three scopes, of cases, pooled or of whole images. With a line in
+`registry.py`, tables, summary, terminal, comparison and report show it, with intervals by `bootstrap.py`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from framework.metrics.case_masks import CaseMasks
-from framework.metrics.predictions import Numbers, Predictions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Number = TypeVar("Number", float, "Tensor")
+Numbers = NDArray[np.float64]
 
 
 class Metric(ABC):
@@ -25,7 +27,6 @@ class Metric(ABC):
     key: ClassVar[str]
     """Names it in files: a column, a key of `summary.json`."""
     name: ClassVar[str]
-    """Names it for readers."""
     about: ClassVar[str] = ""
     """A sentence that explains it in a report."""
     compared: ClassVar[bool] = False
@@ -117,6 +118,23 @@ class PooledMetric(Metric):
     @abstractmethod
     def compute(self, sums: Numbers) -> Numbers:
         """The value `[...]` of (weighted) sums `[..., *shape]`; NaN where it is not defined."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The true classes `[N]` and probabilities `[N, C]` of N images; rows of weights `[R, N]` say how often
+    every image counts."""
+
+    truth: NDArray[np.int64]
+    probability: Numbers
+    weight: Numbers
+
+    @cached_property
+    def confusion(self) -> Numbers:
+        """Weighted counts `[R, C, C]`: rows are the truth, columns the likeliest class."""
+        count = self.probability.shape[1]
+        cell = np.eye(count * count)[self.truth * count + self.probability.argmax(1)]
+        return (self.weight @ cell).reshape(-1, count, count)
 
 
 class ImageMetric(Metric):

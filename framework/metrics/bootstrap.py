@@ -1,9 +1,7 @@
-"""Means with bootstrap confidence intervals that resample patients, not images.
+"""Means with bootstrap confidence intervals that resample patients, whose images resemble each other.
 
-Images of one patient resemble each other; resampling them one by one would pretend to more evidence than
-there is. The cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69,
-2007). Where several seeds scored the same cases, seeds and patients are drawn each on their own (Owen, The
-pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
+The cluster bootstrap draws whole patients with replacement (Field and Welsh, J. R. Stat. Soc. B 69, 2007),
+seeds on their own (Owen, The pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
 """
 
 from collections.abc import Sequence
@@ -30,18 +28,15 @@ class Interval:
 def mean_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
     """One interval for each column of `values` `[cases, columns]`; `groups[i]` is the patient of case i.
 
-    All columns share the same resamples. With one group every resample is the sample, and the interval is the
-    mean.
+    All columns share the same resamples; with one group the interval is the mean.
     """
     return crossed_intervals(np.asarray(values, dtype=np.float64)[None], groups, seed)
 
 
 def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
-    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and training seeds
-    alike.
+    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and seeds alike.
 
-    With one training seed the interval is that over patients. A few seeds show little of the spread between
-    seeds, so the interval is then rather narrow.
+    A few seeds show little of the spread between seeds, so the interval is then rather narrow.
     """
     columns = np.asarray(values, dtype=np.float64)
     members = np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -51,19 +46,14 @@ def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -
         np.add.at(total, members, trained)
     rng = np.random.default_rng(seed)
     drawn, weight = _draws(rng, len(count)), _draws(rng, len(columns)) / len(columns)
-    resampled = (
-        sum(weight[:, [i]] * (drawn @ total) for i, total in enumerate(sums)) / (drawn @ count)[:, None]
-    )
-    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
+    resampled = sum(weight[:, [i]] * (drawn @ total) for i, total in enumerate(sums))
+    low, high = np.percentile(resampled / (drawn @ count)[:, None], [2.5, 97.5], axis=0)
     mean = sums.mean(axis=0).sum(axis=0) / count.sum()
     return [Interval(*map(float, ends)) for ends in zip(mean, low, high, strict=True)]
 
 
 def spread_interval(value: float, spread: NDArray[np.float64]) -> dict[str, float] | None:
-    """A statistic with the ends of the interval of its values in resamples; None where it is undefined (NaN).
-
-    Resamples that lack what it needs are left out.
-    """
+    """A statistic and its interval, from its values in the resamples that define it; None for NaN."""
     if not np.isfinite(value):
         return None
     low, high = np.percentile(spread[np.isfinite(spread)], [2.5, 97.5])

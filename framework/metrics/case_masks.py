@@ -13,7 +13,6 @@ from scipy import ndimage
 
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
-State = Literal["both", "missed", "false alarm", "absent"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,7 @@ class CaseMasks:
         return int((self.truth & self.predicted).sum())
 
     @property
-    def state(self) -> State:
-        """Which of the two masks are empty."""
+    def state(self) -> Literal["both", "missed", "false alarm", "absent"]:
         if self.true_pixels:
             return "both" if self.predicted_pixels else "missed"
         return "false alarm" if self.predicted_pixels else "absent"
@@ -64,15 +62,14 @@ class CaseMasks:
     def boundary_distances(self) -> tuple[Distances, Distances]:
         """From each boundary pixel of the truth to the prediction's boundary, and back; neither is empty."""
         box = ndimage.find_objects((self.truth | self.predicted).astype(np.uint8))[0]
-        truth, predicted = boundary(self.truth[box]), boundary(self.predicted[box])
-        return distance_to(predicted, self.spacing)[truth], distance_to(truth, self.spacing)[predicted]
+        truth, predicted = _boundary(self.truth[box]), _boundary(self.predicted[box])
+        to_truth, to_predicted = (
+            np.asarray(ndimage.distance_transform_edt(~mask, sampling=self.spacing))
+            for mask in (truth, predicted)
+        )
+        return to_predicted[truth], to_truth[predicted]
 
 
-def distance_to(mask: Mask, spacing: Sequence[float]) -> Distances:
-    """From every pixel to the nearest one of a non-empty mask, in the unit of `spacing`."""
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing), np.float64)
-
-
-def boundary(mask: Mask) -> Mask:
+def _boundary(mask: Mask) -> Mask:
     """Pixels of a mask with a face neighbour outside it; what lies beyond the image counts as outside."""
     return mask & ~np.asarray(ndimage.binary_erosion(mask), np.bool_)

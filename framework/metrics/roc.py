@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.metrics.base import ImageMetric
-from framework.metrics.predictions import Numbers, Predictions
+from framework.metrics.base import ImageMetric, Numbers, Predictions
 
 
 class AUC(ImageMetric):
@@ -24,9 +23,8 @@ def area(positive: NDArray[np.bool_], score: Numbers, weight: Numbers) -> Number
     """How likely a positive image scores above a negative one, ties counting half, `[R]`."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    above, below = (
-        np.add.reduceat(weight[:, order] * kind[order], starts, axis=1) for kind in (positive, ~positive)
-    )
+    kinds = (weight[:, order] * kind[order] for kind in (positive, ~positive))
+    above, below = (np.add.reduceat(kind, starts, axis=1) for kind in kinds)
     beaten = below.cumsum(1) - below / 2
     with np.errstate(invalid="ignore"):
         return (above * beaten).sum(1) / (above.sum(1) * below.sum(1))

@@ -1,25 +1,23 @@
 """Geometry of small line charts; `charts.html.j2` draws them as SVG."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from framework.methods.sections import Point, Series
 
-COLOURS = 6
-"""How many line colours the style sheet has; later series repeat them dashed."""
+COLOURS = 6  # of lines in the style sheet; later series repeat them dashed
+Scale = Callable[[float], float]
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     at: float
     text: str
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """The `d` of an SVG path; `dots` are the points to mark when they are few."""
 
     series: Series
@@ -27,32 +25,25 @@ class Line:
     dots: list[Point]
 
 
-@dataclass(frozen=True)
-class Frame:
-    """Size of a chart and its margins, in pixels."""
+class Frame(NamedTuple):
+    """Size of a chart, and the ends of its axes within the margins, in pixels."""
 
     width: int
     height: int
-    left: int = 44
-    right: int = 10
-    top: int = 10
-    bottom: int = 24
 
     @property
     def x(self) -> tuple[int, int]:
-        return self.left, self.width - self.right
+        return 44, self.width - 10
 
     @property
     def y(self) -> tuple[int, int]:
-        return self.height - self.bottom, self.top
+        return self.height - 24, 10
 
 
-WIDE = Frame(520, 250)
-SMALL = Frame(340, 150)
+WIDE, SMALL = Frame(520, 250), Frame(340, 150)
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     """All that is to be drawn, in pixels from the top left."""
 
     title: str
@@ -70,15 +61,13 @@ def line_chart(
     include: Sequence[float] = (),
     reference: float | None = None,
 ) -> Chart:
-    """A chart of `series`, none of them empty, over steps from 0.
-
-    The y axis reaches all values and those of `include`; `reference` is a level to mark.
-    """
+    """A chart of `series`, none of them empty, over steps from 0; the y axis reaches all values and those of
+    `include`, `reference` is a level to mark."""
     drawn = [point for entry in series for point in thin(entry.points)]
     ys = [y for _, y in drawn] + list(include)
     last = max(x for x, _ in drawn)
     x_values, y_values = nice_ticks(0, last, 5), nice_ticks(min(ys), max(ys), 4)
-    across, up = Scale(0, last, *frame.x), Scale(y_values[0], y_values[-1], *frame.y)
+    across, up = scale(0, last, *frame.x), scale(y_values[0], y_values[-1], *frame.y)
     return Chart(
         title,
         frame,
@@ -89,17 +78,9 @@ def line_chart(
     )
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A linear map of [low, high] to pixels."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 2)
+def scale(low: float, high: float, start: float, end: float) -> Scale:
+    """The linear map of [low, high] to pixels from `start` to `end`."""
+    return lambda value: round(start + (value - low) / (high - low) * (end - start), 2)
 
 
 def _line(series: Series, across: Scale, up: Scale) -> Line:
@@ -132,10 +113,11 @@ def tick_text(value: float, ticks: Sequence[float]) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def style(place: int) -> dict[str, Any]:
+    """Colour and dashes of a line by its place in the order."""
+    return {"colour": place % COLOURS, "dashed": place // COLOURS % 2 == 1}
+
+
 def coloured(named: Iterable[tuple[str, Sequence[Point]]]) -> list[Series]:
-    """A colour for each line that has points, in order."""
-    return [
-        Series(name, points, i % COLOURS, dashed=i // COLOURS % 2 == 1)
-        for i, (name, points) in enumerate(named)
-        if points
-    ]
+    """The lines that have points, each in the style of its place."""
+    return [Series(name, points, **style(i)) for i, (name, points) in enumerate(named) if points]

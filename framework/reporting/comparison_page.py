@@ -4,50 +4,40 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from framework.core.storage import Store
-from framework.imaging.overlay import colour_of
 from framework.metrics.base import CaseMetric, Metric
 from framework.metrics.bootstrap import Interval
 from framework.metrics.registry import METRICS, metrics_of
-from framework.reporting.charts import COLOURS, Frame, coloured, line_chart
+from framework.reporting.charts import Chart, Frame, coloured, line_chart, style
 from framework.reporting.forest import Forest, forest_plot
-from framework.reporting.sources import Artifact, with_data
+from framework.reporting.sources import Artifact, class_colours, with_data
 
 Entry = dict[str, Any]
-
 CURVES = Frame(680, 280)
 
 
 def comparison_entry(artifact: Artifact) -> Entry:
     """A comparison's tables, forest plots, curves, pictures and configurations, from its artifact alone."""
     table = artifact.store.read_json("table.json")
-    recipes = list(table["curves"])
-    styles = {
-        name: {"colour": i % COLOURS, "dashed": i // COLOURS % 2 == 1} for i, name in enumerate(recipes)
-    }
-    metrics = metrics_of(CaseMetric, table["metrics"])
-    classes = [{"name": name, "colour": colour_of(i)} for i, name in enumerate(table["classes"], start=1)]
+    recipes, metrics = list(table["curves"]), metrics_of(CaseMetric, table["metrics"])
+    styles = {name: style(i) for i, name in enumerate(recipes)}
     forests = [(metric, forest_of(table, metric, styles)) for metric in metrics]
+    pooled = {name: score for name, score in table["pooled"].items() if score["metric"] in METRICS}
+    shown = artifact.store.read_json("pictures.json")
+    cases = {"cases": with_data(artifact.store, shown["cases"]), "metric": METRICS[shown["metric"]]}
     return table | {
         "recipes": recipes,
         "styles": styles,
         "metrics": metrics,
-        "pooled": pooled_of(table),
-        "classes": classes,
+        "pooled": {name: score | {"metric": METRICS[score["metric"]]} for name, score in pooled.items()},
+        "classes": class_colours(table["classes"]),
         "best": best_row(table, metrics[0]) if metrics else None,
         "costs": costs(table),
         "forests": [(metric, forest) for metric, forest in forests if forest],
         "charts": curves_of(table),
-        "pictures": pictures_of(artifact.store),
+        "pictures": shown | cases,
         "configurations": {name: artifact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
         "parents": artifact.parents,
     }
-
-
-def pooled_of(table: Entry) -> Entry:
-    """The pooled scores whose metrics are installed here."""
-    known = ((name, score, METRICS.get(score["metric"])) for name, score in table["pooled"].items())
-    return {name: score | {"metric": metric} for name, score, metric in known if metric}
 
 
 def best_row(table: Entry, metric: Metric) -> Entry:
@@ -58,12 +48,10 @@ def best_row(table: Entry, metric: Metric) -> Entry:
 
 
 def costs(table: Entry) -> list[Entry]:
-    """One entry per recipe; its rows hold the same costs, the first its pooled scores."""
+    """A row per recipe: all have the same costs, the first its pooled scores."""
     first = {row["recipe"]: row for row in reversed(table["rows"])}
-    seconds = {name: row["target_seconds"] for name, row in first.items()}
-    return [
-        first[name] | {"target": seconds[name] and time_to_target(seconds[name])} for name in table["curves"]
-    ]
+    rows = [(first[name], first[name]["target_seconds"]) for name in table["curves"]]
+    return [row | {"target": seconds and time_to_target(seconds)} for row, seconds in rows]
 
 
 def forest_of(table: Entry, metric: Metric, styles: dict[str, Entry]) -> Forest | None:
@@ -76,25 +64,17 @@ def forest_of(table: Entry, metric: Metric, styles: dict[str, Entry]) -> Forest 
     return forest_plot(entries) if entries else None
 
 
-def curves_of(table: Entry) -> list[Any]:
-    """A metric and its chart for each that recipes are judged by while training."""
-    charts = [(metric, _chart(table, metric)) for metric in METRICS.values()]
-    return [(metric, chart) for metric, chart in charts if chart]
-
-
-def _chart(table: Entry, metric: Metric) -> Any:
-    """The validation scores of one metric by step, Dice's with the target marked; None where there are no."""
-    judged, curves = table["judged_by"], table["curves"].items()
-    series = coloured((name, points if judged[name] == metric.key else []) for name, points in curves)
-    target = table["target_dice"] if metric.key == "dice" else None
-    include = () if target is None else (target,)
-    title = f"Validation {metric.name}"
-    return line_chart(title, series, CURVES, include, reference=target) if series else None
-
-
-def pictures_of(store: Store) -> Entry:
-    shown = store.read_json("pictures.json")
-    return shown | {"cases": with_data(store, shown["cases"]), "metric": METRICS[shown["metric"]]}
+def curves_of(table: Entry) -> list[tuple[Metric, Chart]]:
+    """The validation scores by step for each metric that judges recipes, Dice's with the target marked."""
+    charts, judged, curves = [], table["judged_by"], table["curves"].items()
+    for metric in METRICS.values():
+        target = table["target_dice"] if metric.key == "dice" else None
+        include = () if target is None else (target,)
+        series = coloured((name, points if judged[name] == metric.key else []) for name, points in curves)
+        if series:
+            chart = line_chart(f"Validation {metric.name}", series, CURVES, include, reference=target)
+            charts.append((metric, chart))
+    return charts
 
 
 def time_to_target(seconds: list[float | None]) -> str:

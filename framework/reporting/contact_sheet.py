@@ -2,8 +2,9 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from itertools import chain, zip_longest
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -18,13 +19,10 @@ from framework.corpus.schema import SPLITS
 from framework.imaging.overlay import as_rgb, colour_of, overlay, rgb
 from framework.imaging.resize import resize_mask
 
-TILE = 220
-"""Longer side of an image on the contact sheet, in pixels."""
-
+TILE = 220  # longer side of an image, in pixels
 GAP, LINE, COLUMNS = 10, 17, 6
 CAPTION = 3 * LINE + 4
 INK, PAPER = "#222222", "#ffffff"
-
 Tally = dict[str, dict[str, float]]
 
 
@@ -45,15 +43,17 @@ def describe(corpus: Corpus, masks: int = 200) -> Table:
 
 
 def tally(corpus: Corpus, masks: int = 200) -> Tally:
-    """Numbers by quantity and split: images, groups, masks by kind, images by label, pixels by class.
+    """Counts by quantity and split: images, groups, masks by kind, images by label; and pixels by class.
 
-    Pixel shares are floats in 0..1 of the labelled pixels, over at most `masks` masks a split, evenly spaced;
-    where lesions overlap they add up to more than 1. Everything else is a count over all rows.
+    These are shares 0..1 of the labelled pixels, over at most `masks` evenly spaced masks a split; of lesions
+    that overlap they add up to more than 1.
     """
-    index, numbers = corpus.index_columns, {}
+    index = corpus.index_columns
     groups = sorted(set(zip(index["split"], index["group"], strict=True)))
-    numbers["images"] = Counter(index["split"])
-    numbers["groups"] = Counter(split for split, _ in groups)
+    numbers: dict[str, Any] = {
+        "images": Counter(index["split"]),
+        "groups": Counter(split for split, _ in groups),
+    }
     kinds = [kind or "none" for kind in index["mask_kind"]]
     for kind in sorted(set(kinds)):
         numbers[f"mask: {kind}"] = _where(corpus, (own == kind for own in kinds))
@@ -67,21 +67,14 @@ def tally(corpus: Corpus, masks: int = 200) -> Tally:
     return {name: dict(number) for name, number in numbers.items() if number or not name.endswith("unknown")}
 
 
-def contact_sheet(
-    corpus: Corpus,
-    count: int = 24,
-    seed: int = 0,
-    masks: Mapping[str, np.ndarray] | None = None,
-    kinds: Mapping[str, str] | None = None,
-) -> bytes:
-    """PNG of up to `count` images with their masks drawn over, an equal number of each split where there are
-    enough.
+def contact_sheet(corpus: Corpus, count: int = 24, seed: int = 0, layer: Layer | None = None) -> bytes:
+    """PNG of up to `count` images with their masks drawn over, as many of each split where there are enough.
 
-    `masks` shows the masks of a label layer instead, class ids `[H, W]` by image id, and only the images that
-    have one; `kinds` are the kinds of these masks. Raises `CorpusError` when there is nothing to show.
+    With a label layer its masks are shown, and only images that have one. Raises `CorpusError` when there is
+    nothing to show.
     """
-    names = _chosen(corpus, count, seed, None if masks is None else masks.keys())
-    tiles = [_tile(corpus, corpus.read(name), masks, (kinds or {}).get(name)) for name in names]
+    names = _chosen(corpus, count, seed, layer)
+    tiles = [_tile(corpus, corpus.read(name), layer) for name in names]
     width, height = TILE + GAP, TILE + CAPTION + GAP
     across, down = min(COLUMNS, len(tiles)), -(-len(tiles) // COLUMNS)
     legend = _legend(corpus.info.classes, across * width)
@@ -95,26 +88,8 @@ def contact_sheet(
     return buffer.getvalue()
 
 
-class LayerMasks(Mapping[str, np.ndarray]):
-    """The masks of a label layer by image id, each decoded when it is asked for, and their kinds."""
-
-    def __init__(self, corpus: Corpus, name: str) -> None:
-        self._corpus, self._layer = corpus, Layer.open(corpus, name)
-        self.kinds = self._layer.kinds
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._layer.mask(name, (self._corpus.value(name, "height"), self._corpus.value(name, "width")))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.kinds)
-
-    def __len__(self) -> int:
-        return len(self.kinds)
-
-
 def _splits(corpus: Corpus) -> list[str]:
-    present = set(corpus.index_columns["split"])
-    return [split for split in SPLITS if split in present]
+    return [split for split in SPLITS if split in corpus.index_columns["split"]]
 
 
 def _shown(number: float) -> str:
@@ -136,13 +111,11 @@ def _pixel_shares(corpus: Corpus, split: str, most: int) -> np.ndarray:
     return pixels / max(labelled, 1)
 
 
-def _chosen(corpus: Corpus, count: int, seed: int, among: Iterable[str] | None) -> list[str]:
+def _chosen(corpus: Corpus, count: int, seed: int, layer: Layer | None) -> list[str]:
     """Ids in stored order: a random order within each split, then one of each split in turn."""
-    allowed = set(corpus.index_columns["id"] if among is None else among)
-    rng = np.random.default_rng(seed)
-    queues = []
+    rng, queues = np.random.default_rng(seed), []
     for split in _splits(corpus):
-        names = [name for name in corpus.ids(split) if name in allowed]
+        names = [name for name in corpus.ids(split) if layer is None or name in layer.kinds]
         queues.append([names[place] for place in rng.permutation(len(names))])
     names = [name for name in chain.from_iterable(zip_longest(*queues)) if name is not None][:count]
     if not names:
@@ -152,20 +125,18 @@ def _chosen(corpus: Corpus, count: int, seed: int, among: Iterable[str] | None) 
     return sorted(names, key=lambda name: (SPLITS.index(corpus.value(name, "split")), rank[name]))
 
 
-def _tile(
-    corpus: Corpus, sample: Sample, masks: Mapping[str, np.ndarray] | None, kind: str | None
-) -> Image.Image:
-    """One image with its mask and three lines of caption; `kind` is that of a mask not the corpus's own."""
-    kind = kind or corpus.value(sample.id, "mask_kind")
+def _tile(corpus: Corpus, sample: Sample, layer: Layer | None) -> Image.Image:
+    """One image with its mask and three lines of caption."""
+    kind = layer.kinds[sample.id] if layer else corpus.value(sample.id, "mask_kind")
     picture = Image.fromarray(as_rgb(sample.image))
     scale = TILE / max(picture.size)
     picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     drawn = np.asarray(picture)
-    for layer in _layers(sample, len(corpus.info.classes)) if masks is None else [masks[sample.id]]:
+    for mask in _masks(sample, len(corpus.info.classes), layer):
         if kind == "scribble":
-            drawn = _strokes(drawn, layer)
+            drawn = _strokes(drawn, mask)
         else:
-            drawn = overlay(drawn, resize_mask(layer, picture.height, picture.width))
+            drawn = overlay(drawn, resize_mask(mask, picture.height, picture.width))
     tile = Image.new("RGB", (TILE, TILE + CAPTION), PAPER)
     tile.paste(Image.fromarray(drawn), ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
     pen = ImageDraw.Draw(tile)
@@ -184,8 +155,10 @@ def _strokes(base: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def _layers(sample: Sample, classes: int) -> list[np.ndarray]:
+def _masks(sample: Sample, classes: int, layer: Layer | None) -> list[np.ndarray]:
     """Masks of class ids to draw one over the other, so that overlapping lesions both keep their contour."""
+    if layer is not None:
+        return [layer.mask(sample.id, sample.image.shape)]
     if sample.bits is None:
         return [] if sample.mask is None else [sample.mask]
     return [k * plane.astype(np.uint8) for k, plane in enumerate(sample.planes(classes), start=1)]

@@ -1,33 +1,27 @@
 """Geometry of a forest plot: differences with their intervals, a line each; `charts.html.j2` draws it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from framework.metrics.bootstrap import Interval
-from framework.reporting.charts import Scale, Tick, nice_ticks, tick_text
+from framework.reporting.charts import Tick, nice_ticks, scale, tick_text
 
-WIDTH, LEFT, RIGHT = 780, 230, 200
-"""Pixels: the whole, the names, the numbers; the plot lies between the last two."""
-LINE, FOOT = 34, 46
-"""Pixels: height of a line, and of the axis below."""
+WIDTH, LEFT, RIGHT = 780, 230, 200  # pixels of the whole, of the names, and of the numbers beside the plot
+LINE, FOOT = 34, 46  # height of a line, and of the axis below
 
 
-@dataclass(frozen=True)
-class Mark:
-    """One difference: its line's middle, and its mean and ends, in pixels."""
+class Mark(NamedTuple):
+    """One difference: its line's middle, and its interval in pixels and in the metric's unit."""
 
     name: str
     detail: str
     colour: int
     y: float
-    low: float
-    mean: float
-    high: float
+    drawn: Interval
     interval: Interval
 
 
-@dataclass(frozen=True)
-class Forest:
+class Forest(NamedTuple):
     """All that is to be drawn, in pixels from the top left."""
 
     width: int
@@ -44,11 +38,11 @@ def forest_plot(entries: Sequence[tuple[str, str, int, Interval]]) -> Forest:
     ends = [end for *_, interval in entries for end in (interval.low, interval.high)]
     values = nice_ticks(min(0.0, *ends), max(0.0, *ends), 5)
     x, bottom = (LEFT, WIDTH - RIGHT), LINE * len(entries) + 8
-    across = Scale(values[0], values[-1], *x)
+    across = scale(values[0], values[-1], *x)
     marks = []
     for i, (name, detail, colour, interval) in enumerate(entries):
-        low, mean, high = (across(end) for end in (interval.low, interval.mean, interval.high))
-        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), low, mean, high, interval))
+        drawn = Interval(*(across(end) for end in (interval.mean, interval.low, interval.high)))
+        marks.append(Mark(name, detail, colour, 8 + LINE * (i + 0.5), drawn, interval))
     ticks = [Tick(across(value), tick_text(value, values).replace("-", "−")) for value in values]
     return Forest(WIDTH, bottom + FOOT, x, bottom, across(0), ticks, marks)
 

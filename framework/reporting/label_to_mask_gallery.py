@@ -1,6 +1,7 @@
 """The report's gallery from image-level labels to masks: a few images, each through all that was made."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,26 +16,14 @@ from framework.corpus.map_layers import MapLayer
 from framework.corpus.reader import Corpus, Sample
 from framework.corpus.schema import CorpusInfo
 from framework.evaluation.evaluate import predicted_mask
-from framework.imaging.overlay import (
-    SMALLEST,
-    colour_of,
-    data_address,
-    evenly,
-    grey,
-    heat,
-    overlay,
-    panel,
-    side_by_side,
-)
+from framework.imaging.overlay import SMALLEST, data_address, evenly, grey, heat, overlay, panel, side_by_side
 from framework.imaging.resize import resize_mask
 from framework.inference.predictor import Predictor, run_of
 from framework.methods.base import FindsBoundaries
 from framework.methods.registry import method_of
-from framework.reporting.sources import Artifact
+from framework.reporting.sources import Artifact, class_colours
 
-COUNT = 4
-"""Images of a gallery."""
-
+COUNT = 4  # images of a gallery
 ABOUT = {
     "image": "Images whose labels say that a class is there, spread over their sorted ids.",
     "CAM": "CAM: what speaks for the strongest class, from purple to yellow.",
@@ -48,16 +37,14 @@ ABOUT = {
 """The columns in their order, each with a sentence."""
 
 Panel = NDArray[np.uint8]
-SampleDraw = Callable[[Sample, Panel], Panel]
-"""From a row of the corpus and its picture `[h, w, 3]` to a column's picture of that size."""
 
 
 class Column(NamedTuple):
-    """What stands over a column, the artifact that it shows, and how."""
+    """What stands over a column, the artifact that it shows, and how: a row over its picture `[h, w, 3]`."""
 
     title: str
     name: str
-    draw: SampleDraw
+    draw: Callable[[Sample, Panel], Panel]
 
 
 def gallery_entries(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
@@ -98,10 +85,10 @@ def _pictures(chain: Sequence[Artifact], corpus: Corpus, maps: Artifact) -> dict
     if all(sample.mask is not None for sample in samples):
         columns.append(Column("truth", "", lambda sample, base: _masked(base, sample.mask)))
     columns.sort(key=lambda column: list(ABOUT).index(column.title))
-    titles, classes = {column.title for column in columns}, enumerate(corpus.info.classes)
+    titles = {column.title for column in columns}
     return {
         "about": [sentence for title, sentence in ABOUT.items() if title in titles],
-        "classes": [{"name": name, "colour": colour_of(k)} for k, name in classes if k],
+        "classes": class_colours(corpus.info.classes[1:]),
         "columns": columns,
         "pictures": [{"name": s.id, "split": s.split, "data": _row(s, columns)} for s in samples],
     }
@@ -121,7 +108,7 @@ def corpus_of(maps: Artifact, artifacts: Sequence[Artifact]) -> Corpus:
     """The corpus that maps were made for; an artifact records its version, but not where it is."""
     made_for = maps.parent("corpus")
     assert made_for is not None
-    tried = addresses(maps, artifacts)
+    tried = addresses(maps, made_for.hash, artifacts)
     for store in map(Store.at, tried):
         if store.exists("corpus.json") and CorpusInfo.read(store).version == made_for.hash:
             return Corpus(store)
@@ -129,12 +116,10 @@ def corpus_of(maps: Artifact, artifacts: Sequence[Artifact]) -> Corpus:
     raise CorpusError(f"corpus '{made_for.name}' is not at {' or '.join(tried)}; {hint}")
 
 
-def addresses(maps: Artifact, artifacts: Sequence[Artifact]) -> list[str]:
+def addresses(maps: Artifact, version: str, artifacts: Sequence[Artifact]) -> list[str]:
     """Where a corpus may be: beside its layers, and where the models that were trained on it found it."""
-    made_for = maps.parent("corpus")
-    assert made_for is not None
     made = [(artifact, artifact.parent("corpus")) for artifact in artifacts if artifact.kind == "model"]
-    models = [model for model, corpus in made if corpus and corpus.hash == made_for.hash]
+    models = [model for model, corpus in made if corpus and corpus.hash == version]
     beside = [maps.store.url.rsplit("/", 2)[0]] if maps.store.url.split("/")[-2] == "layers" else []
     return [*beside, *dict.fromkeys(run_of(model.store).corpus.path for model in models)]
 
@@ -150,39 +135,30 @@ def has_picture(artifact: Artifact) -> bool:
 def _column(artifact: Artifact, corpus: Corpus) -> Column:
     if artifact.kind == "map layer":
         title = "walk" if artifact.parent("maps") else "CAM"
-        return Column(title, artifact.name, _heat(MapLayer(artifact.store, corpus)))
+        return Column(title, artifact.name, partial(_heat, MapLayer(artifact.store, corpus)))
     if artifact.kind == "layer":
         title = "seeds" if artifact.record.get("job") == "seeds" else "mask"
-        return Column(title, artifact.name, _layer(Layer(artifact.store, corpus)))
+        return Column(title, artifact.name, partial(_layer, Layer(artifact.store, corpus)))
     predictor, name = Predictor(artifact.store), artifact.name
     if predictor.method.segments:
         return Column("prediction", name, lambda s, base: _masked(base, predicted_mask(corpus, predictor, s)))
     return Column("boundary map", name, lambda s, base: grey(_boundary(predictor, s), *base.shape[:2]))
 
 
-def _heat(layer: MapLayer) -> SampleDraw:
-    """Draws the largest of an image's maps at each place."""
-
-    def draw(sample: Sample, base: Panel) -> Panel:
-        maps = layer.maps(sample.id) if sample.id in layer else {}
-        return heat(base, np.max(list(maps.values()), axis=0)) if maps else base
-
-    return draw
+def _heat(layer: MapLayer, sample: Sample, base: Panel) -> Panel:
+    """The largest of an image's maps at each place."""
+    maps = layer.maps(sample.id) if sample.id in layer else {}
+    return heat(base, np.max(list(maps.values()), axis=0)) if maps else base
 
 
-def _layer(layer: Layer) -> SampleDraw:
-    """Draws an image's mask; of an image that the layer does not know, nothing is claimed."""
-
-    def draw(sample: Sample, base: Panel) -> Panel:
-        shape, known = sample.image.shape[:2], sample.id in layer
-        return _masked(base, layer.mask(sample.id, shape) if known else np.full(shape, IGNORE, np.uint8))
-
-    return draw
+def _layer(layer: Layer, sample: Sample, base: Panel) -> Panel:
+    """The mask; where the layer does not know the image, nothing is claimed."""
+    shape, known = sample.image.shape[:2], sample.id in layer
+    return _masked(base, layer.mask(sample.id, shape) if known else np.full(shape, IGNORE, np.uint8))
 
 
 @torch.no_grad()
 def _boundary(predictor: Predictor, sample: Sample) -> NDArray[np.float32]:
-    """Probability of a boundary `[h, w]`."""
     assert isinstance(predictor.method, FindsBoundaries)
     image = predictor.standardised(predictor.prepare(sample.image)[None])
     return predictor.method.boundaries(image)[0].cpu().numpy()

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
-from framework.reporting.sources import Artifact, Parent
+from framework.reporting.sources import Artifact
 
-BOX = (186, 64)
-LANE = 14
-"""Height that a line takes where it passes a column."""
-GAP = (44, 16)
-Key = tuple[str, int]
-"""An artifact, or the lane of its line through a column: its key and the column."""
+BOX, GAP = (186, 64), (44, 16)
+LANE = 14  # height that a line takes where it passes a column
+Key = tuple[str, int]  # of an artifact's box or the lane of its line through a column, and the column
 
 
 @dataclass
@@ -31,8 +30,7 @@ class Node:
     height: int = BOX[1]
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """Boxes and the `d` of the arrows between them."""
 
     width: float
@@ -44,10 +42,10 @@ class Picture:
 def lineage_picture(artifacts: Sequence[Artifact], notes: dict[str, str]) -> Picture:
     """Place the artifacts, parents first, and their inputs; `notes` has a line of text for some keys."""
     nodes = _nodes(artifacts, notes)
-    tops = _place(nodes)
+    centres = _place(nodes)
     for node in nodes.values():
-        node.x, node.y = node.column * (BOX[0] + GAP[0]), tops[node.key, node.column]
-    arrows = [arrow for node in nodes.values() for arrow in _arrows(node, nodes, tops)]
+        node.x, node.y = node.column * (BOX[0] + GAP[0]), centres[node.key, node.column] - BOX[1] / 2
+    arrows = [arrow for node in nodes.values() for arrow in _arrows(node, nodes, centres)]
     width = max(node.x for node in nodes.values()) + BOX[0]
     height = max(node.y for node in nodes.values()) + BOX[1]
     return Picture(width, height, list(nodes.values()), arrows)
@@ -56,8 +54,8 @@ def lineage_picture(artifacts: Sequence[Artifact], notes: dict[str, str]) -> Pic
 def _nodes(artifacts: Sequence[Artifact], notes: dict[str, str]) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     for artifact in artifacts:
-        for parent in artifact.parents:
-            nodes.setdefault(parent.key, _unseen(parent))
+        for p in artifact.parents:
+            nodes.setdefault(p.key, Node(p.key, p.name, p.role.split()[0], p.hash, "", given=False))
         keys = [parent.key for parent in artifact.parents]
         column = 1 + max((nodes[key].column for key in keys), default=-1)
         key, hash, note = artifact.key, artifact.record["hash"], notes.get(artifact.key, "")
@@ -65,25 +63,24 @@ def _nodes(artifacts: Sequence[Artifact], notes: dict[str, str]) -> dict[str, No
     return nodes
 
 
-def _unseen(parent: Parent) -> Node:
-    return Node(parent.key, parent.name, parent.role.split()[0], parent.hash, "", given=False)
-
-
 def _place(nodes: dict[str, Node]) -> dict[Key, float]:
-    """The top of every box and lane: column by column, by the mean place of what leads to it, lanes first."""
+    """The middle of every box and lane: by column and the mean place of what leads to it, lanes first."""
     leads = _leads(nodes)
-    tops: dict[Key, float] = {}
+    centres: dict[Key, float] = {}
+
+    def is_box(key: Key) -> bool:
+        return nodes[key[0]].column == key[1]
 
     def place(key: Key) -> tuple[float, bool]:
-        centres = [_centre(lead, nodes, tops) for lead in leads[key]]
-        return sum(centres) / max(1, len(centres)), not _is_lane(key, nodes)
+        return sum(centres[lead] for lead in leads[key]) / max(1, len(leads[key])), is_box(key)
 
     for column in range(max(node.column for node in nodes.values()) + 1):
         top = 0.0
         for key in sorted((key for key in leads if key[1] == column), key=place):
-            tops[key] = top
-            top += _height(key, nodes) + GAP[1]
-    return tops
+            height = BOX[1] if is_box(key) else LANE
+            centres[key] = top + height / 2
+            top += height + GAP[1]
+    return centres
 
 
 def _leads(nodes: dict[str, Node]) -> dict[Key, list[Key]]:
@@ -98,24 +95,12 @@ def _leads(nodes: dict[str, Node]) -> dict[Key, list[Key]]:
     return leads
 
 
-def _is_lane(key: Key, nodes: dict[str, Node]) -> bool:
-    return nodes[key[0]].column != key[1]
-
-
-def _height(key: Key, nodes: dict[str, Node]) -> int:
-    return LANE if _is_lane(key, nodes) else BOX[1]
-
-
-def _centre(key: Key, nodes: dict[str, Node], tops: dict[Key, float]) -> float:
-    return tops[key] + _height(key, nodes) / 2
-
-
-def _arrows(node: Node, nodes: dict[str, Node], tops: dict[Key, float]) -> list[str]:
+def _arrows(node: Node, nodes: dict[str, Node], centres: dict[Key, float]) -> list[str]:
     """One path from each parent, through the lanes between; the ends are spread over the box's left side."""
     routes = []
     for parent in node.parents:
         passed = range(nodes[parent].column, node.column)
-        routes.append([(column, _centre((parent, column), nodes, tops)) for column in passed])
+        routes.append([(column, centres[parent, column]) for column in passed])
     routes.sort(key=lambda route: route[-1][1])
     ends = [node.y + BOX[1] * (i + 1) / (len(routes) + 1) for i in range(len(routes))]
     return [_path([*route, (node.column, end)]) for route, end in zip(routes, ends, strict=True)]
@@ -123,15 +108,10 @@ def _arrows(node: Node, nodes: dict[str, Node], tops: dict[Key, float]) -> list[
 
 def _path(stops: list[tuple[int, float]]) -> str:
     """Level across every column, an S between two columns."""
-    column, y = stops[0]
-    x = column * (BOX[0] + GAP[0]) + BOX[0]
-    path = f"M{x} {y:.1f}"
-    for column, y_next in stops[1:]:
-        left = column * (BOX[0] + GAP[0])
-        last = column == stops[-1][0]
-        target = left - 7 if last else left  # room for the arrow's head
-        bend = GAP[0] * 0.6
-        path += f"C{x + bend:.1f} {y:.1f} {left - bend:.1f} {y_next:.1f} {target} {y_next:.1f}"
-        path += "" if last else f"H{left + BOX[0]}"
-        x, y = left + BOX[0], y_next
+    path, bend = "", GAP[0] * 0.6
+    for (column, y), (after, y_after) in pairwise(stops):
+        x, left = column * (BOX[0] + GAP[0]) + BOX[0], after * (BOX[0] + GAP[0])
+        target = left - 7 if after == stops[-1][0] else left  # room for the arrow's head
+        path += f"H{x}" if path else f"M{x} {y:.1f}"
+        path += f"C{x + bend:.1f} {y:.1f} {left - bend:.1f} {y_after:.1f} {target} {y_after:.1f}"
     return path

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from framework.core.storage import Store
-from framework.imaging.overlay import colour_of, data_address
-from framework.methods.sections import Block, LineChart, ModelRecord, Section
+from framework.imaging.overlay import colour_of
+from framework.methods.sections import Block, ModelRecord, Section
 from framework.reporting.charts import SMALL, WIDE, line_chart
-from framework.reporting.sources import Artifact
+from framework.reporting.sources import Artifact, with_data
 
 Entry = dict[str, Any]
 
@@ -22,22 +21,18 @@ def method_sections(models: Sequence[Artifact], logs: Mapping[str, Sequence[Entr
     for model in models:
         for section in _sections(model, logs[model.key]):
             key = re.sub(r"\W+", "-", section.title.lower())
-            entry = shown.setdefault(
-                key, {"key": key, "title": section.title, "about": section.about, "models": []}
-            )
+            shared = {"key": key, "title": section.title, "about": section.about}
+            entry = shown.setdefault(key, shared | {"models": []})
             blocks = [_block(block, model.store) for block in section.blocks]
             entry["models"].append({"name": model.name, "summary": section.summary, "blocks": blocks})
     return list(shown.values())
 
 
 def _sections(model: Artifact, log: Sequence[Entry]) -> list[Section]:
-    """What a model's method says of it; nothing where the method is not installed here.
-
-    The import waits: it needs networks, and nothing else of a report does.
-    """
+    """What a model's method says of it; nothing where the method is not installed here."""
     if not model.store.exists("config.yaml") or not model.store.exists("model.json"):
         return []
-    from framework.methods.registry import METHODS
+    from framework.methods.registry import METHODS  # waits, as nothing else of a report needs networks
 
     settings = yaml.safe_load(model.store.read_text("config.yaml"))
     method, classes = METHODS.get(settings["method"]["name"]), model.store.read_json("model.json")["classes"]
@@ -45,12 +40,7 @@ def _sections(model: Artifact, log: Sequence[Entry]) -> list[Section]:
 
 
 def _block(block: Block, store: Store) -> Entry:
-    pictures = [vars(p) | {"data": data_address(store.read_bytes(p.file))} for p in block.pictures]
+    pictures, frame = with_data(store, map(vars, block.pictures)), WIDE if block.histogram else SMALL
+    charts = [line_chart(c.title, c.series, frame, c.include, c.reference) for c in block.charts]
     colour = colour_of(block.class_id) if block.class_id else None
-    charts = [_chart(chart, small=block.histogram is None) for chart in block.charts]
     return vars(block) | {"colour": colour, "charts": charts, "pictures": pictures}
-
-
-def _chart(chart: LineChart, small: bool) -> Any:
-    series = [replace(line, points=list(line.points)) for line in chart.series]
-    return line_chart(chart.title, series, SMALL if small else WIDE, chart.include, chart.reference)

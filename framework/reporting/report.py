@@ -10,31 +10,26 @@ import jinja2
 
 import framework
 from framework.core.storage import Store
-from framework.imaging.overlay import colour_of
 from framework.metrics.base import CaseMetric, ImageMetric, PooledMetric
 from framework.metrics.bootstrap import METHOD
 from framework.metrics.registry import METRICS, metrics_of
-from framework.reporting.charts import coloured, line_chart
-from framework.reporting.classification_page import classification_entry
+from framework.reporting.charts import Chart, coloured, line_chart
 from framework.reporting.comparison_page import comparison_entry
 from framework.reporting.forest import signed
 from framework.reporting.lineage import lineage_picture
 from framework.reporting.method_sections import method_sections
-from framework.reporting.sources import Artifact, gather, origin, with_data
+from framework.reporting.sources import Artifact, class_colours, gather, with_data
 from framework.training import metric_log
 
 Entry = dict[str, Any]
 """What the template shows of one thing."""
 
-RANKS = ("best", "median", "worst")
-
 
 def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
-    """Write one HTML file that needs nothing else, and give its address.
+    """Write one HTML file that needs nothing else to `out`, local or on S3, and give its address.
 
-    `sources` are folders of models, layers, evaluations and comparisons, or roots of runs that hold such
-    folders; `out` is the address of the file, local or on S3; the first source's name is the title. What a
-    source lacks is said in a sentence. Raises `StorageError` for a source without artifacts.
+    `sources` are artifacts' folders, or folders of such; the first one's name is the title. What a source
+    lacks is said in a sentence. Raises `StorageError` for a source without artifacts.
     """
     page = render(gather(sources), sources[0].name)
     folder, _, name = Store.at(out).url.rpartition("/")
@@ -49,12 +44,11 @@ def render(artifacts: Sequence[Artifact], title: str) -> str:
     logs = {model.key: metric_log.read(model.store) for model in models}
     results = [evaluation_entry(each) for each in evaluations if each.store.exists("cases.parquet")]
     classifications = [entry for each in evaluations if (entry := classification_entry(each))]
-    comparisons = [comparison_entry(artifact) for artifact in compared]
     template = environment().get_template("report.html.j2")
     return template.render(
         title=title,
-        comparisons=comparisons,
-        detailed=len(comparisons) < len(artifacts),
+        comparisons=[comparison_entry(artifact) for artifact in compared],
+        detailed=len(compared) < len(artifacts),
         models=[model_entry(model, results, classifications) for model in models],
         artifacts=artifacts,
         picture=lineage_picture(artifacts, {a.key: note(a) for a in artifacts}),
@@ -62,7 +56,6 @@ def render(artifacts: Sequence[Artifact], title: str) -> str:
         without_log=[model.name for model in models if not logs[model.key]],
         results=results,
         classifications=classifications,
-        overview=[row for result in results for row in overview_rows(result)],
         pseudo=[entry for artifact in [*layers, *evaluations] for entry in pseudo_entries(artifact)],
         galleries=galleries(artifacts),
         sections=method_sections(models, logs),
@@ -83,13 +76,9 @@ def galleries(artifacts: Sequence[Artifact]) -> list[Entry]:
 
 def environment() -> jinja2.Environment:
     """Templates of this folder, with everything escaped and unknown names as errors."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
+    made = jinja2.Environment(loader=templates, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.undefined = jinja2.StrictUndefined
     made.filters |= {"count": "{:,}".format} | {f.__name__: f for f in (share, duration, several, signed)}
     return made
 
@@ -117,16 +106,15 @@ def note(artifact: Artifact) -> str:
     if artifact.kind == "model":
         return f"{counts['labelled_images']:,} of {counts['train_images']:,} labelled"
     if artifact.kind == "layer":
-        return f"{several(counts['rows'], 'mask')}"
+        return several(counts["rows"], "mask")
     return several(counts["cases"], "case") if artifact.kind in ("evaluation", "comparison") else ""
 
 
 def model_entry(model: Artifact, results: Sequence[Entry], classifications: Sequence[Entry]) -> Entry:
     """A model's label budget, its configuration, and the results of the evaluations made of it."""
-    corpus = model.parent("corpus")
     return {
         "name": model.name,
-        "corpus": corpus.name if corpus else "a corpus that is not recorded",
+        "corpus": model.made_from("corpus"),
         "counts": model.counts,
         "classifies": isinstance(metric_log.best_metric(model.counts), ImageMetric),
         "pseudo": model.counts.get("pseudo_images", 0),
@@ -136,7 +124,7 @@ def model_entry(model: Artifact, results: Sequence[Entry], classifications: Sequ
     }
 
 
-def curves(models: Sequence[Artifact], logs: dict[str, list[Entry]]) -> list[Any]:
+def curves(models: Sequence[Artifact], logs: dict[str, list[Entry]]) -> list[Chart]:
     """Loss and validation scores of all models, each chart only when there is something in it."""
     names = unique_names(models)
     loss = coloured((names[m.key], points(logs[m.key], "loss")) for m in models)
@@ -174,27 +162,40 @@ def pseudo_entries(artifact: Artifact) -> list[Entry]:
         }
         entries.append(shared | {"checked": False, "classes": classes})
     if artifact.store.exists("quality.json"):
-        entries.append(
-            shared | {"checked": True, "classes": artifact.store.read_json("quality.json")["classes"]}
-        )
+        entries.append(shared | {"checked": True} | artifact.store.read_json("quality.json"))
     return entries
 
 
 def evaluation_entry(evaluation: Artifact) -> Entry:
     """An evaluation's summary, how often each class was missed or falsely claimed, and its pictures."""
-    summary = evaluation.store.read_json("summary.json")
+    store, summary = evaluation.store, evaluation.store.read_json("summary.json")
     first = next(iter(summary["predictors"].values()))
-    names = [name for name in first if name != "mean"]
     return origin(evaluation) | {
         "summary": summary,
         "metrics": metrics_of(CaseMetric, first["mean"]),
         "pooled": metrics_of(PooledMetric, summary.get("pooled", {}).get("mean", ())),
         "headline": first["mean"],
-        "classes": [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)],
-        "states": states(evaluation.store),
-        "pictures": pictures(evaluation.store),
-        "explained": explained(evaluation.store),
+        "classes": class_colours(name for name in first if name != "mean"),
+        "states": states(store),
+        "pictures": with_data(store, store.read_json("pictures.json")),
+        "explained": explained(store),
     }
+
+
+def classification_entry(evaluation: Artifact) -> Entry | None:
+    """Every target's metrics and confusion matrix; None for an evaluation of masks alone."""
+    summary = evaluation.store.read_json("summary.json")
+    if targets := summary.get("targets"):
+        metrics = metrics_of(ImageMetric, next(iter(targets.values())))
+        return origin(evaluation) | {"split": summary["split"], "metrics": metrics, "targets": targets}
+    return None
+
+
+def origin(evaluation: Artifact) -> Entry:
+    """An evaluation's name, and the model and corpus that it was made from."""
+    model = evaluation.parent("model")
+    names = {role: evaluation.made_from(role) for role in ("model", "corpus")}
+    return names | {"name": evaluation.name, "model_key": model.key if model else None}
 
 
 def explained(store: Store) -> Entry | None:
@@ -205,21 +206,7 @@ def explained(store: Store) -> Entry | None:
     return shown | {"pictures": with_data(store, shown["pictures"])}
 
 
-def overview_rows(result: Entry) -> list[Entry]:
-    """The mean over classes of each predictor."""
-    shared = {"evaluation": result["name"], "metrics": result["metrics"], "unit": result["summary"]["unit"]}
-    predictors = result["summary"]["predictors"].items()
-    return [shared | {"predictor": name, "scores": scores["mean"]} for name, scores in predictors]
-
-
 def states(store: Store) -> Counter[tuple[str, str, str]]:
     """How often each (predictor, class, state) is in the per-case table."""
     table = store.read_table("cases.parquet").select(["predictor", "class", "state"])
     return Counter(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def pictures(store: Store) -> list[Entry]:
-    """The best, then the median, then the worst cases, each with its picture as a data address."""
-    listed = store.read_json("pictures.json") if store.exists("pictures.json") else []
-    ordered = sorted(listed, key=lambda entry: RANKS.index(entry["rank"]))
-    return with_data(store, ordered)

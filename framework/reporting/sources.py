@@ -8,13 +8,12 @@ from typing import Any
 
 from framework.core.errors import StorageError
 from framework.core.storage import Store
-from framework.imaging.overlay import data_address
+from framework.imaging.overlay import colour_of, data_address
 
 
 @dataclass(frozen=True)
 class Parent:
-    """An input of an artifact: its part ("corpus", "model", …), where it was, and the artifact if it is a
-    source."""
+    """An input by role ("corpus", "model", …): where it was, and its artifact if that is a source."""
 
     role: str
     path: str
@@ -45,16 +44,15 @@ class Artifact:
     def parent(self, role: str) -> Parent | None:
         return next((parent for parent in self.parents if parent.role == role), None)
 
+    def made_from(self, role: str) -> str:
+        """The name of that parent."""
+        parent = self.parent(role)
+        return parent.name if parent else f"a {role} that is not recorded"
 
-def origin(evaluation: Artifact) -> dict[str, Any]:
-    """An evaluation's name, and the model and corpus that it was made from."""
-    model, corpus = evaluation.parent("model"), evaluation.parent("corpus")
-    return {
-        "name": evaluation.name,
-        "model": model.name if model else "a model that is not recorded",
-        "model_key": model.key if model else None,
-        "corpus": corpus.name if corpus else "a corpus that is not recorded",
-    }
+
+def class_colours(names: Iterable[str]) -> list[dict[str, str]]:
+    """Names and colours of the foreground classes, for a legend."""
+    return [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)]
 
 
 def with_data(store: Store, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -63,25 +61,17 @@ def with_data(store: Store, entries: Iterable[dict[str, Any]]) -> list[dict[str,
 
 
 def gather(sources: Iterable[Store]) -> list[Artifact]:
-    """The finished artifacts in `sources`, inputs before what was made from them.
-
-    A source is an artifact's folder or a run's root with such folders in it. Raises `StorageError` for one
-    without any.
-    """
+    """The finished artifacts in `sources`, inputs before what was made from them; a source is an artifact's
+    folder, or one with such folders in it, or else a `StorageError`."""
     records: dict[str, tuple[Store, dict[str, Any]]] = {}
     for source in sources:
-        stores = _artifact_stores(source)
+        below = [] if source.exists("artifact.json") else [source / name for name in source.names()]
+        stores = [store for store in below or [source] if store.exists("artifact.json")]
         if not stores:
             where = f"{source.url}: no artifact.json here or one folder below"
             raise StorageError(f"{where}; name a finished artifact or a run's folder")
         records |= {store.url: (store, store.read_json("artifact.json")) for store in stores}
     return _linked(list(records.values()))
-
-
-def _artifact_stores(source: Store) -> list[Store]:
-    if source.exists("artifact.json"):
-        return [source]
-    return [source / name for name in source.names() if (source / name).exists("artifact.json")]
 
 
 def _linked(records: list[tuple[Store, dict[str, Any]]]) -> list[Artifact]:
@@ -90,17 +80,15 @@ def _linked(records: list[tuple[Store, dict[str, Any]]]) -> list[Artifact]:
 
     def make(store: Store, record: dict[str, Any]) -> Artifact:
         if store.url not in made:
-            parents = (
-                Parent(role, **given, artifact=find(**given)) for role, given in record["inputs"].items()
-            )
+            inputs = record["inputs"].items()
+            parents = tuple(Parent(role, **given, artifact=find(**given)) for role, given in inputs)
             kind, name, counts = (record[key] for key in ("kind", "name", "counts"))
-            made[store.url] = Artifact(store, store.url, kind, name, counts, record, tuple(parents))
+            made[store.url] = Artifact(store, store.url, kind, name, counts, record, parents)
         return made[store.url]
 
     def find(path: str, hash: str) -> Artifact | None:
         same = [entry for entry in records if entry[1]["hash"] == hash]
-        # Equal runs in two folders have equal hashes.
-        same.sort(key=lambda entry: not entry[0].url.endswith(path))
+        same.sort(key=lambda entry: not entry[0].url.endswith(path))  # equal runs have equal hashes
         return make(*same[0]) if same else None
 
     for store, record in records:

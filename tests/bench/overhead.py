@@ -62,8 +62,8 @@ def _run(folder: str) -> Any:
 def _build_corpus(run: Any) -> None:
     from framework.core.storage import Store
     from framework.corpus.writer import pack
+    from framework.experiments.pipeline.config import PhantomConfig
     from framework.experiments.pipeline.run import phantom_source
-    from framework.experiments.pipeline.source import PhantomConfig
 
     pack(phantom_source(PhantomConfig(images=300, size=96), "corpus"), Store.at(run.corpus.path))
 

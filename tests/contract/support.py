@@ -17,8 +17,8 @@ from framework.corpus.label_layers import layer_store
 from framework.corpus.layer_writer import LayerWriter
 from framework.corpus.reader import Corpus
 from framework.corpus.writer import pack
+from framework.experiments.pipeline.config import PhantomConfig
 from framework.experiments.pipeline.run import phantom_source
-from framework.experiments.pipeline.source import PhantomConfig
 from framework.labelling.job import make
 from framework.labelling.weak.config import Box
 from framework.labelling.weak.simulate import SimulateWeak

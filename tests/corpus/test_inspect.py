@@ -13,12 +13,12 @@ from rich.console import Console
 from framework.core.errors import CorpusError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
-from framework.corpus.label_layers import LAYER_ROW, layer_store
+from framework.corpus.label_layers import LAYER_ROW, Layer, layer_store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import LabelInfo
 from framework.corpus.sources import phantom
 from framework.corpus.writer import Source, pack
-from framework.reporting.contact_sheet import CAPTION, GAP, TILE, LayerMasks, contact_sheet, describe, tally
+from framework.reporting.contact_sheet import CAPTION, GAP, TILE, contact_sheet, describe, tally
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -46,8 +46,7 @@ def fundus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture
 def grey(tmp_path: Path) -> Corpus:
-    """Two rows 8 x 12 of class ids: one mask that is half class 1, with a quarter ignored; one row without
-    mask."""
+    """Two rows 8 x 12: a mask half of class 1 and a quarter ignored, and a row without any mask."""
     mask = np.zeros((8, 12), np.uint8)
     mask[:4], mask[6:] = 1, IGNORE
     common = {
@@ -128,30 +127,35 @@ def test_a_contact_sheet_has_a_tile_for_each_image(fundus: Corpus, grey: Corpus)
 
 def test_a_contact_sheet_draws_the_masks_of_the_corpus_or_of_a_layer(fundus: Corpus) -> None:
     names = fundus.ids("test")[:3]
-    empty = {name: np.zeros((64, 64), np.uint8) for name in names}
-    full = {name: np.full((64, 64), 2, np.uint8) for name in names}
-    bare, filled = sheet(contact_sheet(fundus, masks=empty)), sheet(contact_sheet(fundus, masks=full))
+    empty = layer_of(fundus, "empty", {name: np.zeros((64, 64), np.uint8) for name in names})
+    full = layer_of(fundus, "full", {name: np.full((64, 64), 2, np.uint8) for name in names})
+    bare, filled = sheet(contact_sheet(fundus, layer=empty)), sheet(contact_sheet(fundus, layer=full))
     assert bare.shape == filled.shape
     changed = (bare != filled).any(axis=2)
     assert changed[GAP : GAP + TILE, GAP : GAP + TILE].mean() > 0.95
     assert not changed[GAP + TILE :].any()  # captions and legend
 
 
-def test_layer_masks_are_those_of_the_layer(fundus: Corpus) -> None:
+def layer_of(corpus: Corpus, name: str, masks: dict[str, np.ndarray]) -> Layer:
+    """A finished layer of these masks."""
+    store = layer_store(corpus.store, name)
+    inputs = {"corpus": {"hash": corpus.info.version}}
+    store.write_json("artifact.json", {"kind": "layer", "inputs": inputs, "counts": {"rows": len(masks)}})
+    shared = {"kind": "pseudo", "confidence": 0.9, "kept": 0.5}
+    rows = [{"id": image, "mask": png(mask)} | shared for image, mask in masks.items()]
+    store.write_table("rows-00000.parquet", pa.Table.from_pylist(rows, schema=LAYER_ROW))
+    return Layer.open(corpus, name)
+
+
+def test_only_images_of_the_layer_are_shown(fundus: Corpus) -> None:
     mask = np.full((64, 64), IGNORE, np.uint8)
     mask[:32] = 3
     name = fundus.ids("train")[0]
-    store = layer_store(fundus.store, "round-1")
-    inputs = {"corpus": {"hash": fundus.info.version}}
-    store.write_json("artifact.json", {"kind": "layer", "inputs": inputs, "counts": {"rows": 1}})
-    row = {"id": name, "mask": png(mask), "kind": "pseudo", "confidence": 0.9, "kept": 0.5}
-    store.write_table("rows-00000.parquet", pa.Table.from_pylist([row], schema=LAYER_ROW))
-    masks = LayerMasks(fundus, "round-1")
-    assert list(masks) == [name]
-    assert np.array_equal(masks[name], mask)
-    assert sheet(contact_sheet(fundus, masks=masks)).shape[1] == TILE + 2 * GAP
+    layer = layer_of(fundus, "round-1", {name: mask})
+    assert list(layer.kinds) == [name] and np.array_equal(layer.mask(name, (64, 64)), mask)
+    assert sheet(contact_sheet(fundus, layer=layer)).shape[1] == TILE + 2 * GAP
 
 
 def test_nothing_to_show_is_an_error(fundus: Corpus) -> None:
     with pytest.raises(CorpusError, match="no image to show"):
-        contact_sheet(fundus, masks={"stranger": np.zeros((64, 64), np.uint8)})
+        contact_sheet(fundus, layer=layer_of(fundus, "strange", {"stranger": np.zeros((64, 64), np.uint8)}))

@@ -22,8 +22,8 @@ from framework.evaluation.pooled import (
     pooled_values,
     summarise_pooled,
 )
+from framework.experiments.pipeline.config import PhantomConfig
 from framework.experiments.pipeline.run import phantom_source
-from framework.experiments.pipeline.source import PhantomConfig
 from framework.inference.predictor import Predictor
 from framework.methods.collaborative.lesions import Lesions
 from framework.metrics.average_precision import AUPR

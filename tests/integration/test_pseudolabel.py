@@ -15,8 +15,8 @@ from framework.corpus.label_layers import Layer
 from framework.corpus.layer_writer import finished_ids
 from framework.corpus.reader import Corpus
 from framework.corpus.writer import pack
+from framework.experiments.pipeline.config import PhantomConfig
 from framework.experiments.pipeline.run import phantom_source
-from framework.experiments.pipeline.source import PhantomConfig
 from framework.inference.predictor import Predictor
 from framework.labelling.job import make
 from framework.labelling.pseudolabel import PseudoLabel

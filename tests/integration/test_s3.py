@@ -10,8 +10,8 @@ from framework.corpus.label_layers import Layer
 from framework.corpus.reader import Corpus
 from framework.corpus.writer import pack
 from framework.evaluation.evaluate import evaluate
+from framework.experiments.pipeline.config import PhantomConfig
 from framework.experiments.pipeline.run import phantom_source
-from framework.experiments.pipeline.source import PhantomConfig
 from framework.labelling.job import make
 from framework.labelling.pseudolabel import PseudoLabel
 from framework.training.checkpoint import latest

@@ -55,5 +55,5 @@ def test_trials_go_on_beside_one_that_fails(phantom_url: str, tmp_path: Path) ->
 
 
 def test_more_workers_than_processors_are_refused_at_once(phantom_url: str, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="64 processes of 1 CPU want 64 CPU"):
+    with pytest.raises(ResourceError, match="64 processes"):
         search(tiny_search(phantom_url, tmp_path, workers=64), print)

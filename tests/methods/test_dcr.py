@@ -16,8 +16,8 @@ from framework.core.errors import CorpusError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.writer import pack
+from framework.experiments.pipeline.config import PhantomConfig
 from framework.experiments.pipeline.run import phantom_source
-from framework.experiments.pipeline.source import PhantomConfig
 from framework.labelling.job import make
 from framework.labelling.weak.config import Box
 from framework.labelling.weak.simulate import SimulateWeak

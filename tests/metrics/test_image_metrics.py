@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framework.metrics.agreement import Kappa
-from framework.metrics.predictions import Predictions
+from framework.metrics.base import Predictions
 from framework.metrics.roc import area
 
 

@@ -21,8 +21,7 @@ from framework.evaluation.evaluate import evaluate
 from framework.evaluation.text import score_lines, score_tables
 from framework.experiments.compare.table import SeedRun, compared
 from framework.experiments.compare.text import csv_text, markdown
-from framework.metrics.base import ImageMetric, Number, OverlapMetric, PooledMetric
-from framework.metrics.predictions import Numbers, Predictions
+from framework.metrics.base import ImageMetric, Number, Numbers, OverlapMetric, PooledMetric, Predictions
 from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.report import write_report
 from framework.training.metric_log import read

@@ -24,7 +24,7 @@ from framework.labelling.job import make
 from framework.labelling.masks import Masks
 from framework.reporting.label_to_mask_gallery import beginning, choose
 from framework.reporting.report import write_report
-from framework.reporting.sources import Artifact, gather
+from framework.reporting.sources import gather
 from framework.training.run import train
 from tests.contract.support import build_phantom, tiny_run
 
@@ -189,7 +189,7 @@ def test_two_maps_are_two_ways(root: Store, corpus: Corpus, tmp_path: Path) -> N
 def test_a_corpus_that_is_gone_is_a_sentence(
     root: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def elsewhere(maps: Artifact, artifacts: object) -> list[str]:
+    def elsewhere(*about: object) -> list[str]:
         return [str(tmp_path / "nothing")]
 
     monkeypatch.setattr("framework.reporting.label_to_mask_gallery.addresses", elsewhere)

@@ -14,8 +14,7 @@ from framework.core.config_files import load_yaml, merge, override, parse
 from framework.core.errors import ConfigError, nearest
 from framework.core.settings import Settings
 from framework.core.storage import Store
-from framework.experiments.pipeline.config import PipelineConfig
-from framework.experiments.pipeline.source import SourceConfig
+from framework.experiments.pipeline.config import PipelineConfig, SourceConfig
 from framework.methods.registry import method_of
 from framework.training.config import TrainConfig
 
@@ -26,7 +25,7 @@ class RecipeConfig(Settings):
     """One of the things compared: a run's file, and changes of its own."""
 
     config: str
-    """A run's YAML file; its place is taken from the folder of the comparison's file."""
+    """A run's YAML file, seen from the folder of the comparison's file."""
     set: dict[str, Any] = {}
     """Changes of its keys, after those for every recipe; `models` may name an earlier recipe for a folder."""
 
@@ -41,18 +40,16 @@ class ComparisonConfig(Settings):
     split: Literal["train", "val", "test"] = "val"
     """What is scored. Choices are made on `val`; `test` is for what has been chosen."""
     corpus: str | None = None
-    """Path of the corpus, for every recipe; None leaves the recipes their own."""
     source: SourceConfig | None = None
-    """What the corpus is built from; None leaves the recipes their own."""
+    """The corpus's path, and what it is built from, for every recipe; None leaves the recipes their own."""
     set: dict[str, Any] = {}
     """Changes for every recipe, such as `{train: {steps: 500}}`."""
     recipes: dict[Name, RecipeConfig] = Field(min_length=1)
     control: str
     """The recipe that the others are compared with."""
     parallel: int = Field(default=1, ge=1)
-    """Runs that are trained at a time; side by side their steps take longer than alone. Runs with Ray's
-    workers share a cluster that was started beforehand (`ray start --head`); without one each starts its own
-    and takes the whole machine for its own."""
+    """Runs that are trained at a time, whose steps then take longer. Runs with Ray's workers share a cluster
+    that was started beforehand (`ray start --head`); without one each takes the whole machine for its own."""
     target_dice: float | None = Field(default=None, gt=0, le=1)
     """Validation Dice whose time is told; None tells none."""
 
@@ -83,8 +80,10 @@ class Comparison:
 
     def run(self, recipe: str, seed: int) -> TrainConfig:
         """The run of one recipe and seed, in a folder of its own; it starts from recipes of the same seed."""
-        described = self.recipes[recipe]
-        models = {role: self._model(model, seed) for role, model in described.models.items()}
+        described, models = self.recipes[recipe], dict(self.recipes[recipe].models)
+        for role, model in models.items():
+            if model in self.recipes:
+                models[role] = (self.root / f"{model}-{seed}").url
         changes = {"name": f"{recipe}-{seed}", "out": self.config.out, "seed": seed, "models": models}
         return described.training().model_copy(update=changes)
 
@@ -92,22 +91,13 @@ class Comparison:
         """The earlier recipes, and their seed, whose models a recipe starts from."""
         return [(model, seed) for model in self.recipes[recipe].models.values() if model in self.recipes]
 
-    def _model(self, model: str, seed: int) -> str:
-        return (self.root / f"{model}-{seed}").url if model in self.recipes else model
-
 
 def load_comparison(path: str | Path, assignments: Sequence[str] = ()) -> Comparison:
-    """The comparison that a YAML file and overrides describe; raises a one-line `ConfigError`.
-
-    Overrides address the comparison's own keys: `seeds=[0]`, `set.train.steps=50`,
-    `recipes.coda.set.method.kappa=0.9`.
-    """
+    """The comparison of a YAML file and overrides of its own keys; raises a one-line `ConfigError`."""
     where, value = str(path), override(load_yaml(path), assignments)
-    if isinstance(value.get("recipes"), dict):
-        recipes = value["recipes"].items()
-        value["recipes"] = {
-            name: parse(recipe, RecipeConfig, f"{where}: recipe '{name}'") for name, recipe in recipes
-        }
+    if isinstance(described := value.get("recipes"), dict):
+        for name, recipe in described.items():
+            described[name] = parse(recipe, RecipeConfig, f"{where}: recipe '{name}'")
     config: ComparisonConfig = parse(value, ComparisonConfig, where)
     recipes = {name: _described(config, name, Path(path)) for name in config.recipes}
     _require_one_corpus(recipes, where)
@@ -128,23 +118,21 @@ def _described(config: ComparisonConfig, name: str, path: Path) -> PipelineConfi
     run: PipelineConfig = parse(value, PipelineConfig, f"{path}: recipe '{name}'")
     kind = method_of(run.method)
     if not kind.segments and not kind.classifies():
-        said = f"recipe '{name}' makes no masks and answers no questions (method '{run.method.name}')"
-        raise ConfigError(f"{path}: {said}, so there is nothing to compare; leave it out")
+        fault = f"recipe '{name}' makes no masks and answers no questions (method '{run.method.name}')"
+        raise ConfigError(f"{path}: {fault}, so there is nothing to compare; leave it out")
     return run
 
 
 def _require_made_before(recipes: dict[str, PipelineConfig], where: str) -> None:
     names = list(recipes)
     for place, (name, run) in enumerate(recipes.items()):
+        me = f"{where}: recipe '{name}'"
         for role, model in run.models.items():
             if model in names[place:]:
-                fault = f"starts from recipe '{model}', which comes no earlier; move it up"
-                raise ConfigError(f"{where}: recipe '{name}' {fault}")
+                raise ConfigError(f"{me} starts from recipe '{model}', which comes no earlier; move it up")
             if "/" not in model and model not in names:
                 hint = f"{nearest(model, names)} (a folder has a slash in it, such as ./{model})"
-                raise ConfigError(
-                    f"{where}: recipe '{name}', models.{role}: there is no recipe '{model}'{hint}"
-                )
+                raise ConfigError(f"{me}, models.{role}: there is no recipe '{model}'{hint}")
 
 
 def _require_one_corpus(recipes: dict[str, PipelineConfig], where: str) -> None:

@@ -16,50 +16,37 @@ from framework.inference.predictor import Predictor
 from framework.metrics.base import CaseMetric
 from framework.metrics.registry import leading
 
-RULE = (
-    "the worst, the median and the best case of {} by mean {} over classes, of the cases with any structure; "
-    "of a volume the slice with most of it"
-)
-
 
 def write_pictures(folder: Store, runs: Sequence[SeedRun], control: str, corpus_url: str) -> None:
-    """Write `pictures.json` and a PNG per case, predicted by the first predictor of each recipe's first seed.
+    """Write `pictures.json` and a PNG per case, by the first predictor of each recipe's first seed.
 
-    Recipes without masks are not shown; where the control is one, the first recipe with masks chooses the
-    cases.
+    Recipes without masks are not shown; if the control is one, the first with masks chooses the cases.
     """
-    firsts = [run for run in runs if run.seed == runs[0].seed and run.evaluation.exists(cases.FILE)]
+    seed, metric = runs[0].seed, leading(CaseMetric)
+    firsts = [run for run in runs if run.seed == seed and run.evaluation.exists(cases.FILE)]
     shown = _panels(folder, firsts, control, corpus_url) if firsts else []
-    of = "the control" if not firsts or control in {run.recipe for run in firsts} else firsts[0].recipe
-    metric = leading(CaseMetric)
-    rule = RULE.format(of, metric.name)
-    folder.write_json(
-        "pictures.json", {"rule": rule, "metric": metric.key, "seed": runs[0].seed, "cases": shown}
-    )
+    by = "the control" if not firsts or control in {run.recipe for run in firsts} else firsts[0].recipe
+    rule = f"the worst, the median and the best case of {by} by mean {metric.name} over classes"
+    rule += ", of the cases with any structure; of a volume the slice with most of it"
+    folder.write_json("pictures.json", {"rule": rule, "metric": metric.key, "seed": seed, "cases": shown})
 
 
 def _panels(folder: Store, firsts: Sequence[SeedRun], control: str, corpus_url: str) -> list[dict[str, Any]]:
     scores = {run.recipe: mean_scores(run.evaluation.read_table(cases.FILE)) for run in firsts}
-    chosen = choose(scores.get(control, scores[firsts[0].recipe]))
-    corpus = Corpus.open(corpus_url)
-    samples = {rank: fullest(corpus, case) for rank, case in chosen.items()}
-    predictors = [Predictor(run.model) for run in firsts]
-    listed = []
-    for rank, sample in samples.items():
+    corpus, predictors, listed = Corpus.open(corpus_url), [Predictor(run.model) for run in firsts], []
+    for rank, case in choose(scores.get(control, scores[firsts[0].recipe])).items():
+        file, sample = f"{rank}.png", fullest(corpus, case)
         assert sample.mask is not None
         masks = (predicted_mask(corpus, predictor, sample) for predictor in predictors)
-        folder.write_bytes(f"{rank}.png", panels(sample.image, sample.mask, *masks))
-        case, file = chosen[rank], f"{rank}.png"
+        folder.write_bytes(file, panels(sample.image, sample.mask, *masks))
         values = {name: by_case[case] for name, by_case in scores.items()}
         listed.append({"rank": rank, "case": case, "image": sample.id, "file": file, "scores": values})
     return listed
 
 
 def mean_scores(table: pa.Table) -> dict[str, float]:
-    """The leading metric's mean over classes of each case, of a table's first predictor.
-
-    Cases without any structure are left out, unless there are no others.
-    """
+    """By case, a table's leading metric of the first predictor, averaged over classes; cases without any
+    structure are left out unless there are no others."""
     key = leading(CaseMetric).key
     rows = [row for row in table.to_pylist() if row["predictor"] == table["predictor"][0].as_py()]
     structured = {row["case"] for row in rows if row["truth"]} or {row["case"] for row in rows}

@@ -1,12 +1,10 @@
-"""Scores of a comparison that are no means of cases: pooled metrics, and metrics of each target of whole
-images.
+"""Scores of a comparison that are no means of cases: pooled metrics, and metrics of whole images by target.
 
 Each is computed anew in every resample of the patients, and then averaged over seeds.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +18,14 @@ from framework.metrics.registry import compared
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class PooledScore:
-    """A score of one recipe, by training seed."""
+class PooledScore(NamedTuple):
+    """A score of one recipe by the metric of a key; only scores over the same classes can be compared."""
 
     metric: str
-    """Its key."""
     classes: tuple[str, ...]
-    """Lesions or classes: only scores over the same can be set against each other."""
     images: int
     values: NDArray[np.float64]
-    """`[seeds]`; NaN where it is undefined."""
+    """By training seed, `[seeds]`; NaN where it is undefined."""
     spread: NDArray[np.float64]
     """In each resample of the patients, `[seeds, RESAMPLES]`."""
 
@@ -42,11 +37,10 @@ def recipe_scores(evaluations: Sequence[Store]) -> dict[str, PooledScore]:
 
 
 def pooled_rows(scores: dict[str, dict[str, PooledScore]], control: str) -> dict[str, dict[str, Row]]:
-    """By recipe and name: metric, images, mean with its interval, value by seed, and difference to the
-    control.
+    """By recipe and name: metric, images, mean with its interval, value by seed, difference to the control.
 
     Undefined scores are left out. The difference is paired, seed by seed in the same resamples; None for the
-    control and where the control has no such score.
+    control and where it has no such score.
     """
     rows: dict[str, dict[str, Row]] = {}
     for recipe, own in scores.items():
@@ -69,7 +63,6 @@ def _row(score: PooledScore, against: PooledScore | None) -> Row | None:
 
 
 def _seed_scores(evaluation: Store) -> Iterator[tuple[str, PooledScore]]:
-    """The scores of one seed's evaluation."""
     if evaluation.exists(pooled.FILE):
         table = evaluation.read_table(pooled.FILE)
         classes, groups = pooled.classes_and_groups(table)
@@ -88,7 +81,5 @@ def _seed_scores(evaluation: Store) -> Iterator[tuple[str, PooledScore]]:
 
 
 def _joined(seeds: Sequence[PooledScore]) -> PooledScore:
-    values, spread = (
-        np.concatenate([getattr(seed, name) for seed in seeds]) for name in ("values", "spread")
-    )
-    return replace(seeds[0], values=values, spread=spread)
+    values = np.concatenate([seed.values for seed in seeds])
+    return seeds[0]._replace(values=values, spread=np.concatenate([seed.spread for seed in seeds]))

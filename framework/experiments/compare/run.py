@@ -28,33 +28,25 @@ from framework.training.config import TrainConfig
 from framework.training.run import model_store
 from framework.training.trainer import artifact_spec
 
-GRACE = 15.0
-"""Seconds that a training gets to end when it is told to."""
+GRACE = 15.0  # seconds that a training gets to end when it is told to
 
 
 def compare(comparison: Comparison, log: Log = print) -> Store:
-    """Train and score every recipe with every seed, then write the table and the page; gives the table's
-    folder.
+    """Train and score every recipe with every seed, write the table and the page; gives the table's folder.
 
-    The same call again recognises finished models and evaluations and continues half-made ones. The table and
-    the page are made anew each time, so that another seed or recipe may join later. `log` hears lines of
-    progress, then the table.
+    The same call again recognises finished models and evaluations and continues half-made ones; the table and
+    the page are made anew, so that another seed or recipe may join later.
     """
     config = comparison.config
     build_corpus(comparison.recipes[config.control], log)
-    _require_masks(comparison)
+    masked = [run for run in comparison.recipes.values() if method_of(run.method).segments]
+    if masked:  # a split without any mask is an error before the first training, not after it
+        scored_images(Corpus.open(masked[0].corpus.path), config.split)
     folder = write_comparison(comparison, _runs(comparison, log))
     log("")
     log(folder.read_text("table.md"))
     log(f"report: {write_report([folder], f'{comparison.folder.url}.html')}")
     return folder
-
-
-def _require_masks(comparison: Comparison) -> None:
-    """Log before the first training, not after it, that no mask of the split could tell how good it is."""
-    runs = [run for run in comparison.recipes.values() if method_of(run.method).segments]
-    if runs:
-        scored_images(Corpus.open(runs[0].corpus.path), comparison.config.split)
 
 
 def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
@@ -100,10 +92,7 @@ def _runs(comparison: Comparison, log: Log) -> list[SeedRun]:
 
 def _ended(made: Mapping[tuple[str, int], Future[SeedRun]]) -> set[tuple[str, int]]:
     """The runs that are there; raises the error of one that has failed."""
-    ended = [run for run, future in made.items() if future.done()]
-    for run in ended:
-        made[run].result()
-    return set(ended)
+    return {run for run, future in made.items() if future.done() and future.result()}
 
 
 def _seed_run(comparison: Comparison, name: str, seed: int, stop: Event, log: Log) -> SeedRun:
@@ -122,10 +111,9 @@ def _seed_run(comparison: Comparison, name: str, seed: int, stop: Event, log: Lo
 
 
 def train_apart(run: TrainConfig, stop: Event) -> None:
-    """Train in a process of its own, so that its memory and threads are the run's alone.
+    """Train by the command line in a process of its own, so that memory and threads are the run's alone.
 
-    Raises `TrainingError`, also when stopped. The process is the command line with a written-out description;
-    its progress goes to stderr.
+    Its progress goes to stderr. Raises `TrainingError`, also when stopped.
     """
     with tempfile.TemporaryDirectory() as folder:
         described = Path(folder) / f"{run.name}.yaml"

@@ -2,8 +2,8 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +21,7 @@ from framework.training import metric_log
 Records = Sequence[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class SeedRun:
+class SeedRun(NamedTuple):
     """A recipe trained with one seed, and its scores: folders of a model and of an evaluation."""
 
     recipe: str
@@ -31,8 +30,7 @@ class SeedRun:
     evaluation: Store
 
 
-@dataclass(frozen=True)
-class CaseScores:
+class CaseScores(NamedTuple):
     """What a recipe's predictor scored, by metric `[seeds, cases, classes + 1]`, the last being the mean."""
 
     recipe: str
@@ -43,19 +41,19 @@ class CaseScores:
 def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dict[str, Any]:
     """The content of `table.json`: what was compared, the rows of the table and the learning curves.
 
-    All runs were scored on the same cases, every recipe with the same seeds. A row is a recipe's predictor;
-    the costs are the recipe's, and so are its pooled scores, which its first row holds. Runs of a recipe
-    stand in the order of their seeds.
+    All runs were scored on the same cases, every recipe with the same seeds in the same order. A row is a
+    recipe's predictor; costs are the recipe's, and so are its pooled scores, which its first row holds.
     """
     of: dict[str, list[SeedRun]] = {}
     for run in runs:
         of.setdefault(run.recipe, []).append(run)
     groups, classes, rows = _by_case(of, control)
     pooled = pooled_rows({name: recipe_scores([run.evaluation for run in of[name]]) for name in of}, control)
+    shared = {name: row for scores in pooled.values() for name, row in scores.items()}
     logs = {name: [metric_log.read(run.model) for run in of[name]] for name in of}
     costs = {name: cost([run.model for run in of[name]], logs[name], target) for name in of}
     corpus = runs[0].evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
-    order = list(of)
+    rows.sort(key=lambda row: list(of).index(row["recipe"]))
     return {
         "split": runs[0].evaluation.read_json("summary.json")["split"],
         "corpus": corpus.rsplit("/", 1)[-1],
@@ -67,15 +65,8 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
         "target_dice": target,
         "interval": CROSSED,
         "metrics": [metric.key for metric in compared_metrics(CaseMetric)] if classes else [],
-        "pooled": {
-            name: {"metric": row["metric"], "images": row["images"]}
-            for recipe in pooled.values()
-            for name, row in recipe.items()
-        },
-        "rows": [
-            row | {"pooled": pooled.pop(row["recipe"], {})} | costs[row["recipe"]]
-            for row in sorted(rows, key=lambda row: order.index(row["recipe"]))
-        ],
+        "pooled": {name: {key: row[key] for key in ("metric", "images")} for name, row in shared.items()},
+        "rows": [row | {"pooled": pooled.pop(row["recipe"], {})} | costs[row["recipe"]] for row in rows],
         "judged_by": {name: metric_log.judged_by(logs[name][0]) for name in of},
         "curves": {name: mean_curve(logs[name]) for name in of},
     }
@@ -113,8 +104,8 @@ def case_rows(
 ) -> list[Row]:
     """A row per predictor: by metric the mean of each class and over classes, and the latter's difference.
 
-    A predictor is set against the control's of the same name, or else against its first, case by case and
-    seed by seed; the control's own rows have no difference, and no row where the control makes no masks.
+    It is to the control's predictor of the same name or else its first, case by case and seed by seed; the
+    control's own rows have none, and no row where the control makes no masks.
     """
     controls = {entry.predictor: entry for entry in scores if entry.recipe == control}
     rows = []
@@ -129,24 +120,19 @@ def case_rows(
 def _case_row(
     entry: CaseScores, against: CaseScores | None, key: str, groups: Sequence[str], classes: Sequence[str]
 ) -> Row:
-    values = entry.values[key]
-    intervals = map(asdict, crossed_intervals(values, groups))
-    difference = None
+    values, difference = entry.values[key], None
     if against is not None:
         [change] = crossed_intervals(values[..., -1:] - against.values[key][..., -1:], groups)
         difference = asdict(change) | {"against": against.predictor}
-    return {
-        "classes": dict(zip([*classes, "mean"], intervals, strict=True)),
-        "by_seed": values[..., -1].mean(1).tolist(),
-        "difference": difference,
-    }
+    means = dict(zip([*classes, "mean"], map(asdict, crossed_intervals(values, groups)), strict=True))
+    return {"classes": means, "by_seed": values[..., -1].mean(1).tolist(), "difference": difference}
 
 
 def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None) -> Row:
     """What a recipe costs: seconds of a step (median over all seeds' steps) and to the target, size, memory.
 
-    `target_seconds` has an entry per seed, None where the target was not reached; it is None without a target
-    and for a recipe not judged by Dice. Memory is the largest of the seeds', in MB, if a model tells.
+    `target_seconds` has an entry per seed, None where it missed the target; it is None without a target and
+    for a recipe not judged by Dice. Memory is the largest of the seeds', in MB, if a model tells.
     """
     counts = [model.read_json("artifact.json")["counts"] for model in models]
     by_dice = metric_log.judged_by(logs[0]) in ("dice", None)
@@ -161,10 +147,8 @@ def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None)
 
 
 def seconds_to(log: Records, target: float) -> float | None:
-    """Seconds of training before the first validation whose score is at least `target`; None without one.
-
-    They include earlier validations and checkpoints, each being part of the step after it.
-    """
+    """Seconds of training, earlier validations and checkpoints included, before the first validation whose
+    score is at least `target`; None without one."""
     reached = [r["step"] for r in log if r.get("validation", {}).get("mean", 0.0) >= target]
     return sum(r["seconds"] for r in log if "seconds" in r and r["step"] <= reached[0]) if reached else None
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from framework.experiments.compare.pooled_scores import Row
 from framework.metrics.base import CaseMetric, Metric
@@ -13,37 +13,25 @@ from framework.reporting.comparison_page import median_seconds, time_to_target
 NOTHING = "–"
 
 
+class Cell(NamedTuple):
+    """A cell of the Markdown, which has none without a head, and its columns in the CSV."""
+
+    head: str
+    text: str
+    fields: Row
+
+
 def markdown(table: Row) -> str:
     """The table with a line above that says what it holds."""
-    target, against = table["target_dice"], f"against {table['control']}"
-    heads = ["recipe", "predictor"]
-    for metric, prefix in columns(table):
-        heads += [metric.name, *(f"{prefix}{name}" for name in [*table["classes"], against])]
-    heads += [head for name in table["pooled"] for head in (name, f"{name} {against}")]
-    heads += ["s / step", *([f"time to {target:g}"] if target is not None else []), "parameters", "peak MB"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    lines += [f"| {' | '.join(_cells(row, table))} |" for row in table["rows"]]
-    return "\n".join([summary(table), "", *lines, ""])
-
-
-def columns(table: Row) -> list[tuple[Metric, str]]:
-    """The metrics of cases that have columns, and what the columns' names begin with where several have."""
-    metrics = metrics_of(CaseMetric, table["metrics"])
-    return [(metric, f"{metric.name} " if len(metrics) > 1 else "") for metric in metrics]
-
-
-def summary(table: Row) -> str:
-    """What the numbers are means of."""
-    seeds = ", ".join(map(str, table["seeds"]))
-    counts = {metric.name: f"{table['cases']} cases" for metric, _ in columns(table)}
-    counts |= {name: f"{score['images']} images" for name, score in table["pooled"].items()}
-    parts = [f"{name} [95 % interval] over {count}" for name, count in counts.items()]
-    return f"{', '.join(parts)} of {table['split']} and seed{'s' * (len(table['seeds']) > 1)} {seeds}"
+    rows = [[cell for cell in _cells(row, table) if cell.head] for row in table["rows"]]
+    heads = [cell.head for cell in rows[0]]
+    texts = [f"| {' | '.join(cell.text for cell in row)} |" for row in rows]
+    return "\n".join([summary(table), "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *texts, ""])
 
 
 def csv_text(table: Row) -> str:
     """One line per row, each number in a column of its own; an empty field is what a row does not have."""
-    records = [_record(row, table) for row in table["rows"]]
+    records = [{k: v for cell in _cells(row, table) for k, v in cell.fields.items()} for row in table["rows"]]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -51,54 +39,55 @@ def csv_text(table: Row) -> str:
     return buffer.getvalue()
 
 
-def _cells(row: Row, table: Row) -> list[str]:
-    cells = [row["recipe"], row["predictor"] or NOTHING]
-    for metric, _ in columns(table):
-        cells += _case_cells(metric, row["scores"].get(metric.key), table["classes"])
+def summary(table: Row) -> str:
+    """What the numbers are means of."""
+    seeds = ", ".join(map(str, table["seeds"]))
+    counts = {metric.name: f"{table['cases']} cases" for metric in metrics_of(CaseMetric, table["metrics"])}
+    counts |= {name: f"{score['images']} images" for name, score in table["pooled"].items()}
+    parts = [f"{name} [95 % interval] over {count}" for name, count in counts.items()]
+    return f"{', '.join(parts)} of {table['split']} and seed{'s' * (len(table['seeds']) > 1)} {seeds}"
+
+
+def _cells(row: Row, table: Row) -> Iterator[Cell]:
+    yield Cell("recipe", row["recipe"], {"recipe": row["recipe"]})
+    yield Cell("predictor", row["predictor"] or NOTHING, {"predictor": row["predictor"]})
+    metrics = metrics_of(CaseMetric, table["metrics"])
+    for metric in metrics:
+        scores = row["scores"].get(metric.key, {"classes": {}, "difference": None})
+        yield from _case_cells(metric, scores, table, f"{metric.name} " if len(metrics) > 1 else "")
     for name, described in table["pooled"].items():
         score, metric = row["pooled"].get(name), METRICS[described["metric"]]
-        cells += [_text(metric, score), _text(metric, score and score["difference"], "+")]
-    cells.append(f"{row['seconds_per_step']:.3f}")
-    if table["target_dice"] is not None:
-        cells.append(NOTHING if row["target_seconds"] is None else time_to_target(row["target_seconds"]))
-    memory = row["peak_memory_mb"]
-    return [*cells, f"{row['parameters']:,}", NOTHING if memory is None else f"{memory:,.0f}"]
+        yield _interval(name, metric, name, score)
+        head, difference = f"{name} against {table['control']}", score and score["difference"]
+        yield _interval(head, metric, f"{name} difference", difference, "+")
+    yield from _costs(row, table["target_dice"])
 
 
-def _case_cells(metric: Metric, scores: Row | None, classes: list[str]) -> Iterator[str]:
-    if scores is None:
-        yield from [NOTHING] * (len(classes) + 2)
-        return
-    yield metric.text(scores["classes"]["mean"])
-    yield from (metric.number(scores["classes"][name]["mean"]) for name in classes)
-    yield _text(metric, scores["difference"], "+")
+def _case_cells(metric: Metric, scores: Row, table: Row, prefix: str) -> Iterator[Cell]:
+    means, difference = scores["classes"], scores["difference"]
+    yield _interval(metric.name, metric, metric.key, means.get("mean"))
+    for name in table["classes"]:
+        text = metric.number(means[name]["mean"]) if means else NOTHING
+        yield Cell(f"{prefix}{name}", text, _ends(f"{metric.key} {name}", means.get(name)))
+    cell = _interval(f"{prefix}against {table['control']}", metric, f"{prefix}difference", difference, "+")
+    yield cell._replace(fields=cell.fields | {f"{prefix}against": difference and difference["against"]})
 
 
-def _text(metric: Metric, interval: Row | None, sign: str = "") -> str:
-    return NOTHING if interval is None else metric.text(interval, sign)
+def _costs(row: Row, target: float | None) -> Iterator[Cell]:
+    step, seconds, memory = row["seconds_per_step"], row["target_seconds"], row["peak_memory_mb"]
+    yield Cell("s / step", f"{step:.3f}", {"seconds per step": step})
+    text, median = (time_to_target(seconds), median_seconds(seconds)) if seconds else (NOTHING, None)
+    yield Cell("" if target is None else f"time to {target:g}", text, {"seconds to target": median})
+    yield Cell("parameters", f"{row['parameters']:,}", {"parameters": row["parameters"]})
+    yield Cell("peak MB", NOTHING if memory is None else f"{memory:,.0f}", {"peak memory MB": memory})
 
 
-def _record(row: Row, table: Row) -> dict[str, Any]:
-    record = {"recipe": row["recipe"], "predictor": row["predictor"]}
-    for metric, prefix in columns(table):
-        record |= _case_record(row["scores"].get(metric.key) or {}, metric.key, prefix, table["classes"])
-    for name in table["pooled"]:
-        score = row["pooled"].get(name) or {}
-        record |= _ends(name, score) | _ends(f"{name} difference", score.get("difference"))
-    record["seconds per step"] = row["seconds_per_step"]
-    record["seconds to target"] = median_seconds(row["target_seconds"]) if row["target_seconds"] else None
-    return record | {"parameters": row["parameters"], "peak memory MB": row["peak_memory_mb"]}
+def _interval(head: str, metric: Metric, name: str, interval: Row | None, sign: str = "") -> Cell:
+    text = NOTHING if interval is None else metric.text(interval, sign)
+    return Cell(head, text, _ends(name, interval))
 
 
-def _case_record(scores: Row, key: str, prefix: str, classes: list[str]) -> Row:
-    means, difference = scores.get("classes", {}), scores.get("difference") or {}
-    record = _ends(key, means.get("mean"))
-    for name in classes:
-        record |= _ends(f"{key} {name}", means.get(name))
-    return record | _ends(f"{prefix}difference", difference) | {f"{prefix}against": difference.get("against")}
-
-
-def _ends(name: str, interval: Row | None) -> Row:
+def _ends(name: str, interval: Row | None) -> dict[str, Any]:
     """Three columns: a mean and the ends of its interval."""
     ends = interval or {}
     return {name: ends.get("mean"), f"{name} low": ends.get("low"), f"{name} high": ends.get("high")}

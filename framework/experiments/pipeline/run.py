@@ -7,14 +7,19 @@ from framework.core.callbacks import Log
 from framework.core.config_files import merge, parse
 from framework.core.errors import ConfigError, nearest
 from framework.core.storage import Store
+from framework.corpus.sources import phantom
 from framework.corpus.sources.folder import folder_source
 from framework.corpus.writer import Source, pack
-from framework.experiments.pipeline.config import PipelineConfig
-from framework.experiments.pipeline.source import PhantomConfig, SourceConfig
+from framework.evaluation.evaluate import evaluate
+from framework.evaluation.text import score_lines
+from framework.experiments.pipeline.config import PhantomConfig, PipelineConfig
 from framework.experiments.pipeline.stages import EvaluateStage, ReportStage, TrainStage
 from framework.labelling.job import make
 from framework.labelling.registry import JOBS
+from framework.reporting.report import write_report
 from framework.training.config import TrainConfig
+from framework.training.metric_log import best_score
+from framework.training.run import train
 
 
 def run_stages(run: PipelineConfig, log: Log = print) -> Store:
@@ -30,7 +35,7 @@ def run_stages(run: PipelineConfig, log: Log = print) -> Store:
             case EvaluateStage():
                 _evaluate(run, stage, root, log)
             case ReportStage():
-                _report(stage, root, log)
+                log(f"report: {write_report([root], root / f'{stage.name}.html')}")
             case _:
                 log(f"  {summary(_run_job(run, stage, root))}")
     return root
@@ -40,24 +45,19 @@ def build_corpus(run: PipelineConfig, log: Log) -> None:
     """Build the corpus from the run's source when there is one."""
     if run.source is None:
         return
-    target = Store.at(run.corpus.path)
-    info = pack(describe_source(run.source, target.name), target)
+    target, folder = Store.at(run.corpus.path), run.source.folder
+    if folder is not None:
+        path = Store.at(folder.path)
+        source = folder_source(path, target.name, folder.classes, folder.encoding, folder.labels)
+    else:
+        assert run.source.phantom is not None
+        source = phantom_source(run.source.phantom, target.name)
+    info = pack(source, target)
     log(f"corpus {info.name}: {info.counts['rows']} images, version {info.version}")
-
-
-def describe_source(source: SourceConfig, name: str) -> Source:
-    """The rows that a description of a source stands for."""
-    if source.phantom is not None:
-        return phantom_source(source.phantom, name)
-    folder = source.folder
-    assert folder is not None
-    return folder_source(Store.at(folder.path), name, folder.classes, folder.encoding, folder.labels)
 
 
 def phantom_source(config: PhantomConfig, name: str) -> Source:
     """The phantom as a source of rows."""
-    from framework.corpus.sources import phantom
-
     return phantom.source(name, config.images, config.size, config.seed)
 
 
@@ -72,42 +72,23 @@ def stage_run(run: PipelineConfig, stage: TrainStage, root: Store) -> TrainConfi
 
 
 def _train(run: PipelineConfig, stage: TrainStage, root: Store, log: Log) -> None:
-    from framework.training.metric_log import best_score
-    from framework.training.run import train
-
-    store = train(stage_run(run, stage, root))
-    counts: dict[str, Any] = store.read_json("artifact.json")["counts"]
+    counts = train(stage_run(run, stage, root)).read_json("artifact.json")["counts"]
     best = best_score(counts)
     score = f", best validation {best[0]} {best[1]:.3f}" if best else ""
     log(f"  {counts['labelled_images']} labelled of {counts['train_images']} training images{score}")
 
 
 def _run_job(run: PipelineConfig, stage: Any, root: Store) -> Store:
-    job, earlier = JOBS[stage.stage], _earlier(stage)
-    places = {role: getattr(stage, role) for role in job.reads}
-    sources: Any = places | {role: (root / name).url for role, name in earlier.items()}
+    job, sources = JOBS[stage.stage], {}
+    for role, source in job.reads.items():
+        place = getattr(stage, role)
+        sources[role] = (root / place).url if source.stage else place
     return make(job, stage.settings, run.corpus.path, (root / stage.name).url, **sources)
 
 
-def _earlier(stage: Any) -> dict[str, str]:
-    """By role, the earlier stage whose artifact a job's stage reads."""
-    reads = JOBS[stage.stage].reads.items()
-    return {role: getattr(stage, role) for role, source in reads if source.stage}
-
-
 def _evaluate(run: PipelineConfig, stage: EvaluateStage, root: Store, log: Log) -> None:
-    from framework.evaluation.evaluate import evaluate
-    from framework.evaluation.text import score_lines
-
     for line in score_lines(evaluate(root / stage.model, run.corpus.path, root / stage.name, stage.split)):
         log(f"  {line}")
-
-
-def _report(stage: ReportStage, root: Store, log: Log) -> None:
-    from framework.reporting.report import write_report
-
-    path = write_report([root], root / f"{stage.name}.html")
-    log(f"report: {path}")
 
 
 def _needs(stage: Any) -> list[str]:
@@ -119,8 +100,7 @@ def _needs(stage: Any) -> list[str]:
             return [stage.model]
         case ReportStage():
             return []
-        case _:
-            return list(_earlier(stage).values())
+    return [getattr(stage, role) for role, source in JOBS[stage.stage].reads.items() if source.stage]
 
 
 def _check_names(run: PipelineConfig) -> None:

@@ -14,7 +14,7 @@ from framework.experiments.tune.space import Distribution, check_space, parse_sp
 
 
 class AshaConfig(Settings):
-    """Asynchronous successive halving (Li et al. 2020): of the trials that reach a rung, only the best share goes on."""
+    """Asynchronous successive halving (Li et al. 2020): the best share of trials goes on from a rung."""
 
     name: Literal["asha"] = "asha"
     grace: int = Field(ge=1)
@@ -34,24 +34,24 @@ class SearchConfig(Settings):
     space: dict[str, Distribution]
     trials: Annotated[int, PLACEMENT] = Field(ge=1)
     metric: Literal["score"] = "score"
-    """What is maximised: the mean score on the validation split, of the metric by which the method is judged."""
+    """What is maximised: the mean validation score, of the metric by which the method is judged."""
     scheduler: AshaConfig | None = None
     """None lets every trial run to its end."""
     sampler: Literal["random", "tpe"] = "random"
-    """Independent draws, or Optuna's tree-structured Parzen estimator, which learns from the trials before."""
+    """Independent draws, or Optuna's tree-structured Parzen estimator, which learns from earlier trials."""
     seed: int = Field(0, ge=0, lt=2**31)
     concurrent: Annotated[int | None, PLACEMENT] = Field(None, ge=1)
-    """Most trials at a time; never more than the cluster has processors for, which is also the default."""
+    """Most trials at a time; by default, and at most, those that the cluster has processors for."""
 
     def hash(self) -> str:
-        """Tells searches apart whose trials are others: not how many there are, where, or how many at a time."""
+        """What determines the trials: not how many there are, where, or how many at a time."""
         return digest([identity(self), self.run.identity(), self.run.corpus.path])
 
 
 def load_search(path: str | Path, assignments: Sequence[str] = ()) -> SearchConfig:
     """The search that a YAML file and overrides describe; raises a one-line `ConfigError`.
 
-    `run` is a run written out, which may itself `include: [FILE, …]`, or the name of a run's file beside this one.
+    `run` is a run written out, which may itself `include: [FILE, …]`, or the name of a run's file beside it.
     """
     where, value = str(path), load_yaml(path)
     value["run"] = _load_run(value.get("run"), Path(path))
@@ -79,12 +79,10 @@ def _load_run(value: Any, path: Path) -> Any:
 
 def _require_sense(config: SearchConfig, where: str) -> None:
     if config.run.compute.workers == 0:
-        raise ConfigError(
-            f"{where}: run.compute.workers is 0, but every trial is a Ray Train run; set at least 1"
-        )
+        fault = "run.compute.workers is 0, but every trial is a Ray Train run"
+        raise ConfigError(f"{where}: {fault}; set at least 1")
     steps = config.run.train.steps
     if config.scheduler is not None and config.scheduler.grace >= steps:
-        raise ConfigError(
-            f"{where}: scheduler.grace is {config.scheduler.grace} and a trial has {steps} steps, so none would be stopped; "
-            "lower it, or leave the scheduler out"
-        )
+        fault = f"scheduler.grace is {config.scheduler.grace} and a trial has {steps} steps"
+        mend = "lower it, or leave the scheduler out"
+        raise ConfigError(f"{where}: {fault}, so none would be stopped; {mend}")

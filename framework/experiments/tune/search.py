@@ -15,8 +15,8 @@ from framework.metrics.registry import METRICS
 def search(config: SearchConfig, log: Log = print) -> list[Trial]:
     """Run what is left of a search and print its table; gives the trials, best first.
 
-    The same call again recognises a finished search, continues an interrupted one, and tries failed trials again.
-    Raises `TrainingError` when no trial has a score.
+    The same call again recognises a finished search, continues an interrupted one, and tries failed trials
+    again. Raises `TrainingError` when no trial has a score.
     """
     store = Store.at(config.out) / config.name
     trials = Trials.open(store, config.hash())
@@ -28,17 +28,17 @@ def search(config: SearchConfig, log: Log = print) -> list[Trial]:
     for line in table(ranked, METRICS[method_of(config.run.method).metric()].name):
         log(line)
     if ranked[0].score is None:
-        raise TrainingError(
-            f"search '{config.name}': every trial failed; mend what the table says and run the same command again"
-        )
+        mend = "mend what the table says and run the same command again"
+        raise TrainingError(f"search '{config.name}': every trial failed; {mend}")
     log(f"train the best in full: {train_command(config, ranked[0])}")
     return ranked
 
 
 def train_command(config: SearchConfig, trial: Trial) -> str:
-    """The command line that trains a model of its own with a trial's values; the steps are there to be raised."""
+    """The command line that trains a model of its own with a trial's values; the steps may be raised."""
     described = f"{config.out}/{config.name}/{trial.name}/config.yaml"
-    return f"scantseg train {described} name={config.name}-best out={config.run.out} train.steps={config.run.train.steps}"
+    place = f"name={config.name}-best out={config.run.out}"
+    return f"scantseg train {described} {place} train.steps={config.run.train.steps}"
 
 
 def _run(config: SearchConfig, trials: Trials, log: Log) -> None:
@@ -58,11 +58,7 @@ def _run(config: SearchConfig, trials: Trials, log: Log) -> None:
 
 
 def _require_validation(path: str) -> None:
-    light = Corpus.open(path).index_columns
-    if not any(
-        split == "val" and kind == "mask"
-        for split, kind in zip(light["split"], light["mask_kind"], strict=True)
-    ):
-        raise CorpusError(
-            f"{path}: no validation image has a mask, so trials cannot be compared; give some images the split 'val'"
-        )
+    index = Corpus.open(path).index_columns
+    if ("val", "mask") not in zip(index["split"], index["mask_kind"], strict=True):
+        fault = "no validation image has a mask, so trials cannot be compared"
+        raise CorpusError(f"{path}: {fault}; give some images the split 'val'")

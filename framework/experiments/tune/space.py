@@ -1,4 +1,4 @@
-"""What a search may change: a distribution for each dotted key of a run, checked against the typed configuration."""
+"""What a search may change: a distribution by dotted key of a run, checked against its configuration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from framework.training.config import TrainConfig
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-DIGITS = 4
-"""Significant digits of a drawn real number: what the table shows is what was trained with."""
+DIGITS = 4  # of a drawn real number: what the table shows is what was trained with
 
 
 def _rising(ends: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -36,7 +35,7 @@ class Distribution(Settings):
     randint: Annotated[tuple[int, int], AfterValidator(_rising)] | None = None
 
     def optuna(self) -> BaseDistribution:
-        """As Optuna sees it. A choice is the number of its entry: Optuna's own categories may only be scalars."""
+        """What Optuna draws from. A choice is the number of its entry: Optuna's own may only be scalars."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choice is not None:
@@ -59,11 +58,9 @@ class Distribution(Settings):
         return value if self.choice is None else self.choice.index(value)
 
     def probes(self) -> list[Any]:
-        """Values that must all be good if every draw is to be: choices, or ends and a point between that is not whole."""
-        if self.choice is not None:
-            return self.choice
-        if self.randint is not None:
-            return list(self.randint)
+        """Values that are good if every draw is: choices, or ends and a point between that is not whole."""
+        if ends := self.choice or self.randint:
+            return list(ends)
         low, high = self._reals()
         return [low, low + 0.382 * (high - low), high]
 
@@ -80,46 +77,37 @@ def parse_space(value: Any, where: str) -> Space:
     """Read `{method.kappa: {uniform: [0.5, 1.2]}, …}`; raises a one-line `ConfigError`."""
     if not isinstance(value, dict) or not value:
         raise ConfigError(f"{where}: 'space' maps dotted keys of the run to distributions; give at least one")
-    return {str(key): _parse_distribution(held, f"{where}: space '{key}'") for key, held in value.items()}
+    return {str(key): _distribution(described, f"{where}: space '{key}'") for key, described in value.items()}
+
+
+def _distribution(value: Any, where: str) -> Distribution:
+    if not isinstance(value, dict) or len(value) != 1:
+        kinds = ", ".join(Distribution.model_fields)
+        raise ConfigError(f"{where} wants exactly one of {kinds}, such as {{uniform: [0.5, 1.2]}}")
+    return parse(value, Distribution, where)
 
 
 def check_space(run: TrainConfig, space: Space, where: str) -> None:
     """Put ends and choices into the run; raises a one-line `ConfigError` for the first that does not fit."""
-    keys, outside = (
-        set(known_keys(type(run))),
-        set(placements(type(run))),
-    )  # trials that differ in those would be equal
+    keys, outside = set(known_keys(type(run))), set(placements(type(run)))
     for key, distribution in space.items():
         if key not in keys:
-            raise ConfigError(f"{where}: space: unknown key '{key}'{nearest(key, _related(key, keys))}")
-        if any(key == held or key.startswith(f"{held}.") for held in outside):
-            raise ConfigError(
-                f"{where}: space: '{key}' is nothing to compare trials by; search settings of what is trained"
-            )
+            section = key.rpartition(".")[0]  # a list of all keys would help nobody
+            beside = {known for known in keys if known.rpartition(".")[0] == section}
+            raise ConfigError(f"{where}: space: unknown key '{key}'{nearest(key, beside or keys)}")
+        if any(key == place or key.startswith(f"{place}.") for place in outside):  # trials would be equal
+            fault = f"'{key}' is nothing to compare trials by"
+            raise ConfigError(f"{where}: space: {fault}; search settings of what is trained")
         for value in distribution.probes():
             with_values(run, {key: value}, f"{where}: space")
 
 
 def with_values(run: TrainConfig, values: dict[str, Any], where: str) -> TrainConfig:
     """The run with values put in by dotted key; raises `ConfigError` when one does not fit."""
-    held = run.model_dump()
+    changed = run.model_dump()
     for key, value in values.items():
         nested: Any = copy.deepcopy(value)
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        merge(held, nested)
-    return parse(held, type(run), where)
-
-
-def _parse_distribution(value: Any, where: str) -> Distribution:
-    if not isinstance(value, dict) or len(value) != 1:
-        raise ConfigError(
-            f"{where} wants exactly one of {', '.join(Distribution.model_fields)}, such as {{uniform: [0.5, 1.2]}}"
-        )
-    return parse(value, Distribution, where)
-
-
-def _related(key: str, keys: set[str]) -> set[str]:
-    """Keys of the same section where there is one: a list of all keys would help nobody."""
-    section = key.rpartition(".")[0]
-    return {known for known in keys if known.rpartition(".")[0] == section} or keys
+        merge(changed, nested)
+    return parse(changed, type(run), where)

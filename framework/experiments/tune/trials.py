@@ -10,7 +10,6 @@ from framework.core.errors import CheckpointError
 from framework.core.storage import Store
 
 FILE = "trials.json"
-
 State = Literal["running", "finished", "stopped", "failed"]
 
 
@@ -31,7 +30,7 @@ class Trial:
 
     @property
     def ended(self) -> bool:
-        """Nothing is left to do; a failed trial is tried again by the same command, from its last checkpoint."""
+        """Nothing is left to do; the same command tries a failed trial again, from its last checkpoint."""
         return self.state in ("finished", "stopped")
 
 
@@ -41,68 +40,54 @@ class Trials:
 
     store: Store
     hash: str
-    """Of what determines the search: another search must not go on in its folder."""
-    found: list[Trial] = field(default_factory=list)
+    """What determines the search: another search must not go on in its folder."""
+    record: list[Trial] = field(default_factory=list)
 
     @classmethod
     def open(cls, store: Store, hash: str) -> Trials:
         """What is recorded so far; raises `CheckpointError` when the folder holds another search."""
         if not store.exists(FILE):
             return cls(store, hash)
-        record = store.read_json(FILE)
-        if record["hash"] != hash:
-            raise CheckpointError(
-                f"{store.url}: holds a search of another run, space or seed; choose another name, or delete it"
-            )
-        return cls(store, hash, [Trial(**trial) for trial in record["trials"]])
+        content = store.read_json(FILE)
+        if content["hash"] != hash:
+            fault = "holds a search of another run, space or seed"
+            raise CheckpointError(f"{store.url}: {fault}; choose another name, or delete it")
+        return cls(store, hash, [Trial(**trial) for trial in content["trials"]])
 
     def __getitem__(self, name: str) -> Trial:
-        return next(trial for trial in self.found if trial.name == name)
+        return next(trial for trial in self.record if trial.name == name)
 
     def open_ones(self) -> list[Trial]:
         """Trials that an interruption or an error left unfinished."""
-        return [trial for trial in self.found if not trial.ended]
+        return [trial for trial in self.record if not trial.ended]
 
     def left(self, wanted: int) -> int:
         """How many trials are to run until there are so many that ended."""
-        return len(self.open_ones()) + max(0, wanted - len(self.found))
+        return len(self.open_ones()) + max(0, wanted - len(self.record))
 
     def add(self, values: dict[str, Any]) -> Trial:
-        trial = Trial(f"trial-{len(self.found) + 1}", values)
-        self.found.append(trial)
-        return trial
+        self.record.append(Trial(f"trial-{len(self.record) + 1}", values))
+        return self.record[-1]
 
     def save(self) -> None:
-        self.store.write_json(FILE, {"hash": self.hash, "trials": [asdict(trial) for trial in self.found]})
+        self.store.write_json(FILE, {"hash": self.hash, "trials": [asdict(trial) for trial in self.record]})
 
     def ranked(self) -> list[Trial]:
         """Best validation score first, those without one last."""
-        return sorted(
-            self.found, key=lambda trial: -1.0 if trial.score is None else trial.score, reverse=True
-        )
+        return sorted(self.record, key=lambda trial: 1.0 if trial.score is None else -trial.score)
 
 
 def table(trials: list[Trial], metric: str) -> list[str]:
-    """Lines of a table in the given order: name, values, step, best validation score (of `metric`), seconds, state."""
+    """Lines of a table in the given order, with the best validation score of `metric`."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
     rows = [["trial", *keys, "step", metric, "seconds", "state"]]
     for trial in trials:
+        values = [show(trial.values[key]) for key in keys]
         score = "-" if trial.score is None else f"{trial.score:.4f}"
         state = f"{trial.state}: {trial.message}" if trial.message else trial.state
-        rows.append(
-            [
-                trial.name,
-                *(show(trial.values[key]) for key in keys),
-                str(trial.step),
-                score,
-                f"{trial.seconds:.0f}",
-                state,
-            ]
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+        rows.append([trial.name, *values, str(trial.step), score, f"{trial.seconds:.0f}", state])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def show(value: Any) -> str:

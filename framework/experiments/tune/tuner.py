@@ -1,7 +1,5 @@
-"""Trials as Ray Tune runs them: Optuna proposes, ASHA stops, and every trial is a Ray Train run in our own folder.
-
-Tune's own record of an experiment is scratch: a search is continued from `trials.json` and the trials' checkpoints.
-"""
+"""Trials as Ray Tune runs them: Optuna proposes, ASHA stops, and every trial is a Ray Train run. Tune's own
+record is scratch: a search is continued from `trials.json` and the trials' checkpoints."""
 
 import contextlib
 import io
@@ -10,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,47 +36,37 @@ from framework.training.ray_trainer import anchored, fit_on_ray
 from framework.training.run import model_store
 
 DRIVER = {"node:__internal_head__": 0.001}
-"""What a trial's driver reserves: it only waits, so a share of the head node rather than processors that the workers need.
-There it also outlives a spot node. With drivers off the processors, trials can never wait for one another in a circle."""
+"""What a trial's driver reserves: it only waits, so a share of the head node, where it outlives a spot node.
+With drivers off the processors that workers need, trials never wait for one another in a circle."""
 
-SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
-    "random": optuna.samplers.RandomSampler,
-    "tpe": optuna.samplers.TPESampler,
-}
-
-FAILED = "failed.json"
-"""Where a trial's driver writes down the error that its reader can mend."""
+SAMPLERS = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
+FAILED = "failed.json"  # where a trial's driver writes down the error that its reader can mend
 
 
 def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
-    """Run all trials that are not ended; their record follows them. Raises `KeyboardInterrupt` after Ctrl-C."""
+    """Run all trials that have not ended, and record them; raises `KeyboardInterrupt` after Ctrl-C."""
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # errors of trials are in our table
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # trials have a metric log of their own
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a trial may end before its first validation
     proposer = Proposer(config, trials)
+    plan = tune.TuneConfig(
+        metric=config.metric,
+        mode="max",
+        search_alg=proposer,
+        scheduler=_scheduler(config.scheduler, config.run.train.steps),
+        num_samples=trials.left(config.trials),
+        max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
+        trial_name_creator=_name,
+        trial_dirname_creator=_name,
+    )
     with _quiet(log) as loud:
-        tuner = tune.Tuner(
-            tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER])),
-            tune_config=tune.TuneConfig(
-                metric=config.metric,
-                mode="max",
-                search_alg=proposer,
-                scheduler=_scheduler(config.scheduler, config.run.train.steps),
-                num_samples=trials.left(config.trials),
-                max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
-                trial_name_creator=_name,
-                trial_dirname_creator=_name,
-            ),
-            run_config=tune.RunConfig(
-                name=f"{config.name}-{uuid.uuid4().hex[:8]}",
-                storage_path=ray_storage(trials.store),
-                callbacks=[Recorder(trials, proposer, loud)],
-                verbose=0,
-            ),
-        )
-        tuner.fit()
-    if any(trial.state == "running" for trial in trials.found):
+        name, place = f"{config.name}-{uuid.uuid4().hex[:8]}", ray_storage(trials.store)
+        callbacks: list[Callback] = [Recorder(trials, proposer, loud)]
+        course = tune.RunConfig(name=name, storage_path=place, callbacks=callbacks, verbose=0)
+        driver = tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER]))
+        tune.Tuner(driver, tune_config=plan, run_config=course).fit()
+    if any(trial.state == "running" for trial in trials.record):
         raise KeyboardInterrupt
 
 
@@ -96,11 +84,9 @@ def _quiet(log: Log) -> Iterator[Log]:
 
 
 def at_once(compute: ComputeConfig, wanted: int | None, present: Mapping[str, float]) -> int:
-    """How many trials run beside each other: as many as have processors for their workers, one more would only wait."""
-    fits = min(
-        int(present.get(kind, 0) // (each * compute.workers))
-        for kind, each in compute.processes.resources.items()
-    )
+    """How many trials run beside each other: as many as have processors for their workers."""
+    needs = compute.processes.resources.items()
+    fits = min(int(present.get(kind, 0) // (each * compute.workers)) for kind, each in needs)
     return max(1, min(fits, wanted or fits))
 
 
@@ -111,35 +97,34 @@ class Proposer(Searcher):
         super().__init__(metric=config.metric, mode="max")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.config, self.trials, self.waiting = config, trials, trials.open_ones()
-        self.distributions = {key: held.optuna() for key, held in config.space.items()}
+        self.distributions = {key: distribution.optuna() for key, distribution in config.space.items()}
         # Another seed after an interruption: with the same one the first trials would be proposed again.
-        sampler = SAMPLERS[config.sampler](seed=config.seed + len(trials.found))
+        sampler = SAMPLERS[config.sampler](seed=config.seed + len(trials.record))
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
-        for trial in trials.found:
+        for trial in trials.record:
             self.learn(trial)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         trial = self.waiting.pop(0) if self.waiting else self.trials.add(self._draw())
         trial.state, trial.message = "running", ""
         self.trials.save()
-        return {"run": trial_run(self.config, trial).model_dump()}
+        run = anchored(with_values(self.config.run.training(), trial.values, trial.name))
+        own = {"name": trial.name, "out": self.trials.store.url}
+        return {"run": run.model_copy(update=own).model_dump()}
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing: Tune does not know the last score of a trial. `learn` hears of it."""
 
     def learn(self, trial: Trial) -> None:
         """Let the sampler know how good an ended trial was."""
         if trial.ended and trial.score is not None:
-            drawn = {key: held.drawn(trial.values[key]) for key, held in self.config.space.items()}
-            self.study.add_trial(
-                create_trial(params=drawn, distributions=self.distributions, value=trial.score)
-            )
+            drawn = {key: each.drawn(trial.values[key]) for key, each in self.config.space.items()}
+            told = create_trial(params=drawn, distributions=self.distributions, value=trial.score)
+            self.study.add_trial(told)
 
     def _draw(self) -> dict[str, Any]:
         drawn = self.study.ask(self.distributions).params
-        return {key: held.value(drawn[key]) for key, held in self.config.space.items()}
+        return {key: each.value(drawn[key]) for key, each in self.config.space.items()}
 
 
 class Recorder(Callback):
@@ -150,52 +135,43 @@ class Recorder(Callback):
         self.started: dict[str, float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks to continue by itself, which we do not use; a terminal cannot be pickled."""
+        """Tune pickles its callbacks to continue by itself, which we do not use; terminals do not pickle."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        found = self.trials[_name(trial)]
-        self.started[found.name] = time.perf_counter()
-        self.log(f"{found.name}: " + ", ".join(f"{key}={show(value)}" for key, value in found.values.items()))
+        record = self.trials[_name(trial)]
+        self.started[record.name] = time.perf_counter()
+        values = ", ".join(f"{key}={show(value)}" for key, value in record.values.items())
+        self.log(f"{record.name}: {values}")
 
     def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
     ) -> None:
-        found = self.trials[_name(trial)]
-        found.step, found.score = result["step"], max(result["score"], found.score or 0.0)
+        record = self.trials[_name(trial)]
+        record.step, record.score = result["step"], max(result["score"], record.score or 0.0)
         metric = METRICS[method_of(self.proposer.config.run.method).metric()].name
-        self.log(f"{found.name}: step {found.step}, {metric} {result['score']:.4f}")
+        self.log(f"{record.name}: step {record.step}, {metric} {result['score']:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        found = self.trials[_name(trial)]
-        _conclude(found, self.trials.store / found.name)
-        self._ended(found)
+        record = self.trials[_name(trial)]
+        _conclude(record, self.trials.store / record.name)
+        self._ended(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        found = self.trials[_name(trial)]
-        found.state, found.message = "failed", _last_line(Path(trial.error_file).read_text())
-        self._ended(found)
+        record, lines = self.trials[_name(trial)], Path(trial.error_file).read_text().strip().splitlines()
+        record.state, record.message = "failed", lines[-1].strip()[:200]
+        self._ended(record)
 
-    def _ended(self, found: Trial) -> None:
-        found.seconds = round(time.perf_counter() - self.started[found.name], 1)
+    def _ended(self, record: Trial) -> None:
+        record.seconds = round(time.perf_counter() - self.started[record.name], 1)
         self.trials.save()
-        self.proposer.learn(found)
-        self.log(
-            f"{found.name}: {found.state} at step {found.step}"
-            + (f": {found.message}" if found.message else "")
-        )
-
-
-def trial_run(config: SearchConfig, trial: Trial) -> TrainConfig:
-    """The run of a trial: a model of its own below the search's folder."""
-    run = anchored(with_values(config.run, trial.values, trial.name).training())
-    return run.model_copy(
-        update={"name": trial.name, "out": (Store.at(config.out) / config.name).url}
-    )
+        self.proposer.learn(record)
+        reason = f": {record.message}" if record.message else ""
+        self.log(f"{record.name}: {record.state} at step {record.step}{reason}")
 
 
 def _trial(config: dict[str, Any]) -> None:
-    """The driver of one trial. An error for the reader is written down instead of raised: it is a result, not a crash."""
+    """The driver of one trial; writes an error for the reader down, as it is a result and no crash."""
     run = parse(config["run"], TrainConfig)
     store = model_store(run)
     store.remove(FAILED)
@@ -206,34 +182,27 @@ def _trial(config: dict[str, Any]) -> None:
         store.write_json(FAILED, {"message": str(error)})
 
 
-def _conclude(found: Trial, store: Store) -> None:
-    """How a trial ended, by what it left: Tune does not hear of the last validation, after which a model is written."""
+def _conclude(record: Trial, store: Store) -> None:
+    """How a trial ended, by what it left: Tune does not hear of the last validation, before the model."""
     if store.exists(FAILED):
-        found.state, found.message = "failed", store.read_json(FAILED)["message"]
+        record.state, record.message = "failed", store.read_json(FAILED)["message"]
     elif store.exists("artifact.json"):
         counts = store.read_json("artifact.json")["counts"]
         best = best_score(counts)
-        found.state, found.step, found.score = "finished", counts["steps"], best and best[1]
+        record.state, record.step, record.score = "finished", counts["steps"], best and best[1]
     else:
-        found.state = "stopped"
+        record.state = "stopped"
 
 
 def _scheduler(config: AshaConfig | None, steps: int) -> TrialScheduler:
     if config is None:
         return FIFOScheduler()
+    grace, reduction = config.grace, config.reduction
     return AsyncHyperBandScheduler(
-        time_attr="step",
-        max_t=steps,
-        grace_period=config.grace,
-        reduction_factor=config.reduction,
-        stop_last_trials=False,
+        time_attr="step", max_t=steps, grace_period=grace, reduction_factor=reduction, stop_last_trials=False
     )
 
 
 def _name(trial: Any) -> str:
-    """Of a trial of Tune: the name that we gave it."""
+    """The name that we gave a trial of Tune."""
     return trial.config["run"]["name"]
-
-
-def _last_line(text: str) -> str:
-    return [line.strip() for line in text.splitlines() if line.strip()][-1][:200]

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from framework.core.config_files import parse
 from framework.core.errors import CheckpointError, ConfigError, CorpusError
 from framework.core.storage import Store
 from framework.experiments.tune import search as room
 from framework.experiments.tune.config import SearchConfig, load_search
 from framework.experiments.tune.search import train_command
 from framework.experiments.tune.trials import State, Trial, Trials, table
-from framework.training.config import ComputeConfig
+from framework.training.config import ComputeConfig, TrainConfig
 
 SEARCH = {
     "name": "s",
@@ -72,8 +73,8 @@ def test_more_trials_are_the_same_search_and_another_space_is_not(tmp_path: Path
 
 def test_a_corpus_without_validation_masks_is_refused_before_ray_starts_a_trial(tmp_path: Path) -> None:
     from framework.corpus.writer import pack
+    from framework.experiments.pipeline.config import PhantomConfig
     from framework.experiments.pipeline.run import phantom_source
-    from framework.experiments.pipeline.source import PhantomConfig
 
     pack(phantom_source(PhantomConfig(images=2, size=32, seed=2), "c"), Store.at(tmp_path / "c"))
     with pytest.raises(CorpusError, match="no validation image has a mask"):
@@ -94,7 +95,7 @@ class TestTrials:
             trial.score, trial.state = score, state
         trials.save()
         again = Trials.open(Store.at(tmp_path), "h")
-        assert again.found == trials.found
+        assert again.record == trials.record
         assert [trial.name for trial in again.ranked()] == ["trial-3", "trial-1", "trial-2", "trial-4"]
         assert [trial.name for trial in again.open_ones()] == ["trial-2", "trial-4"]
         assert again["trial-3"].score == 0.7
@@ -147,13 +148,13 @@ def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_
     config = load(tmp_path, {"sampler": "tpe"})
     trials = Trials(Store.at(tmp_path), config.hash())
     first = Proposer(config, trials)
-    names = [first.suggest(str(i))["run"]["name"] for i in range(3)]  # type: ignore[index]
-    assert names == ["trial-1", "trial-2", "trial-3"]
+    runs = [parse(first.suggest(str(i))["run"], TrainConfig) for i in range(3)]
+    assert [run.name for run in runs] == ["trial-1", "trial-2", "trial-3"]
     trials["trial-1"].state, trials["trial-1"].score = "finished", 0.5
 
     again = Proposer(config, Trials.open(Store.at(tmp_path), config.hash()))
     assert [again.suggest(str(i))["run"]["name"] for i in range(4)][-1] == "trial-4"  # type: ignore[index]
-    assert len({trial.values["method.kappa"] for trial in again.trials.found}) == 4
+    assert len({trial.values["method.kappa"] for trial in again.trials.record}) == 4
 
 
 @pytest.mark.parametrize(
