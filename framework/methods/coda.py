@@ -149,22 +149,19 @@ class CoDA(Method):
     source = "Co-DA, Wang et al. 2023; exact formulas reconstructed"
     streams = STREAMS
     revision = 1  # strong views
+    examples = {
+        "": Example({"ramp": 0.0, "warmup": 2}, volumes=True),
+        "conditional": Example(
+            {"ramp": 0.0, "warmup": 2, "alignment": "per_class_conditional", "expectation": "global"}
+        ),
+        "marginal": Example({"ramp": 0.0, "warmup": 2, "expectation": "marginal"}),
+    }
 
     def __init__(self, config: CoDA.Config, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["pair"] = Pair(context)
         self.distributions = nn.ModuleList(Distributions(config, context.classes) for _ in range(2))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "coda", "ramp": 0.0, "warmup": 2}
-        conditional = {"alignment": "per_class_conditional", "expectation": "global"}
-        return {
-            "": Example({"method": settings}, volumes=True),
-            "conditional": Example({"method": settings | conditional}),
-            "marginal": Example({"method": settings | {"expectation": "marginal"}}),
-        }
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         logits, mask = self.call("pair", *views(batch)), batch["labelled"].mask

@@ -32,15 +32,12 @@ class CPS(Method):
     source = "cross pseudo supervision, Chen et al., CVPR 2021; weak views teach strong ones"
     streams = STREAMS
     revision = 1  # strong views
+    examples = {"": Example({"ramp": 0.0}, volumes=True)}
 
     def __init__(self, config: CPS.Config, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["pair"] = Pair(context)
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {"": Example({"method": {"name": "cps", "ramp": 0.0}}, volumes=True)}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         logits = self.call("pair", *views(batch))

@@ -31,15 +31,12 @@ class FixMatch(Method):
     source = "Sohn et al., NeurIPS 2020, as UniMatch's authors have it"
     streams = weak_to_strong.streams(views=1)
     revision = 1  # strong views are kept out of the normalisation's statistics
+    examples = {"": Example({"threshold": 0.3, "cutmix": 1.0})}
 
     def __init__(self, config: FixMatch.Config, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["network"] = WeakAndStrong(context.network(0))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {"": Example({"method": {"name": "fixmatch", "threshold": 0.3, "cutmix": 1.0}})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         partner = weak_to_strong.partner_label(self.networks["network"], batch["partner"].image)

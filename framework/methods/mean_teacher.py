@@ -11,7 +11,6 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from framework.core.plugins import name_of
 from framework.core.settings import Settings
 from framework.loading.loader import Batch, StreamBatch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
@@ -48,17 +47,13 @@ class MeanTeacher(Method):
     source = "Tarvainen & Valpola, NeurIPS 2017; the student sees strong views"
     streams = STREAMS
     revision = 1  # strong views
+    examples = {"": Example({"ramp": 0.0}, {"network": {"dropout": 0.5}}, volumes=True)}
 
     def __init__(self, config: TeacherConfig, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["network"] = WeakAndStrong(context.network(0))
         self.teacher = Teacher(self.networks["network"], config.decay)
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": name_of(cls), "ramp": 0.0}
-        return {"": Example({"method": settings, "network": {"dropout": 0.5}}, volumes=cls is MeanTeacher)}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         labelled, unlabelled = batch["labelled"], batch["unlabelled"]

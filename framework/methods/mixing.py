@@ -34,15 +34,12 @@ class Mixing(Method):
     learns_from = "masks + weak masks"
     source = "the control of hybrid supervision"
     streams = STREAMS
+    examples = {"": Example(changes={"corpus": {"layers": ["box"]}})}
 
     def __init__(self, config: Mixing.Config, context: MethodContext) -> None:
         super().__init__()
         self.config = config
         self.networks["network"] = Single(context.network(0))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {"": Example({"method": {"name": "mixing"}, "corpus": {"layers": ["box"]}})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]

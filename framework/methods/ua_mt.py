@@ -11,7 +11,7 @@ from torch import Tensor
 
 from framework.core.distributed import all_reduce_sum
 from framework.loading.loader import StreamBatch
-from framework.methods.base import MethodContext
+from framework.methods.base import Example, MethodContext
 from framework.methods.common.losses import gaussian_ramp
 from framework.methods.mean_teacher import MeanTeacher, TeacherConfig
 
@@ -33,6 +33,7 @@ class UAMT(MeanTeacher):
             return self
 
     source = "uncertainty-aware Mean Teacher, Yu et al., MICCAI 2019; the student sees strong views"
+    examples = {"": Example({"ramp": 0.0}, {"network": {"dropout": 0.5}})}
 
     def __init__(self, config: UAMT.Config, context: MethodContext) -> None:
         super().__init__(config, context)

@@ -41,15 +41,12 @@ class UniMatch(Method):
     needs = Needs(volumes=False)
     streams = weak_to_strong.streams(views=2)
     revision = 2  # strong views are kept out of the normalisation's statistics; cross-entropy
+    examples = {"": Example({"threshold": 0.3, "cutmix": 1.0})}
 
     def __init__(self, config: UniMatch.Config, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["network"] = Perturbed(context.network(0), config.dropout)
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {"": Example({"method": {"name": "unimatch", "threshold": 0.3, "cutmix": 1.0}})}
 
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:

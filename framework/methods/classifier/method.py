@@ -19,15 +19,7 @@ from framework.core.settings import ORDERED, Settings
 from framework.corpus.schema import MASK_KINDS, NO_MASK, LabelInfo
 from framework.corpus.targets import UNKNOWN, Target, TargetConfig, resolve
 from framework.loading.loader import Batch, Stream
-from framework.methods.base import (
-    TINY_ENCODER,
-    Example,
-    Method,
-    MethodContext,
-    Needs,
-    PretrainedModel,
-    Update,
-)
+from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Update
 from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
 from framework.methods.common.noise import generators
 from framework.networks.encoder import Encoder
@@ -54,6 +46,7 @@ class Classifier(Method):
     source = "first step of Viniavskyi et al. 2020"
     segments = False
     needs = Needs(encoder=True, volumes=False)
+    examples = {"": Example({"dropblock": {"share": 0.2, "block": 3}})}
 
     def __init__(self, config: Classifier.Config, context: MethodContext) -> None:
         super().__init__()
@@ -75,11 +68,6 @@ class Classifier(Method):
             fault = "method 'classifier' needs image-level labels and the corpus has none"
             raise ConfigError(f"{fault}; add a column to labels.csv")
         return tuple(resolve(name, t, labels, f"method.targets.{name}") for name, t in described.items())
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "classifier", "dropblock": {"share": 0.2, "block": 3}}
-        return {"": Example({"method": settings, "network": TINY_ENCODER})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["labelled"]

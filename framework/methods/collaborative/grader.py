@@ -55,6 +55,7 @@ class Grader(Method):
     multilabel = True
     needs = Needs(volumes=False)
     revision = 1  # an attention of its own for each lesion
+    examples = {"": Example(TINY_GRADER, {"models": {"segmenter": "lesions"}})}
 
     def __init__(self, config: Grader.Config, context: MethodContext) -> None:
         super().__init__()
@@ -71,11 +72,6 @@ class Grader(Method):
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
         require_same_lesions(model, role, self.context)
         self.frozen["generator"].load_state_dict(part_of(model, role, "generator"))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "grader", **TINY_GRADER}
-        return {"": Example({"method": settings, "models": {"segmenter": "lesions"}})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["graded"]

@@ -51,6 +51,7 @@ class Lesions(Method):
     multilabel = True
     needs = Needs(volumes=False)
     streams = (MASKED,)
+    examples = {"": Example({"adversary": {"widths": [4, 8]}}), "alone": Example({"adversary": None})}
 
     def __init__(self, config: Lesions.Config, context: MethodContext) -> None:
         super().__init__()
@@ -61,13 +62,6 @@ class Lesions(Method):
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         self.weights = rarity(read(MASKED.name), self.context.lesions, self.weights.device)
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {
-            "": Example({"method": {"name": "lesions", "adversary": {"widths": [4, 8]}}}),
-            "alone": Example({"method": {"name": "lesions", "adversary": None}}),
-        }
 
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:

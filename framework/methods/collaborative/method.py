@@ -70,6 +70,12 @@ class Collaborative(Method):
     multilabel = True
     needs = Needs(volumes=False)
     revision = 2  # pseudo masks keep what the segmenter finds; an attention of its own for each lesion
+    examples = {
+        "": Example(
+            {"healthy": "none", "adversary": {"widths": [4, 8]}, "joint": 0.1, **TINY_GRADER},
+            {"models": {"segmenter": "lesions", "grader": "grader"}},
+        )
+    }
 
     def __init__(self, config: Collaborative.Config, context: MethodContext) -> None:
         super().__init__()
@@ -104,12 +110,6 @@ class Collaborative(Method):
             fault = "every graded image has a mask, so pseudo masks would teach nothing"
             mend = "lower corpus.budget.share, add graded images, or set method.weight=0"
             raise ConfigError(f"method 'collaborative': {fault}; {mend}")
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "collaborative", "healthy": "none", "adversary": {"widths": [4, 8]}, "joint": 0.1}
-        models = {"segmenter": "lesions", "grader": "grader"}
-        return {"": Example({"method": settings | TINY_GRADER, "models": models})}
 
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:

@@ -28,6 +28,10 @@ from framework.methods.sections import ModelRecord, Section
 AREA, BOXES = (0.25, 0.5), 3
 """Boxes of a mixed image: the share of the area they cover together, and how many (methods/README 5.4)."""
 
+BOXED = {"corpus": {"layers": ["box"]}}
+EVERY_FOUR = {"initial": 0.5, "start": 2, "interval": 4}
+"""Indicators of the examples."""
+
 
 class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
@@ -49,6 +53,11 @@ class DCR(Method):
     source = "DCR, with `indicators` also DII; Pan et al., AAAI 2022"
     streams = STREAMS
     revision = 1  # indicators share a scale, and weight the pseudo-labels of mixed images too
+    examples = {
+        "": Example({}, BOXED, volumes=True),
+        "dii": Example({"indicators": EVERY_FOUR}, BOXED, volumes=True),
+        "dii-all": Example({"indicators": {**EVERY_FOUR, "scope": "all", "momentum": 0.5}}, BOXED),
+    }
 
     def __init__(self, config: DCR.Config, context: MethodContext) -> None:
         super().__init__()
@@ -62,18 +71,6 @@ class DCR(Method):
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         if self.indicators is not None:
             self.indicators.prepare(ids["weak"], self.first)
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"initial": 0.5, "start": 2, "interval": 4}
-        every = settings | {"scope": "all", "momentum": 0.5}
-        corpus = {"layers": ["box"]}
-        plain = {"method": {"name": "dcr"}, "corpus": corpus}
-        return {
-            "": Example(plain, volumes=True),
-            "dii": Example(plain | {"method": {"name": "dcr", "indicators": settings}}, volumes=True),
-            "dii-all": Example(plain | {"method": {"name": "dcr", "indicators": every}}),
-        }
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]

@@ -21,7 +21,7 @@ from framework.core.labels import IGNORE
 from framework.core.settings import Settings
 from framework.loading.loader import Batch, Stream
 from framework.loading.training_set import CorpusConfig
-from framework.methods.base import TINY_ENCODER, Example, Method, MethodContext, Needs, Update
+from framework.methods.base import Example, Method, MethodContext, Needs, Update
 from framework.methods.common.losses import planar
 from framework.methods.irnet.affinity import affinities, offsets, partners
 from framework.methods.irnet.heads import STRIDE, Heads, cells, grid_of
@@ -52,6 +52,10 @@ class IRNet(Method):
     needs = Needs(encoder=True, volumes=False)
     revision = 1  # its backbone is no longer the classifier's; seeds are read from the middle of a cell
     streams = (Stream("seeds", frozenset({"seed"}), hint=NO_SEEDS),)
+    examples = {
+        "": Example({"radius": 4}, {"corpus": {"layers": ["seed"]}}),
+        "displacement": Example({"radius": 3, "displacement": True}, {"corpus": {"layers": ["seed"]}}),
+    }
 
     def __init__(self, config: IRNet.Config, context: MethodContext) -> None:
         super().__init__()
@@ -61,15 +65,6 @@ class IRNet(Method):
         self.frozen["encoder"] = encoder.requires_grad_(False).eval()
         with seeded("heads", context.seed):
             self.networks["heads"] = Heads(encoder.widths, encoder.stride, config.displacement)
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        common = {"network": TINY_ENCODER, "corpus": {"layers": ["seed"]}}
-        displacement = {"name": "irnet", "radius": 3, "displacement": True}
-        return {
-            "": Example({"method": {"name": "irnet", "radius": 4}, **common}),
-            "displacement": Example({"method": displacement, **common}),
-        }
 
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:

@@ -16,15 +16,7 @@ from torch import Tensor
 from framework.core.errors import ConfigError
 from framework.core.settings import Settings
 from framework.loading.loader import Batch
-from framework.methods.base import (
-    TINY_ENCODER,
-    Example,
-    Method,
-    MethodContext,
-    Needs,
-    PretrainedModel,
-    Update,
-)
+from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Update
 from framework.methods.classifier.method import encoder_of
 from framework.methods.common.losses import supervised_loss
 from framework.methods.sks.network import Prompted
@@ -61,6 +53,12 @@ class SKS(Method):
     source = "Skip and Skip, Chen et al. 2024; two of three skips reconstructed"
     needs = Needs(encoder=True, volumes=False)
     streams = (LABELLED,)
+    examples = {
+        "": Example({}, {"models": {"classifier": "classifier"}}),
+        "plain": Example(
+            {"fss": False, "cross": False, "initialise": True}, {"models": {"classifier": "classifier"}}
+        ),
+    }
 
     def __init__(self, config: SKS.Config, context: MethodContext) -> None:
         super().__init__()
@@ -97,15 +95,6 @@ class SKS(Method):
             fault = f"the classifier has {'a' if fpn else 'no'} top-down pathway"
             mend = f"set method.fpn={str(fpn).lower()}, or give another classifier"
             raise ConfigError(f"models.classifier: {fault}; {mend}")
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        common = {"network": TINY_ENCODER, "models": {"classifier": "classifier"}}
-        plain = {"name": "sks", "fss": False, "cross": False, "initialise": True}
-        return {
-            "": Example({"method": {"name": "sks"}, **common}),
-            "plain": Example({"method": plain, **common}),
-        }
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image = batch["labelled"].image
