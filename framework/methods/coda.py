@@ -18,12 +18,16 @@ from torch import Tensor, nn
 
 from framework.core.distributed import all_reduce_sum
 from framework.core.labels import IGNORE
-from framework.core.settings import Settings
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Update
-from framework.methods.common.losses import class_sums, gaussian_ramp, hard_labels, planar
+from framework.methods.common.losses import (
+    UnsupervisedWeight,
+    class_sums,
+    hard_labels,
+    planar,
+    semi_supervised_update,
+)
 from framework.methods.common.pair import STREAMS, Pair, cross_loss, predict_pair, supervised_pair, views
-from framework.methods.common.update import semi_supervised_update
 from framework.methods.sections import Block, LineChart, ModelRecord, Section, Series
 
 ABOUT = (
@@ -123,14 +127,10 @@ class Distributions(nn.Module):
 class CoDA(Method):
     """Two networks, one optimiser, and the averages of each network as buffers."""
 
-    class Config(Settings):
+    class Config(UnsupervisedWeight):
         """Both ideas have a switch; with both off this is CPS exactly."""
 
         name: Literal["coda"]
-        weight: float = Field(default=0.5, ge=0)
-        """Weight of the unsupervised loss, after the ramp."""
-        ramp: float = Field(default=0.3, ge=0, le=1)
-        """Share of the run over which the weight rises (Gaussian)."""
         warmup: int = Field(default=30, ge=0)
         """Steps that only gather statistics; about one epoch of the labelled images."""
         alignment: Literal["off", "per_class", "per_class_conditional"] = "per_class"
@@ -169,8 +169,10 @@ class CoDA(Method):
         first, second = self.pseudo_labels([planar(torch.cat(own).detach()) for own in both], mask)
         supervised = supervised_pair(logits[:2], mask)
         unsupervised = cross_loss(logits[4:], (first.labels, second.labels), (first.keep, second.keep))
+        warm = step >= self.config.warmup
+        weight = self.config.weight_at(step, self.context.steps) if warm else 0.0
         apart = (first.labels != second.labels).float().mean()
-        yield semi_supervised_update("pair", supervised, unsupervised, self._weight(step), disagreement=apart)
+        yield semi_supervised_update("pair", supervised, unsupervised, weight, disagreement=apart)
 
     @torch.no_grad()
     def pseudo_labels(self, logits: list[Tensor], mask: Tensor) -> list[PseudoLabels]:
@@ -197,11 +199,6 @@ class CoDA(Method):
         keep = confidence >= distribution.threshold()[labels]
         distribution.kept.copy_(_sums_and_counts(keep, labels, self.context.classes))
         return PseudoLabels(labels, keep)
-
-    def _weight(self, step: int) -> float:
-        if step < self.config.warmup:
-            return 0.0
-        return self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
 
     def _each(self) -> list[Distributions]:
         return [self.distributions[0], self.distributions[1]]  # type: ignore[list-item]

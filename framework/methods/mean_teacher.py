@@ -11,24 +11,23 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from framework.core.settings import Settings
 from framework.loading.loader import Batch, StreamBatch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
-from framework.methods.common.losses import gaussian_ramp, planar, supervised_loss
+from framework.methods.common.losses import (
+    UnsupervisedWeight,
+    planar,
+    semi_supervised_update,
+    supervised_loss,
+)
 from framework.methods.common.noise import noisy
-from framework.methods.common.pair import STREAMS
+from framework.methods.common.pair import STREAMS, WeakAndStrong
 from framework.methods.common.teacher import Teacher
-from framework.methods.common.update import semi_supervised_update
-from framework.methods.common.weak_to_strong import WeakAndStrong
 
 
-class TeacherConfig(Settings):
+class TeacherConfig(UnsupervisedWeight):
     """The consistency of a student with the average of its own past."""
 
     weight: float = Field(default=0.1, ge=0)
-    """Weight of the consistency loss, after the ramp."""
-    ramp: float = Field(default=0.3, ge=0, le=1)
-    """Share of the run over which the weight rises (Gaussian)."""
     decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the teacher's average."""
     noise: float = Field(default=0.1, ge=0)
@@ -60,7 +59,7 @@ class MeanTeacher(Method):
         logits, strong = self.call("network", labelled.image, unlabelled.strong[0])
         supervised = supervised_loss(logits, labelled.mask)
         unsupervised, metrics = self.consistency(planar(strong).softmax(1), unlabelled, step)
-        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
+        weight = self.config.weight_at(step, self.context.steps)
         yield semi_supervised_update("network", supervised, unsupervised, weight, **metrics)
 
     def consistency(

@@ -14,11 +14,20 @@ from pydantic import Field
 from torch import Tensor
 
 from framework.core.settings import Settings
-from framework.loading.loader import Batch
+from framework.corpus.schema import WEAK_COMMANDS, WEAK_KINDS
+from framework.loading.loader import Batch, Stream
 from framework.methods.base import Example, Method, MethodContext, Update
-from framework.methods.common.hybrid import STREAMS, partial_cross_entropy
-from framework.methods.common.losses import planar, supervised_loss
-from framework.methods.supervised import Single
+from framework.methods.common.losses import partial_cross_entropy, planar, supervised_loss
+from framework.methods.supervised import MASKED, Single
+
+WEAK = Stream(
+    "weak",
+    frozenset({*WEAK_KINDS, "pseudo"}),
+    hint=f"name a layer of weak masks in corpus.layers (make one with {WEAK_COMMANDS}), "
+    "and leave corpus.budget.share under 1",
+)
+STREAMS = (MASKED, WEAK)
+"""What hybrid supervision learns from."""
 
 
 class Mixing(Method):

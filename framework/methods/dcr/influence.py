@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from framework.methods.common.hybrid import image_cross_entropy
+from framework.methods.common.losses import image_cross_entropy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits `[B, K, H, W]` and masks `[B, H, W]` to a sum over images."""

@@ -14,15 +14,20 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from framework.core.settings import Settings
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
-from framework.methods.common.hybrid import STREAMS, partial_cross_entropy, per_pixel
-from framework.methods.common.losses import gaussian_ramp, hard_labels, planar
+from framework.methods.common.losses import (
+    UnsupervisedWeight,
+    hard_labels,
+    partial_cross_entropy,
+    per_pixel,
+    planar,
+)
 from framework.methods.common.noise import boxes, paste
 from framework.methods.common.pair import Pair, cross_loss, predict_pair, supervised_pair
 from framework.methods.common.teacher import Teacher
 from framework.methods.dcr.indicators import IndicatorConfig, Indicators, indicator_sections
+from framework.methods.mixing import STREAMS
 from framework.methods.sections import ModelRecord, Section
 
 AREA, BOXES = (0.25, 0.5), 3
@@ -36,14 +41,12 @@ EVERY_FOUR = {"initial": 0.5, "start": 2, "interval": 4}
 class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
 
-    class Config(Settings):
+    class Config(UnsupervisedWeight):
         """The paper has weights of 1 and no ramp, its authors' later variant 0.5 for `weak` and `weight`."""
 
         name: Literal["dcr"]
         weight: float = Field(default=1.0, ge=0)
-        """Weight of the co-regularisation."""
         ramp: float = Field(default=0.0, ge=0, le=1)
-        """Share of the run over which that weight rises (Gaussian)."""
         weak: float = Field(default=1.0, ge=0)
         """Weight of the loss on weak masks."""
         indicators: IndicatorConfig | None = None
@@ -85,7 +88,7 @@ class DCR(Method):
         labels = [paste(hard_labels(planar(s)), hard_labels(planar(w)), box) for s, w in unmixed]
         pixel_weight = per_pixel((1 + sample_weight) / 2, box)  # of a pseudo-label: the mean of both images'
         regular = cross_loss(on_mixed, labels, (pixel_weight, pixel_weight))
-        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
+        weight = self.config.weight_at(step, self.context.steps)
         metrics = {
             "loss_supervised": supervised.detach(),
             "loss_weak": weakly.detach(),
