@@ -18,6 +18,7 @@ from framework.loading.loader import Batch
 from framework.loading.training_set import CorpusConfig
 from framework.methods.base import MethodContext, Needs, Update
 from framework.methods.common.losses import supervised_loss
+from framework.methods.common.pair import WeakAndStrong
 from framework.methods.fixmatch import (
     FixMatch,
     WeakToStrongConfig,
@@ -47,7 +48,9 @@ class UniMatch(FixMatch):
 
     def __init__(self, config: UniMatch.Config, context: MethodContext) -> None:
         super().__init__(config, context)
-        self.networks["network"] = Perturbed(context.network(0), config.dropout)
+        seen = self.networks["network"]
+        assert isinstance(seen, WeakAndStrong)
+        self.networks["network"] = Perturbed(seen.network, config.dropout)
 
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:

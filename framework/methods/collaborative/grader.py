@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from framework.core.errors import ConfigError
 from framework.core.settings import Settings
@@ -36,6 +36,17 @@ class GradingConfig(Settings):
     width: int = Field(default=64, ge=1)
     """Channels of each lesion's attention."""
 
+    def target(self, context: MethodContext) -> Target:
+        """The grade as the corpus has it."""
+        return resolve("grade", self.grade, context.labels, "method.grade")
+
+    def network(self, context: MethodContext) -> GraderNetwork:
+        """The grader, freshly initialised."""
+        encoder = build_network(self.encoder, context.channels, context.classes, context.seed, 1)
+        assert isinstance(encoder, Encoder)
+        with seeded("grader", context.seed):
+            return GraderNetwork(encoder, context.lesions, len(self.target(context).classes), self.width)
+
 
 TINY_GRADER = {"grade": {"label": "grade"}, "encoder": {"name": "encoder", "widths": [4, 4, 8, 8]}}
 """Settings of the examples."""
@@ -60,9 +71,9 @@ class Grader(Method):
     def __init__(self, config: Grader.Config, context: MethodContext) -> None:
         super().__init__()
         self.context = context
-        self.networks["grader"] = network_of(config, context)
+        self.networks["grader"] = config.network(context)
         self.frozen["generator"] = Single(context.network(0)).requires_grad_(False).eval()
-        self.targets = (grade_of(config, context),)
+        self.targets = (config.target(context),)
         self.streams = (graded(self.targets[0], ANY),)
 
     @classmethod
@@ -70,8 +81,7 @@ class Grader(Method):
         return ("segmenter",)
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
-        require_same_lesions(model, role, self.context)
-        self.frozen["generator"].load_state_dict(part_of(model, role, "generator"))
+        self.frozen["generator"].load_state_dict(part_of(model, role, "generator", self.context))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["graded"]
@@ -89,20 +99,6 @@ class Grader(Method):
         return planar(logits).sigmoid()
 
 
-def network_of(config: GradingConfig, context: MethodContext) -> nn.Module:
-    """The grader that a configuration describes, freshly initialised."""
-    encoder = build_network(config.encoder, context.channels, context.classes, context.seed, 1)
-    assert isinstance(encoder, Encoder)
-    with seeded("grader", context.seed):
-        grades = len(grade_of(config, context).classes)
-        return GraderNetwork(encoder, context.lesions, grades, config.width)
-
-
-def grade_of(config: GradingConfig, context: MethodContext) -> Target:
-    """The target that a grader predicts."""
-    return resolve("grade", config.grade, context.labels, "method.grade")
-
-
 def graded(grade: Target, accepts: frozenset[str]) -> Stream:
     """Images whose grade is known, with masks of accepted kinds or none."""
     hint = f"no training image has a known {grade.name} in labels.csv"
@@ -115,16 +111,12 @@ def spread(attention: Tensor) -> dict[str, Tensor]:
     return {"attention": each.mean(), "attention_deviation": each.std(2).mean()}
 
 
-def require_same_lesions(model: PretrainedModel, role: str, context: MethodContext) -> None:
-    """Raise `ConfigError` where a model's masks are of other lesions, or of the same in another order."""
+def part_of(model: PretrainedModel, role: str, group: str, context: MethodContext) -> dict[str, Tensor]:
+    """The weights of one of a model's networks; raises `ConfigError` where it has none, or other lesions."""
     if list(model.classes) != list(context.names):
         mine, other = ", ".join(context.names[1:]), ", ".join(model.classes[1:])
         fault = f"finds {other}, this corpus has {mine}"
         raise ConfigError(f"models.{role}: {fault}; give one of the same lesions in that order")
-
-
-def part_of(model: PretrainedModel, role: str, group: str) -> dict[str, Tensor]:
-    """The weights of one of a finished model's networks; raises `ConfigError` if it has no such network."""
     weights = model.weights(f"networks.{group}")
     if not weights:
         raise ConfigError(f"models.{role}: holds no {group}; give the folder of a model that trains one")

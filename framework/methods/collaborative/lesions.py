@@ -1,7 +1,6 @@
-"""A segmenter of lesions that may overlap, a sigmoid for each (methods/README 1.6).
+"""A segmenter of lesions that may overlap, a sigmoid for each (Zhou et al. 2019; methods/README 1.6): stage 1.
 
-The first stage of Zhou et al. 2019; without its discriminator the plain baseline. The run's network is the
-generator.
+Without its discriminator it is the plain baseline.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from framework.corpus.bits import planes
 from framework.loading.loader import Batch, StreamBatch
 from framework.loading.training_set import CorpusConfig
 from framework.methods.base import Example, Method, MethodContext, Needs, Read, Update
-from framework.methods.collaborative.discriminator import Adversary, AdversaryConfig, MaskPair, require_room
+from framework.methods.collaborative.discriminator import Adversary, AdversaryConfig, MaskPair
 from framework.methods.common.losses import planar
 from framework.methods.supervised import MASKED, Single
 
@@ -30,7 +29,7 @@ HEAVIEST = 50.0
 
 
 class LesionConfig(Settings):
-    """How masks of lesions are learnt: the paper's terms, with reconstructed weights."""
+    """The paper's terms, with reconstructed weights."""
 
     dice: float = Field(default=1.0, ge=0)
     """Weight of soft Dice beside weighted cross-entropy: without it rare lesions may never be predicted."""
@@ -53,7 +52,7 @@ class Lesions(Method):
     streams = (MASKED,)
     examples = {"": Example({"adversary": {"widths": [4, 8]}}), "alone": Example({"adversary": None})}
 
-    def __init__(self, config: Lesions.Config, context: MethodContext) -> None:
+    def __init__(self, config: LesionConfig, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["generator"] = Single(context.network(0))
@@ -66,7 +65,10 @@ class Lesions(Method):
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
         super().check(config, network, corpus)
-        require_room(config.adversary, corpus.size)
+        levels = len(config.adversary.widths) if config.adversary else 0
+        if 2**levels > corpus.size:
+            fault = f"{levels} levels halve {corpus.size} pixels to nothing"
+            raise ValueError(f"method.adversary.widths: {fault}; give fewer")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked = batch[MASKED.name]
@@ -77,14 +79,17 @@ class Lesions(Method):
         if self.adversary is not None:
             pair = MaskPair(masked, logits.sigmoid(), target)
             yield self.adversary.discriminator_update([pair], step)
-            adversarial = self.adversary.config.weight * self.adversary.adversarial_loss(pair, step)
+            adversarial = self.adversary.adversarial_loss([pair], step)
             loss = supervised + adversarial
             metrics["loss_adversarial"] = adversarial.detach()
         yield Update("generator", loss, metrics)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        (logits,) = self.networks["generator"](image)
-        return {"network 1": with_background(planar(logits).sigmoid())}
+        return {"network 1": with_background(self.masks(image))}
+
+    def masks(self, image: Tensor) -> Tensor:
+        """Probabilities `[B, L, H, W]` of the lesions."""
+        return planar(self.networks["generator"](image)[0]).sigmoid()
 
 
 def targets(mask: Tensor, lesions: int) -> Tensor:
