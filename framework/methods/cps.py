@@ -9,14 +9,14 @@ from torch import Tensor
 
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Update
-from framework.methods.common.losses import UnsupervisedWeight, hard_labels, planar, semi_supervised_update
+from framework.methods.common.losses import WeightRamp, hard_labels, planar, weighted_update
 from framework.methods.common.pair import STREAMS, Pair, cross_loss, predict_pair, supervised_pair, views
 
 
 class CPS(Method):
     """Two networks that learn each other's hard labels, one optimiser."""
 
-    class Config(UnsupervisedWeight):
+    class Config(WeightRamp):
         """Cross supervision on unlabelled images only, as SSL4MIS has it."""
 
         name: Literal["cps"]
@@ -39,7 +39,7 @@ class CPS(Method):
         unsupervised = cross_loss(logits[4:], labels)
         weight = self.config.weight_at(step, self.context.steps)
         apart = (labels[0] != labels[1]).float().mean()
-        yield semi_supervised_update("pair", supervised, unsupervised, weight, disagreement=apart)
+        yield weighted_update("pair", supervised, unsupervised, weight, disagreement=apart)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         return predict_pair(self.networks["pair"](image))

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from framework.loading.loader import Batch, Stream
 from framework.methods.base import Example, Method, MethodContext, Update
 from framework.methods.common.losses import (
-    UnsupervisedWeight,
+    WeightRamp,
     pixel_cross_entropy,
     planar,
-    semi_supervised_update,
     supervised_loss,
+    weighted_update,
 )
 from framework.methods.common.noise import boxes, paste
 from framework.methods.common.pair import UNLABELLED, WeakAndStrong
@@ -37,7 +37,7 @@ def streams(views: int) -> tuple[Stream, ...]:
     return (LABELLED, strong, replace(strong, name="partner"))
 
 
-class WeakToStrongConfig(UnsupervisedWeight):
+class WeakToStrongConfig(WeightRamp):
     """The papers' weights and thresholds. UniMatch's code halves all weights, which Adam ignores."""
 
     weight: float = Field(default=1.0, ge=0)
@@ -94,7 +94,7 @@ class FixMatch(Method):
         """The step's update; logs the confident share of the pseudo-labels as `kept`."""
         weight = self.config.weight_at(step, self.context.steps)
         kept = (label.confidence >= self.config.threshold).float().mean()
-        return semi_supervised_update("network", supervised, unsupervised, weight, kept=kept)
+        return weighted_update("network", supervised, unsupervised, weight, kept=kept)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
         return {"network 1": planar(self.networks["network"](image)[0]).softmax(1)}

@@ -13,18 +13,13 @@ from torch import Tensor
 
 from framework.loading.loader import Batch, StreamBatch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
-from framework.methods.common.losses import (
-    UnsupervisedWeight,
-    planar,
-    semi_supervised_update,
-    supervised_loss,
-)
+from framework.methods.common.losses import WeightRamp, planar, supervised_loss, weighted_update
 from framework.methods.common.noise import noisy
 from framework.methods.common.pair import STREAMS, WeakAndStrong
 from framework.methods.common.teacher import Teacher
 
 
-class TeacherConfig(UnsupervisedWeight):
+class TeacherConfig(WeightRamp):
     """The consistency of a student with the average of its own past."""
 
     weight: float = Field(default=0.1, ge=0)
@@ -60,7 +55,7 @@ class MeanTeacher(Method):
         supervised = supervised_loss(logits, labelled.mask)
         unsupervised, metrics = self.consistency(planar(strong).softmax(1), unlabelled, step)
         weight = self.config.weight_at(step, self.context.steps)
-        yield semi_supervised_update("network", supervised, unsupervised, weight, **metrics)
+        yield weighted_update("network", supervised, unsupervised, weight, **metrics)
 
     def consistency(
         self, student: Tensor, unlabelled: StreamBatch, step: int

@@ -1,4 +1,4 @@
-"""A segmenter of lesions that may overlap, a sigmoid for each (Zhou et al. 2019; methods/README 1.6): stage 1.
+"""A segmenter of lesions that may overlap, a sigmoid for each (Zhou et al. 2019; methods/README 1.6, 1.7).
 
 Without its discriminator it is the plain baseline.
 """

@@ -92,7 +92,7 @@ def per_pixel(weight: Tensor, pixels: Tensor) -> Tensor:
     return weight.view(-1, *(1,) * (pixels.ndim - 1)).expand_as(pixels)
 
 
-def semi_supervised_update(
+def weighted_update(
     group: str, supervised: Tensor, unsupervised: Tensor, weight: float, **metrics: Tensor
 ) -> Update:
     """One step on `supervised + weight * unsupervised`; logs the three beside `metrics`."""
@@ -101,8 +101,8 @@ def semi_supervised_update(
     return Update(group, supervised + weight * unsupervised, logged)
 
 
-class UnsupervisedWeight(Settings):
-    """How much an unsupervised loss counts over a run."""
+class WeightRamp(Settings):
+    """The weight of an unsupervised loss over a run."""
 
     weight: float = Field(default=0.5, ge=0)
     """Weight of the unsupervised loss, after the ramp."""

@@ -16,13 +16,7 @@ from torch import Tensor, nn
 
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
-from framework.methods.common.losses import (
-    UnsupervisedWeight,
-    hard_labels,
-    partial_cross_entropy,
-    per_pixel,
-    planar,
-)
+from framework.methods.common.losses import WeightRamp, hard_labels, partial_cross_entropy, per_pixel, planar
 from framework.methods.common.noise import boxes, paste
 from framework.methods.common.pair import Pair, cross_loss, predict_pair, supervised_pair
 from framework.methods.common.teacher import Teacher
@@ -41,7 +35,7 @@ EVERY_FOUR = {"initial": 0.5, "start": 2, "interval": 4}
 class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
 
-    class Config(UnsupervisedWeight):
+    class Config(WeightRamp):
         """The paper has weights of 1 and no ramp, its authors' later variant 0.5 for `weak` and `weight`."""
 
         name: Literal["dcr"]
