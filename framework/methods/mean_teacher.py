@@ -1,8 +1,7 @@
 """Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; medical settings from SSL4MIS, methods/README 6).
 
-As in the paper, student and teacher see different views of an unlabelled image: the student the strong one,
-the teacher the weak one with noise. SSL4MIS's student sees the weak view: `augment: {strong: 0, blur: 0}`.
-The normalisation's statistics are those of the labelled images alone, as in supervised training.
+The student sees the strong view of an unlabelled image, the teacher the weak one with noise. In SSL4MIS both
+see the weak view: `augment: {strong: 0, blur: 0}`.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""Naive mixing, the control of hybrid supervision (methods/README 5): weak masks are learnt like true ones.
-
-Their loss is cross-entropy over their labelled pixels: Dice needs whole masks, and scribbles are not. It has
-the weight of the whole loss on true masks, so its cross-entropy counts twice; the paper has that for both.
-"""
+"""Naive mixing, the control of hybrid supervision (methods/README 5): weak masks teach like true ones."""
 
 from __future__ import annotations
 

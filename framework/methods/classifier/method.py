@@ -1,7 +1,7 @@
 """A classifier of whole images by image-level labels alone, the first stage of weak supervision.
 
 DropBlock after its last two levels, and images from the classes in turn, as in Viniavskyi et al. 2020
-(methods/README 2.2). Every target is a softmax, of two classes the paper's sigmoid of the logits' difference.
+(methods/README 2.2).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Classifier(Method):
 
     @property
     def stride(self) -> int:
-        return self.network.stride
+        return self.network.encoder.stride
 
     def features(self, image: Tensor) -> list[Tensor]:
         return self.network.features(image)
@@ -95,8 +95,8 @@ class Classifier(Method):
         return self.network.decide(levels)
 
     def classify(self, image: Tensor) -> dict[str, Tensor]:
-        pairs = zip(self.targets, self.network(image), strict=True)
-        return {target.name: logits.float().softmax(1) for target, logits in pairs}
+        logits = self.network(image)
+        return {target.name: z.float().softmax(1) for target, z in zip(self.targets, logits, strict=True)}
 
 
 class Classified(nn.Module):
@@ -114,10 +114,6 @@ class Classified(nn.Module):
         self.dropblock = DropBlock(dropblock) if dropblock else None
         if self.dropblock is not None:
             encoder.after_levels([self.dropblock, self.dropblock])
-
-    @property
-    def stride(self) -> int:
-        return self.encoder.stride
 
     def draw(self, generators: list[torch.Generator]) -> None:
         """Set DropBlock's generators for the next batch, one an image."""

@@ -16,8 +16,7 @@ Dropout = nn.modules.dropout._DropoutNd
 class Teacher(nn.Module):
     """A copy of a network that is never trained, only averaged.
 
-    Public code averages weights alone and leaves normalisation in training mode (methods/README 7.3); here
-    its statistics are averaged too, and used. Dropout is active in training, as in both papers.
+    The normalisation's statistics are averaged too, and used (methods/README 7.3); dropout stays active.
     """
 
     def __init__(self, student: nn.Module, decay: float) -> None:

@@ -1,8 +1,7 @@
 """DCR, dynamic co-regularisation, also with DII's indicators (Pan et al., AAAI 2022; methods/README 5.4).
 
 Two networks learn each other's pseudo-labels on mixed images, boxes of weakly masked ones pasted into strong
-ones; weak masks, and pseudo-labels on their images, are weighted by their indicators. The losses on true and
-on weak masks are those of `mixing`, of either network.
+ones; weak masks, and pseudo-labels on their images, are weighted by their indicators.
 """
 
 from __future__ import annotations
@@ -71,8 +70,9 @@ class DCR(Method):
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
-        box = boxes(weak.ids, weak.mask.shape[1:], AREA, BOXES, 1.0, self.context.seed, step)
-        box = box.to(weak.image.device)
+        box = boxes(weak.ids, weak.mask.shape[1:], AREA, BOXES, 1.0, self.context.seed, step).to(
+            weak.mask.device
+        )
         images = torch.cat([strong.image, weak.image, paste(strong.image, weak.image, box)])
         on_strong, on_weak, on_mixed = zip(*(z.chunk(3) for z in self.call("pair", images)), strict=True)
         sample_weight = self._sample_weight(weak.ids, weak.image)
@@ -111,7 +111,6 @@ class DCR(Method):
             self.indicators.update(step, self.average.network, read)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """Network 1 alone, as in the paper, and the mean of both."""
         probabilities = predict_pair(self.networks["pair"](image))
         return {name: probabilities[name] for name in ("network 1", "both")}
 

@@ -1,9 +1,7 @@
 """IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: boundaries between classes, from seeds.
 
-Methods/README 2.5. The backbone is frozen and not the classifier's, which the seeds come from: boundaries
-learnt from its own features repeat the outline of its maps, and the random walk then ends where it began. The
-authors' has ImageNet's weights (`network.pretrained`); random filters already show edges. The authors use
-only pixels all of whose partners lie in the crop; here all pairs count, as small images have few such pixels.
+The backbone is frozen and not the classifier's, which the seeds come from (methods/README 2.5). The authors'
+has ImageNet's weights (`network.pretrained`); random filters already show edges.
 """
 
 from __future__ import annotations
@@ -71,9 +69,9 @@ class IRNet(Method):
         super().check(config, network, corpus)
         side = cells(corpus.size)
         if config.radius >= side:
-            fault = f"{config.radius} reaches across the whole grid, {side} a side for corpus.size"
-            mend = "give a smaller radius or larger pictures"
-            raise ValueError(f"method.radius: {fault} {corpus.size}; {mend}")
+            grid = f"the whole grid, {side} a side for corpus.size {corpus.size}"
+            fault = f"{config.radius} reaches across {grid}; give a smaller radius or larger pictures"
+            raise ValueError(f"method.radius: {fault}")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image, mask = batch["seeds"].image, batch["seeds"].mask
@@ -107,18 +105,14 @@ def pair_loss(
     """
     affinity = affinities(boundary, radius)
     same_background, same_object, different = pair_kinds(labels, radius)
-    parts = [
-        _sum_and_count(-(affinity + TINY).log(), same_background),
-        _sum_and_count(-(affinity + TINY).log(), same_object),
-        _sum_and_count(-(1 + TINY - affinity).log(), different),
-    ]
+    near, apart = -(affinity + TINY).log(), -(1 + TINY - affinity).log()
+    kinds = ((near, same_background), (near, same_object), (apart, different))
+    parts = [_sum_and_count(*kind) for kind in kinds]
     if displacement is not None:
         moved = planar(displacement)[:, :, None] - partners(planar(displacement), radius)
         to = torch.tensor(offsets(radius), dtype=moved.dtype, device=moved.device).T[:, :, None, None]
-        parts += [
-            _sum_and_count((moved - to).abs().mean(1), same_object),
-            _sum_and_count(moved.abs().mean(1), same_background),
-        ]
+        parts.append(_sum_and_count((moved - to).abs().mean(1), same_object))
+        parts.append(_sum_and_count(moved.abs().mean(1), same_background))
     sums = all_reduce_sum(torch.stack(parts))
     mean = sums[:, 0] / (sums[:, 1] + TINY)
     attraction = (mean[0] + mean[1]) / 2

@@ -1,7 +1,6 @@
 """SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a frozen classifier prompts a segmenter.
 
-Few masks must not overwrite what it learnt from many labels. Reconstructed: two of the three skips (see
-`network.py`) and the top-down pathway (`framework/networks/fpn.py`); the loss is all methods' here.
+Few masks must not overwrite what it learnt from many labels.
 """
 
 from __future__ import annotations
@@ -25,13 +24,14 @@ from framework.networks.encoder import Encoder
 from framework.networks.fpn import TopDownPathway
 from framework.networks.seeded import seeded
 
+PRETRAINED = {"models": {"classifier": "classifier"}}
+
 
 class SKS(Method):
     """A segmenter with an encoder of its own, and the classifier's frozen one."""
 
     class Config(Settings):
-        """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the
-        paper's claim; from the same seed, and all else equal, both start from the same logits."""
+        """Each skip is a switch; without `fss` and `cross` this is the control of the paper's claim."""
 
         name: Literal["sks"]
         fss: bool = True
@@ -54,10 +54,8 @@ class SKS(Method):
     needs = Needs(encoder=True, volumes=False)
     streams = (LABELLED,)
     examples = {
-        "": Example({}, {"models": {"classifier": "classifier"}}),
-        "plain": Example(
-            {"fss": False, "cross": False, "initialise": True}, {"models": {"classifier": "classifier"}}
-        ),
+        "": Example({}, PRETRAINED),
+        "plain": Example({"fss": False, "cross": False, "initialise": True}, PRETRAINED),
     }
 
     def __init__(self, config: SKS.Config, context: MethodContext) -> None:
@@ -83,18 +81,14 @@ class SKS(Method):
         weights = encoder_of(model)
         fpn = "down.0.weight" in weights
         if self.config.prompted:
-            self._require_same_pathway(fpn)
+            if fpn != self.config.fpn:
+                fault = f"the classifier has {'a' if fpn else 'no'} top-down pathway"
+                mend = f"set method.fpn={str(fpn).lower()}, or give another classifier"
+                raise ConfigError(f"models.classifier: {fault}; {mend}")
             self.frozen["encoder"].load_state_dict(weights)
         if self.config.initialise:
             own = model.weights("networks.network.encoder.encoder") if fpn else weights
             self.networks["network"].encoder.load_state_dict(own)  # type: ignore[union-attr]
-
-    def _require_same_pathway(self, fpn: bool) -> None:
-        """Raise `ConfigError` for a classifier with a top-down pathway where none is set, and the reverse."""
-        if fpn != self.config.fpn:
-            fault = f"the classifier has {'a' if fpn else 'no'} top-down pathway"
-            mend = f"set method.fpn={str(fpn).lower()}, or give another classifier"
-            raise ConfigError(f"models.classifier: {fault}; {mend}")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image = batch["labelled"].image

@@ -1,10 +1,8 @@
 """The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3.3): a U-Net with a prompt.
 
-The prompt is a classifier's features. We know one of the paper's three skips as a formula, feature-share, and
-one by its name, resolution-compensation. How the latter enters the decoder, with a stem of the image, is
-reconstructed; so is the whole of the third, here a cross-branch skip. The initialisation is our choice: at
-first the prompt changes nothing. With any switches the logits of step 0 are those of the network of the same
-seed and `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
+The prompt is a classifier's features. The feature-share skip is the paper's; the rest is reconstructed. At
+first the prompt changes nothing, so that the logits of step 0 are those of the network of the same seed and
+`rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
 """
 
 from collections.abc import Sequence
@@ -51,7 +49,7 @@ class Prompted(nn.Module):
 
 
 class Share(nn.Module):
-    """The paper's feature-share skip f = W [u; g] + b at every place; that f = g at first is our choice."""
+    """The feature-share skip f = W [u; g] + b at every place, where f = g at first."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,7 +62,7 @@ class Share(nn.Module):
 
 
 class Stem(nn.Module):
-    """Features of the image at strides 1 and 2, which the encoder loses. Reconstructed, part of `rcs`."""
+    """Features of the image at strides 1 and 2, which the encoder loses; part of `rcs`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
