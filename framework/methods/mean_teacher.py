@@ -32,8 +32,6 @@ class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
     class Config(TeacherConfig):
-        """No further settings."""
-
         name: Literal["mean_teacher"]
 
     learns_from = "masks + images"
@@ -56,16 +54,14 @@ class MeanTeacher(Method):
         weight = self.config.weight_at(step, self.context.steps)
         yield weighted_update("network", supervised, unsupervised, weight, **metrics)
 
-    def consistency(
-        self, student: Tensor, unlabelled: StreamBatch, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def consistency(self, student: Tensor, batch: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared distance of the student's probabilities `[B, K, H, W]` from the teacher's; metrics."""
-        return (student - self.teacher_prediction(unlabelled, step, 0)).square().mean(), {}
+        return (student - self.teacher_prediction(batch, step, 0)).square().mean(), {}
 
-    def teacher_prediction(self, unlabelled: StreamBatch, step: int, number: int) -> Tensor:
+    def teacher_prediction(self, batch: StreamBatch, step: int, number: int) -> Tensor:
         """The teacher's probabilities `[B, K, H, W]`, with noise number 0, 1, … of this step on its input."""
-        image, ids = unlabelled.image, unlabelled.ids
-        return self.teacher(noisy(image, ids, self.config.noise, self.context.seed, step, number))
+        drawn_by = self.context.seed, step, number
+        return self.teacher(noisy(batch.image, batch.ids, self.config.noise, *drawn_by))
 
     def after_step(self, step: int, read: Read) -> None:
         self.teacher.follow(self.networks["network"], step)

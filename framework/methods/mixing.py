@@ -7,14 +7,13 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from framework.core.settings import Settings
 from framework.corpus.schema import WEAK_COMMANDS, WEAK_KINDS
 from framework.loading.loader import Batch, Stream
-from framework.methods.base import Example, Method, MethodContext, Update
-from framework.methods.common.losses import partial_cross_entropy, planar, supervised_loss
-from framework.methods.supervised import MASKED, Single
+from framework.methods.base import Example, MethodContext, Update
+from framework.methods.common.losses import partial_cross_entropy, supervised_loss
+from framework.methods.supervised import MASKED, Supervised
 
 WEAK = Stream(
     "weak",
@@ -26,7 +25,7 @@ STREAMS = (MASKED, WEAK)
 """What hybrid supervision learns from."""
 
 
-class Mixing(Method):
+class Mixing(Supervised):
     """One network."""
 
     class Config(Settings):
@@ -42,9 +41,8 @@ class Mixing(Method):
     examples = {"": Example(changes={"corpus": {"layers": ["box"]}})}
 
     def __init__(self, config: Mixing.Config, context: MethodContext) -> None:
-        super().__init__()
+        super().__init__(config, context)
         self.config = config
-        self.networks["network"] = Single(context.network(0))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
@@ -53,7 +51,3 @@ class Mixing(Method):
         weakly = partial_cross_entropy(logits[len(strong.mask) :], weak.mask)
         metrics = {"loss_supervised": supervised.detach(), "loss_weak": weakly.detach()}
         yield Update("network", supervised + self.config.weight * weakly, metrics)
-
-    def predict(self, image: Tensor) -> dict[str, Tensor]:
-        (logits,) = self.networks["network"](image)
-        return {"network 1": planar(logits).softmax(1)}

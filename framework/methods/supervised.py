@@ -32,7 +32,7 @@ class Supervised(Method):
     streams = (LABELLED,)
     examples = {"": Example(volumes=True)}
 
-    def __init__(self, config: Supervised.Config, context: MethodContext) -> None:
+    def __init__(self, config: Settings, context: MethodContext) -> None:
         super().__init__()
         self.networks["network"] = Single(context.network(0))
 

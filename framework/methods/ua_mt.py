@@ -39,19 +39,17 @@ class UAMT(MeanTeacher):
         super().__init__(config, context)
         self.passes = config.passes
 
-    def consistency(
-        self, student: Tensor, unlabelled: StreamBatch, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        keep = self.entropy(unlabelled, step) < entropy_cut(step, self.context.steps)
-        distance = (student - self.teacher_prediction(unlabelled, step, 0)).square().sum(1)
+    def consistency(self, student: Tensor, batch: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        keep = self.entropy(batch, step) < entropy_cut(step, self.context.steps)
+        distance = (student - self.teacher_prediction(batch, step, 0)).square().sum(1)
         kept = keep.to(distance.dtype)
         sums = all_reduce_sum(torch.stack([(distance * kept).sum(), kept.sum()]))
         return sums[0] / (2 * sums[1]).clamp_min(1), {"kept": kept.mean()}
 
-    def entropy(self, unlabelled: StreamBatch, step: int) -> Tensor:
+    def entropy(self, batch: StreamBatch, step: int) -> Tensor:
         """Entropy `[B, H, W]` of the mean prediction of the noisy passes, in 0 to ln K."""
         passes = range(1, self.passes + 1)
-        mean = torch.stack([self.teacher_prediction(unlabelled, step, i) for i in passes]).mean(0)
+        mean = torch.stack([self.teacher_prediction(batch, step, i) for i in passes]).mean(0)
         return -(mean * mean.clamp_min(1e-6).log()).sum(1)
 
 

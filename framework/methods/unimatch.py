@@ -16,25 +16,18 @@ from torch import Tensor, nn
 from framework.core.rng import stable_seed
 from framework.loading.loader import Batch
 from framework.loading.training_set import CorpusConfig
+from framework.methods import fixmatch
 from framework.methods.base import MethodContext, Needs, Update
 from framework.methods.common.losses import supervised_loss
 from framework.methods.common.pair import WeakAndStrong
-from framework.methods.fixmatch import (
-    FixMatch,
-    WeakToStrongConfig,
-    partner_label,
-    pseudo_label,
-    streams,
-    weak_images,
-)
 from framework.networks.dropout import drop_channels
 from framework.networks.norm import kept_statistics
 
 
-class UniMatch(FixMatch):
+class UniMatch(fixmatch.FixMatch):
     """One network."""
 
-    class Config(WeakToStrongConfig):
+    class Config(fixmatch.WeakToStrongConfig):
         """Weights are 0.25 for each strong view and 0.5 for the features, beside 1 for labelled images."""
 
         name: Literal["unimatch"]
@@ -43,7 +36,7 @@ class UniMatch(FixMatch):
 
     source = "Yang et al., CVPR 2023"
     needs = Needs(volumes=False)
-    streams = streams(views=2)
+    streams = fixmatch.streams(views=2)
     revision = 2  # strong views are kept out of the normalisation's statistics; cross-entropy
 
     def __init__(self, config: UniMatch.Config, context: MethodContext) -> None:
@@ -60,13 +53,13 @@ class UniMatch(FixMatch):
         super().check(config, network, corpus)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        partner = partner_label(self.networks["network"], batch["partner"].image)
+        partner = fixmatch.partner_label(self.networks["network"], batch["partner"].image)
         views = self.mixed_views(batch, step)
         ids, mask = batch["unlabelled"].ids, batch["labelled"].mask
         seeds = torch.tensor([stable_seed(self.context.seed, step, name) % 2**63 for name in ids])
         strong = torch.cat([view.image for view in views])
-        weak, perturbed, strong = self.call("network", weak_images(batch), strong, seeds)
-        own = pseudo_label(weak[len(mask) :])
+        weak, perturbed, strong = self.call("network", fixmatch.weak_images(batch), strong, seeds)
+        own = fixmatch.pseudo_label(weak[len(mask) :])
         pairs = zip(strong.chunk(2), views, strict=True)
         first, second = (self.loss(logits, view.label(own, partner)) for logits, view in pairs)
         unsupervised = 0.25 * (first + second) + 0.5 * self.loss(perturbed, own)

@@ -10,8 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 class ImageDropout(_DropoutNd):
     """Drops whole channels of features `[B, C, …]` in training, drawn from the pixels of each image.
 
-    Augmentation, and noise in every pass, change the image and so its channels; else it would lose the same
-    ones again. The rest of the batch, and so the number of workers, does not matter.
+    Augmentation and noise change the pixels, so that an image does not lose the same channels again.
     """
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:

@@ -6,12 +6,10 @@ from torch import Tensor, nn
 
 from framework.core.plugins import by_name, plugins, settings_of_any
 from framework.core.settings import Settings
-from framework.networks.base import Architecture
+from framework.networks.base import Architecture, enlarged, seeded
 from framework.networks.encoder import EncoderArchitecture
 from framework.networks.monai import MonaiArchitecture
 from framework.networks.norm import GlobalBatchNorm
-from framework.networks.padding import enlarged
-from framework.networks.seeded import seeded
 from framework.networks.smp import SmpArchitecture
 from framework.networks.unet import Perturb, UNetArchitecture
 

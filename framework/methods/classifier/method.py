@@ -22,9 +22,8 @@ from framework.loading.loader import Batch, Stream
 from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Update
 from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
 from framework.methods.common.noise import generators
-from framework.networks.encoder import Encoder
-from framework.networks.fpn import TopDownPathway
-from framework.networks.seeded import seeded
+from framework.networks.base import seeded
+from framework.networks.encoder import Encoder, TopDownPathway
 
 ANY = frozenset({*MASK_KINDS, NO_MASK})
 
@@ -86,7 +85,7 @@ class Classifier(Method):
 
     @property
     def stride(self) -> int:
-        return self.network.encoder.stride
+        return self.network.stride
 
     def features(self, image: Tensor) -> list[Tensor]:
         return self.network.features(image)
@@ -110,6 +109,7 @@ class Classified(nn.Module):
         widths = encoder.widths if fpn else encoder.widths[-1:]
         self.levels = len(widths)
         """How many levels the heads read."""
+        self.stride = encoder.stride
         self.heads = nn.ModuleList(nn.Linear(sum(widths), count) for count in counts)
         self.dropblock = DropBlock(dropblock) if dropblock else None
         if self.dropblock is not None:

@@ -15,7 +15,7 @@ from framework.methods.base import Method, MethodContext, Update
 from framework.methods.collaborative.networks import Discriminator, call_fixed
 from framework.methods.common.losses import planar
 from framework.methods.common.noise import generators
-from framework.networks.seeded import seeded
+from framework.networks.base import seeded
 
 
 class AdversaryConfig(Settings):
@@ -41,14 +41,10 @@ class MaskPair:
     predicted: Tensor
     truth: Tensor | None = None
 
-    @property
-    def known(self) -> Tensor | float:
-        """1 where the truth is labelled: the rest is hidden from the discriminator in both masks."""
-        return 1.0 if self.truth is None else (self.truth != IGNORE).to(self.predicted.dtype)
-
     def shown(self, masks: Tensor) -> Tensor:
-        """The discriminator's input `[B, C + L, H, W]`."""
-        return torch.cat([self.images.image, (masks * self.known).to(self.images.image.dtype)], dim=1)
+        """The discriminator's input `[B, C + L, H, W]`, without what is unlabelled in the truth."""
+        known = 1.0 if self.truth is None else self.truth != IGNORE
+        return torch.cat([self.images.image, (masks * known).to(self.images.image.dtype)], dim=1)
 
 
 class Adversary:

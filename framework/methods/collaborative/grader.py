@@ -21,9 +21,9 @@ from framework.methods.classifier.method import ANY, known_cross_entropy
 from framework.methods.collaborative.networks import GraderNetwork
 from framework.methods.common.losses import planar
 from framework.methods.supervised import Single
+from framework.networks.base import seeded
 from framework.networks.encoder import Encoder, EncoderConfig
 from framework.networks.registry import build_network
-from framework.networks.seeded import seeded
 
 
 class GradingConfig(Settings):
@@ -56,8 +56,6 @@ class Grader(Method):
     """A grader beside a frozen segmenter."""
 
     class Config(GradingConfig):
-        """No further settings."""
-
         name: Literal["grader"]
 
     learns_from = "image-level grades + a model of lesions"

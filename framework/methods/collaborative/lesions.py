@@ -41,8 +41,6 @@ class Lesions(Method):
     """The generator, and its discriminator where there is one."""
 
     class Config(LesionConfig):
-        """No further settings."""
-
         name: Literal["lesions"]
 
     learns_from = "masks of lesions that may overlap"

@@ -17,7 +17,6 @@ from framework.core.distributed import gather_objects
 from framework.core.errors import ConfigError, nearest
 from framework.core.labels import IGNORE
 from framework.corpus.schema import NO_MASK
-from framework.corpus.targets import Target
 from framework.loading.loader import Batch, StreamBatch
 from framework.methods.base import Example, MethodContext, PretrainedModel, Read, Update
 from framework.methods.classifier.method import known_cross_entropy
@@ -64,7 +63,11 @@ class Collaborative(Lesions):
         self.config = config
         self.networks["grader"] = config.network(context)
         self.targets = (config.target(context),)
-        self.healthy = healthy_class(config.healthy, self.targets[0])
+        grades = self.targets[0].classes
+        if config.healthy not in grades:
+            fault = f"the grade has no class '{config.healthy}'{nearest(config.healthy, grades)}"
+            raise ConfigError(f"method.healthy: {fault}")
+        self.healthy = grades.index(config.healthy)
         self.streams = (MASKED, graded(self.targets[0], frozenset({"mask", NO_MASK})))
 
     @classmethod
@@ -161,10 +164,3 @@ class Collaborative(Lesions):
         planes = pseudo_masks(attention, unweighted(masks, self.weights), healthy, self.config.pseudo)
         maps = {f"attention: {name}": attention[:, i] for i, name in enumerate(self.context.names[1:])}
         return maps | {"pseudo mask": flattened(planes)}
-
-
-def healthy_class(name: str, grade: Target) -> int:
-    """The number of the healthy class; raises `ConfigError` when the grade has no such class."""
-    if name not in grade.classes:
-        raise ConfigError(f"method.healthy: the grade has no class '{name}'{nearest(name, grade.classes)}")
-    return grade.classes.index(name)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm
 
+from framework.networks.base import enlarged
 from framework.networks.encoder import Encoder
-from framework.networks.padding import enlarged
 
 
 class Discriminator(nn.Module):

@@ -166,9 +166,8 @@ def indicator_sections(record: ModelRecord) -> list[Section]:
     weights = np.array(folder.read_table("rows-00000.parquet")["weight"].to_pylist())
     counts, edges = np.histogram(weights, 10, (0.0, 1.0))
     bins = list(zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True))
-    pictures = [_picture(**entry) for entry in folder.read_json("pictures.json")]
     blocks = [Block(histogram=Histogram("Weight", bins), charts=_charts(record))]
-    blocks += [Block("Least trusted", pictures=pictures)]
+    blocks += [Block("Least trusted", pictures=[_picture(**e) for e in folder.read_json("pictures.json")])]
     summary = f"{len(weights):,} images, mean weight {weights.mean():.2f}."
     return [Section("Trust in weak masks", ABOUT, summary, blocks)]
 

@@ -70,9 +70,8 @@ class DCR(Method):
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
-        box = boxes(weak.ids, weak.mask.shape[1:], AREA, BOXES, 1.0, self.context.seed, step).to(
-            weak.mask.device
-        )
+        shape, drawn_by = weak.mask.shape[1:], (self.context.seed, step)
+        box = boxes(weak.ids, shape, AREA, BOXES, 1.0, *drawn_by).to(weak.mask.device)
         images = torch.cat([strong.image, weak.image, paste(strong.image, weak.image, box)])
         on_strong, on_weak, on_mixed = zip(*(z.chunk(3) for z in self.call("pair", images)), strict=True)
         sample_weight = self._sample_weight(weak.ids, weak.image)

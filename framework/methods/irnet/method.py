@@ -23,9 +23,8 @@ from framework.methods.base import Example, Method, MethodContext, Needs, Update
 from framework.methods.common.losses import planar
 from framework.methods.irnet.affinity import affinities, offsets, partners
 from framework.methods.irnet.heads import STRIDE, Heads, cells, grid_of
+from framework.networks.base import enlarged, seeded
 from framework.networks.encoder import Encoder
-from framework.networks.padding import enlarged
-from framework.networks.seeded import seeded
 
 NO_SEEDS = "make a layer with `scantseg seeds` and name it in corpus.layers"
 TINY = 1e-5

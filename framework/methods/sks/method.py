@@ -20,9 +20,8 @@ from framework.methods.classifier.method import encoder_of
 from framework.methods.common.losses import supervised_loss
 from framework.methods.sks.network import Prompted
 from framework.methods.supervised import LABELLED
-from framework.networks.encoder import Encoder
-from framework.networks.fpn import TopDownPathway
-from framework.networks.seeded import seeded
+from framework.networks.base import seeded
+from framework.networks.encoder import Encoder, TopDownPathway
 
 PRETRAINED = {"models": {"classifier": "classifier"}}
 
@@ -64,7 +63,7 @@ class SKS(Method):
         own = context.network(0)
         assert isinstance(own, Encoder)
         with seeded("decoder", context.seed):
-            network = Prompted(own, own.channels, context.classes, config.fss, config.rcs, config.cross)
+            network = Prompted(own, context.classes, config.fss, config.rcs, config.cross)
         self.networks["network"] = network
         if config.prompted:
             prompter = context.network(1)

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from framework.networks.base import enlarged
 from framework.networks.encoder import Encoder
-from framework.networks.padding import enlarged
 
 STEM = (32, 48)
 """Channels of the image's stem, at strides 1 and 2."""
@@ -23,12 +23,10 @@ class Prompted(nn.Module):
     """Maps images `[B, C, H, W]` and the levels `[B, widths[i], h_i, w_i]` of a classifier with an encoder of
     the same kind to logits `[B, K, H, W]`."""
 
-    def __init__(
-        self, encoder: Encoder, channels: int, classes: int, fss: bool, rcs: bool, cross: bool
-    ) -> None:
+    def __init__(self, encoder: Encoder, classes: int, fss: bool, rcs: bool, cross: bool) -> None:
         super().__init__()
         self.encoder, widths = encoder, encoder.widths
-        self.stem: Stem | None = Stem(channels) if rcs else None
+        self.stem: Stem | None = Stem(encoder.channels) if rcs else None
         self.decoder = Decoder(widths, classes, rcs, cross)
         self.share: nn.ModuleList | None = nn.ModuleList(Share(width) for width in widths) if fss else None
         self.prompt: tuple[Tensor, ...] = ()
