@@ -28,7 +28,6 @@ ABOUT = (
     "pseudo-labelled pixels that was kept."
 )
 TINY = {"ramp": 0.0, "warmup": 2}
-"""Settings of the examples."""
 SATURATED = 0.999
 """Largest expected confidence: when all confidences round to 1, none would exceed their mean."""
 
@@ -190,7 +189,6 @@ class CoDA(Method):
 
     @classmethod
     def report(cls, record: ModelRecord) -> list[Section]:
-        """Marginals of both networks, their ratio and the kept share over steps, class by class."""
         history = record.statistics("pi_labelled_1")
         if not history:
             return []

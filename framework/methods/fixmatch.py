@@ -1,8 +1,4 @@
-"""FixMatch for segmentation (Sohn et al., NeurIPS 2020, in the form of UniMatch's authors; methods/README 6).
-
-The weak view's confident pixels are pseudo-labels of the strong view. SSL4MIS's version relabels the others
-as background (methods/README 7.3); here they count for nothing.
-"""
+"""FixMatch (Sohn et al., NeurIPS 2020) as UniMatch's authors have it for segmentation (methods/README 6)."""
 
 from __future__ import annotations
 
@@ -71,7 +67,8 @@ class FixMatch(Method):
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         partner = partner_label(self.networks["network"], batch["partner"].image)
         (mixed,) = self.mixed_views(batch, step)
-        weak, strong = self.call("network", weak_images(batch), mixed.image)
+        both = torch.cat([batch["labelled"].image, batch["unlabelled"].image])  # normalised together
+        weak, strong = self.call("network", both, mixed.image)
         mask = batch["labelled"].mask
         label = mixed.label(pseudo_label(weak[len(mask) :]), partner)
         yield self.update(supervised_loss(weak[: len(mask)], mask), self.loss(strong, label), label, step)
@@ -116,11 +113,6 @@ class Mixed(NamedTuple):
     def label(self, own: PseudoLabel, partner: PseudoLabel) -> PseudoLabel:
         """The pseudo-labels of both images, mixed like them."""
         return PseudoLabel(*(paste(a, b, self.box) for a, b in zip(own, partner, strict=True)))
-
-
-def weak_images(batch: Batch) -> Tensor:
-    """Labelled then unlabelled images in one tensor, so that batch normalisation sees both."""
-    return torch.cat([batch["labelled"].image, batch["unlabelled"].image])
 
 
 @torch.no_grad()

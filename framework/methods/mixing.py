@@ -11,7 +11,7 @@ from pydantic import Field
 from framework.core.settings import Settings
 from framework.corpus.schema import WEAK_COMMANDS, WEAK_KINDS
 from framework.loading.loader import Batch, Stream
-from framework.methods.base import Example, MethodContext, Update
+from framework.methods.base import Example, Update
 from framework.methods.common.losses import partial_cross_entropy, supervised_loss
 from framework.methods.supervised import MASKED, Supervised
 
@@ -28,6 +28,8 @@ STREAMS = (MASKED, WEAK)
 class Mixing(Supervised):
     """One network."""
 
+    config: Mixing.Config
+
     class Config(Settings):
         """One switch."""
 
@@ -39,10 +41,6 @@ class Mixing(Supervised):
     source = "the control of hybrid supervision"
     streams = STREAMS
     examples = {"": Example(changes={"corpus": {"layers": ["box"]}})}
-
-    def __init__(self, config: Mixing.Config, context: MethodContext) -> None:
-        super().__init__(config, context)
-        self.config = config
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]

@@ -34,6 +34,7 @@ class Supervised(Method):
 
     def __init__(self, config: Settings, context: MethodContext) -> None:
         super().__init__()
+        self.config = config
         self.networks["network"] = Single(context.network(0))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:

@@ -1,8 +1,4 @@
-"""UniMatch (Yang et al., CVPR 2023; methods/README 6): FixMatch with two strong views and perturbed features.
-
-Pseudo-labels are learnt by cross-entropy and not, as in the authors' code for ACDC, by soft Dice: with it the
-few confident pixels of a rare class weigh as much as the whole background.
-"""
+"""UniMatch (Yang et al., CVPR 2023; methods/README 6): FixMatch, two strong views and perturbed features."""
 
 from __future__ import annotations
 
@@ -58,7 +54,8 @@ class UniMatch(fixmatch.FixMatch):
         ids, mask = batch["unlabelled"].ids, batch["labelled"].mask
         seeds = torch.tensor([stable_seed(self.context.seed, step, name) % 2**63 for name in ids])
         strong = torch.cat([view.image for view in views])
-        weak, perturbed, strong = self.call("network", fixmatch.weak_images(batch), strong, seeds)
+        both = torch.cat([batch["labelled"].image, batch["unlabelled"].image])
+        weak, perturbed, strong = self.call("network", both, strong, seeds)
         own = fixmatch.pseudo_label(weak[len(mask) :])
         pairs = zip(strong.chunk(2), views, strict=True)
         first, second = (self.loss(logits, view.label(own, partner)) for logits, view in pairs)

@@ -124,9 +124,7 @@ def _timm(config: EncoderConfig, channels: int) -> nn.Module:
         close = nearest(config.encoder, timm.list_models())
         fault = f"timm has no model '{config.encoder}'{close}; 'small' needs no timm"
         raise ConfigError(f"network.encoder: {fault}")
-    options: dict[str, Any] = {"in_chans": channels, "features_only": True}
-    if config.output_stride is not None:
-        options["output_stride"] = config.output_stride
+    options = {"in_chans": channels, "features_only": True, "output_stride": config.output_stride}
     if "swin" in config.encoder:  # they else take images of one size alone, and CAMs are made at several
         options["strict_img_size"] = False
     try:

@@ -1,8 +1,4 @@
-"""A classifier of whole images by image-level labels alone, the first stage of weak supervision.
-
-DropBlock after its last two levels, and images from the classes in turn, as in Viniavskyi et al. 2020
-(methods/README 2.2).
-"""
+"""A classifier of whole images by image-level labels alone (Viniavskyi et al. 2020; methods/README 2.2)."""
 
 from __future__ import annotations
 

@@ -1,15 +1,12 @@
-"""A grader that attends to each lesion of a finished segmenter (Zhou et al. 2019; methods/README 1.4).
-
-The second stage of the collaboration. Images are drawn from the grades in turn: archives are mostly healthy.
-"""
+"""Stage 2 of Zhou et al. 2019: a grader that attends to each lesion of a segmenter (methods/README 1.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
 from framework.core.errors import ConfigError
@@ -49,7 +46,6 @@ class GradingConfig(Settings):
 
 
 TINY_GRADER = {"grade": {"label": "grade"}, "encoder": {"name": "encoder", "widths": [4, 4, 8, 8]}}
-"""Settings of the examples."""
 
 
 class Grader(Method):
@@ -75,7 +71,7 @@ class Grader(Method):
         self.streams = (graded(self.targets[0], ANY),)
 
     @classmethod
-    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
+    def required_models(cls, config: Any) -> tuple[str, ...]:
         return ("segmenter",)
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:

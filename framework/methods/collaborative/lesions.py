@@ -1,7 +1,4 @@
-"""A segmenter of lesions that may overlap, a sigmoid for each (Zhou et al. 2019; methods/README 1.6, 1.7).
-
-Without its discriminator it is the plain baseline.
-"""
+"""Stage 1 of Zhou et al. 2019: a segmenter of lesions, a sigmoid for each (methods/README 1.6)."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ class LesionConfig(Settings):
     dice: float = Field(default=1.0, ge=0)
     """Weight of soft Dice beside weighted cross-entropy: without it rare lesions may never be predicted."""
     adversary: AdversaryConfig | None = AdversaryConfig()
-    """The discriminator of masks, or None."""
+    """The discriminator of masks; None makes the plain baseline."""
 
 
 class Lesions(Method):
@@ -101,10 +98,7 @@ def with_background(probability: Tensor) -> Tensor:
 
 
 def lesion_loss(logits: Tensor, target: Tensor, weights: Tensor, dice: float) -> Tensor:
-    """Binary cross-entropy of each lesion, its pixels weighted `[L]`, and soft Dice; planes `[B, L, H, W]`.
-
-    Means are over all labelled pixels of the global batch (methods/README 1.6), soft Dice over each lesion's.
-    """
+    """Binary cross-entropy with weights `[L]`, and soft Dice of each lesion, over planes `[B, L, H, W]`."""
     logits, known = planar(logits), target != IGNORE
     truth = (target * known).to(logits.dtype)
     heavier = weights.to(logits.dtype)[:, None, None]

@@ -1,16 +1,16 @@
-"""Collaborative learning of lesions and grades (Zhou et al., CVPR 2019; methods/README 1.5 to 1.7): stage 3.
+"""Stage 3 of Zhou et al., CVPR 2019: lesions and grades together (methods/README 1.5 to 1.7).
 
 A segmenter learns from few masks, and from pseudo masks that the grader's attention gives for graded images;
-the grader learns from the segmenter's masks. Reconstructed: thresholds, weights and the order of the updates.
+the grader learns from the segmenter's masks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
 from framework.core.distributed import gather_objects
@@ -25,7 +25,7 @@ from framework.methods.collaborative.grader import TINY_GRADER, GradingConfig, g
 from framework.methods.collaborative.lesions import LesionConfig, Lesions, lesion_loss, targets
 from framework.methods.collaborative.networks import call_fixed
 from framework.methods.collaborative.pseudo_masks import PseudoMaskConfig, flattened, pseudo_masks, unweighted
-from framework.methods.common.losses import planar
+from framework.methods.common.losses import planar, weighted_update
 from framework.methods.supervised import MASKED
 
 
@@ -71,7 +71,7 @@ class Collaborative(Lesions):
         self.streams = (MASKED, graded(self.targets[0], frozenset({"mask", NO_MASK})))
 
     @classmethod
-    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
+    def required_models(cls, config: Any) -> tuple[str, ...]:
         return ("segmenter", "grader")
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
@@ -115,16 +115,10 @@ class Collaborative(Lesions):
         adversarial = first.predicted.new_zeros(())
         if self.adversary is not None:
             adversarial = self.adversary.adversarial_loss([first, second], step)
-        loss = supervised + weight * unsupervised + adversarial + self._joint(second, grade)
-        metrics = {
-            "loss_supervised": supervised.detach(),
-            "loss_unsupervised": unsupervised.detach(),
-            "loss_adversarial": adversarial.detach(),
-            "weight": torch.tensor(weight),
-            "kept": (pseudo != IGNORE).float().mean(),
-            "pseudo_lesion": (pseudo == 1).float().mean(),
-        }
-        yield Update("generator", loss, metrics)
+        shares = {"kept": (pseudo != IGNORE).float().mean(), "pseudo_lesion": (pseudo == 1).float().mean()}
+        metrics = {"loss_adversarial": adversarial.detach(), **shares}
+        update = weighted_update("generator", supervised, unsupervised, weight, **metrics)
+        yield update._replace(loss=update.loss + adversarial + self._joint(second, grade))
 
     def _pseudo(self, pair: MaskPair, attention: Tensor, grade: Tensor) -> Tensor:
         """Pseudo masks `[B, L, H, W]` of graded images; one that has a mask keeps it."""

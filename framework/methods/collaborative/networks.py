@@ -43,8 +43,7 @@ class GraderNetwork(nn.Module):
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the grades `[B, G]` and attention `[B, L, h, w]` (0..1, float32) by masks `[B, L, H, W]`.
 
-        The attention is on the finest level's grid. Why it weights a mean, and why its own mean is a feature
-        too, stands in methods/README 1.4.
+        It is on the finest level's grid; methods/README 1.4 says why it weights a mean beside its own.
         """
         *_, coarse = levels = self.encoder(image)
         fine, stride = levels[0], self.encoder.stride

@@ -14,10 +14,9 @@ from framework.methods.base import Update
 
 
 def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean of cross-entropy and soft Dice (methods/README 6, as in SSL4MIS) of logits `[B, K, H, W]` against
-    ids `[B, H, W]`, or of volumes `[B, K, D, H, W]` against `[B, D, H, W]`; so for all functions here.
+    """Half cross-entropy, half soft Dice of logits `[B, K, H, W]` against ids `[B, H, W]` (methods/README 6).
 
-    Dice is of each class over the whole batch, over squared probabilities; pixels of 255 do not count.
+    All functions here also take volumes, `[B, K, D, H, W]` and `[B, D, H, W]`. Pixels of 255 do not count.
     """
     return supervised_loss_of(all_reduce_sum(supervised_sums(logits, mask)))
 

@@ -6,18 +6,14 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from framework.methods.common.losses import planar
 from framework.networks.ema import averaged, follow
 
-Dropout = nn.modules.dropout._DropoutNd
-
 
 class Teacher(nn.Module):
-    """A copy of a network that is never trained, only averaged.
-
-    The normalisation's statistics are averaged too, and used (methods/README 7.3); dropout stays active.
-    """
+    """A copy of a network that is only averaged, with its statistics; dropout stays (methods/README 7.3)."""
 
     def __init__(self, student: nn.Module, decay: float) -> None:
         super().__init__()
@@ -27,7 +23,7 @@ class Teacher(nn.Module):
 
     def train(self, mode: bool = True) -> Teacher:
         for module in self.modules():
-            module.training = mode and isinstance(module, Dropout)
+            module.training = mode and isinstance(module, _DropoutNd)
         return self
 
     @torch.no_grad()

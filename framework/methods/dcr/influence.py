@@ -17,10 +17,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class LastLayer:
-    """The weight of the network's last convolution: the authors' choice.
-
-    Networks are in evaluation mode and stay as they are.
-    """
+    """The weight of the last convolution, as the authors have it; networks are in evaluation mode."""
 
     def size(self, network: nn.Module) -> int:
         """Length of a flat gradient."""

@@ -28,7 +28,6 @@ AREA, BOXES = (0.25, 0.5), 3
 
 BOXED = {"corpus": {"layers": ["box"]}}
 EVERY_FOUR = {"initial": 0.5, "start": 2, "interval": 4}
-"""Indicators of the examples."""
 
 
 class DCR(Method):

@@ -1,7 +1,4 @@
-"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5), from levels to a grid of stride 4.
-
-The paper's ResNet gives five levels, two of them at its lowest resolution; our encoders give four.
-"""
+"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5), from levels to a grid of stride 4."""
 
 from collections.abc import Sequence
 

@@ -98,10 +98,7 @@ class IRNet(Method):
 def pair_loss(
     boundary: Tensor, labels: Tensor, radius: int, displacement: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss over the global batch's pairs: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]`, 255: none.
-
-    Means are ratios of sums over all ranks, which differ in their numbers of pairs.
-    """
+    """The loss over the global batch's pairs: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]` or 255."""
     affinity = affinities(boundary, radius)
     same_background, same_object, different = pair_kinds(labels, radius)
     near, apart = -(affinity + TINY).log(), -(1 + TINY - affinity).log()

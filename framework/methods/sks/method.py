@@ -1,7 +1,4 @@
-"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a frozen classifier prompts a segmenter.
-
-Few masks must not overwrite what it learnt from many labels.
-"""
+"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a frozen classifier prompts a segmenter."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from framework.core.errors import ConfigError
@@ -72,8 +68,7 @@ class SKS(Method):
             self.frozen["encoder"] = frozen.requires_grad_(False).eval()
 
     @classmethod
-    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
-        assert isinstance(config, SKS.Config)
+    def required_models(cls, config: SKS.Config) -> tuple[str, ...]:
         return ("classifier",) if config.prompted or config.initialise else ()
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
