@@ -2,7 +2,7 @@
 
 Before a network's predictions become the other's pseudo-labels, its marginal on unlabelled pixels is aligned,
 class by class, with that on labelled pixels; only pixels over an expected confidence are kept. The formulas
-are reconstructed; the letters (a) to (f) of methods/README 4.3 mark the steps.
+are reconstructed; letters (a) to (f) mark the steps of methods/README 4.3.
 """
 
 from __future__ import annotations
@@ -33,12 +33,10 @@ SATURATED = 0.999
 
 
 class Distributions(nn.Module):
-    """The moving averages of one network, in float32 (or double) and equal on all ranks.
-
-    `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as k.
-    """
+    """The moving averages of one network, in float32 (or double) and equal on all ranks."""
 
     labelled: Tensor
+    """`[K + 1, K]`, as `unlabelled`: row K is the marginal, row k that of pixels predicted as k."""
     unlabelled: Tensor
     expected: Tensor
     """`[K]`; -1 until the class is observed."""

@@ -8,10 +8,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 
 class ImageDropout(_DropoutNd):
-    """Drops whole channels of features `[B, C, …]` in training, drawn from the pixels of each image.
-
-    Augmentation and noise change the pixels, so that an image does not lose the same channels again.
-    """
+    """Drops whole channels of features `[B, C, …]` in training, drawn from each image's pixels."""
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Features of images `[B, C, H, W]`, those that are kept scaled up."""

@@ -21,9 +21,6 @@ from framework.methods.collaborative.discriminator import Adversary, AdversaryCo
 from framework.methods.common.losses import planar
 from framework.methods.supervised import MASKED, Single
 
-HEAVIEST = 50.0
-"""Largest weight of a lesion's pixels."""
-
 
 class LesionConfig(Settings):
     """The paper's terms, with reconstructed weights."""
@@ -117,4 +114,4 @@ def rarity(masks: Iterable[StreamBatch], lesions: int, device: torch.device) -> 
         truth = targets(part.mask.to(device), lesions)
         counts += torch.stack([(truth == value).sum((0, 2, 3)) for value in (0, 1)])
     without, within = all_reduce_sum(counts)
-    return (without / within.clamp_min(1)).clamp(1, HEAVIEST).float()
+    return (without / within.clamp_min(1)).clamp(1, 50).float()

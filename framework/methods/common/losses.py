@@ -72,7 +72,7 @@ def pixel_cross_entropy(logits: Tensor, label: Tensor, keep: Tensor | None = Non
 def partial_cross_entropy(logits: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean cross-entropy over the labelled pixels of masks `[B, H, W]`: those that are not 255.
 
-    Images may have a weight `[B]`, 0 or more; the denominator does not: a lower weight lowers the loss.
+    Images may have a `weight` `[B]`; the denominator does not, so that a lower weight lowers the loss.
     """
     entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none")
     weighted = entropy if weight is None else entropy * per_pixel(weight, entropy)

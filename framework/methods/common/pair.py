@@ -1,8 +1,7 @@
 """Networks that see weak and strong views: one alone, or two that learn from each other.
 
-Of a pair each gives pseudo-labels for the weak views of the unlabelled images, which the other learns on the
-strong views, as in AdaMatch (methods/README 4.3). Strong views are kept out of the normalisation's
-statistics: predictions are on images unlike them.
+Of a pair each learns on strong views what the other says of weak ones, as in AdaMatch (methods/README 4.3).
+Strong views are kept out of the normalisation's statistics: predictions are on images unlike them.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
 """DII, dynamic instance indicators (Pan et al., AAAI 2022; methods/README 5.2, 5.3): weights of weak masks.
 
 An image whose weak mask pulls the network the way the true masks do gains weight, one that pulls against them
-loses it. Methods/README 5.3 says where this departs from the authors: in the strong loss, the averages
-that judge, one scale of Adam for all, and sample weights over their mean.
+loses it. Methods/README 5.3 also says where this departs from the authors, and why.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
 """The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3.3): a U-Net with a prompt.
 
-The prompt is a classifier's features. The feature-share skip is the paper's; the rest is reconstructed. At
-first the prompt changes nothing, so that the logits of step 0 are those of the network of the same seed and
-`rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
+The prompt is a classifier's features. At first it changes nothing: the logits of step 0 are those of the
+network of the same seed and `rcs` that has neither `fss` nor `cross`.
 """
 
 from collections.abc import Sequence
