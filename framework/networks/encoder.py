@@ -35,24 +35,18 @@ class Encoder(nn.Module):
     `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
 
     def __init__(
-        self,
-        stages: nn.Module,
-        channels: int,
-        widths: list[int],
-        stride: int,
-        names: list[str],
-        last: bool = False,
+        self, stages: nn.Module, channels: int, widths: list[int], stride: int, names: list[str], dim: int = 1
     ) -> None:
-        """`stages` gives the levels, made by its modules `names`; `last`: with channels last."""
+        """`stages` gives the levels, made by its modules `names`, with channels as dimension `dim`."""
         super().__init__()
         self.stages, self.channels, self.widths, self._names = stages, channels, widths, names
         self.stride = stride
         """Stride of the coarsest level, in pixels."""
-        self._channel = -1 if last else 1
+        self._dim = dim
 
     def forward(self, image: Tensor) -> list[Tensor]:
         levels = self.stages(enlarged(image, (self.stride, self.stride)))
-        return [level.movedim(self._channel, 1) for level in levels[-LEVELS:]]
+        return [level.movedim(self._dim, 1) for level in levels[-LEVELS:]]
 
     def after_levels(self, changes: Sequence[Callable[[Tensor], Tensor]]) -> None:
         """Let functions change what the last levels give, one each, before the next level sees it."""
@@ -60,7 +54,7 @@ class Encoder(nn.Module):
             self.stages.get_submodule(name).register_forward_hook(self._hook(change))
 
     def _hook(self, change: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        return lambda module, given, level: change(level.movedim(self._channel, 1)).movedim(1, self._channel)
+        return lambda module, given, level: change(level.movedim(self._dim, 1)).movedim(1, self._dim)
 
 
 class TopDownPathway(nn.Module):
@@ -108,13 +102,13 @@ class EncoderArchitecture(Architecture):
         if config.encoder == "small":
             stages = Small(config.widths, channels, config.output_stride or 16)
             names = [f"blocks.{level}" for level in range(LEVELS)]
-            return Encoder(stages, channels, config.widths, stages.stride, names, last=False)
+            return Encoder(stages, channels, config.widths, stages.stride, names)
         stages = _timm(config, channels)
         info: Any = stages.feature_info
         known = dict(stages.named_modules())
         names = [name if name in known else name.replace(".", "_") for name in info.module_name()[-LEVELS:]]
-        last = getattr(stages, "output_fmt", "NCHW") == "NHWC"
-        return Encoder(stages, channels, info.channels()[-LEVELS:], info.reduction()[-1], names, last)
+        dim = -1 if getattr(stages, "output_fmt", "NCHW") == "NHWC" else 1
+        return Encoder(stages, channels, info.channels()[-LEVELS:], info.reduction()[-1], names, dim)
 
 
 def _timm(config: EncoderConfig, channels: int) -> nn.Module:

@@ -29,7 +29,7 @@ class Coarse(torch.nn.Module):
 
 def plain(weights: list[list[float]], stages: torch.nn.Module | None = None, stride: int = 1) -> Classified:
     """A classifier whose features are the image's own channels, or means of them."""
-    encoder = Encoder(stages or Plain(), len(weights[0]), [len(weights[0])] * 4, stride, [], last=False)
+    encoder = Encoder(stages or Plain(), len(weights[0]), [len(weights[0])] * 4, stride, [])
     network = Classified(encoder, [len(weights)], None)
     head = network.heads[0]
     assert isinstance(head, torch.nn.Linear)

@@ -61,7 +61,7 @@ def test_channels_that_come_last_are_not_taken_for_rows_of_the_same_number() -> 
         def forward(self, image: Tensor) -> list[Tensor]:
             return [level] * 4
 
-    assert torch.equal(Encoder(Stages(), 1, [6] * 4, 16, [], last=True)(level)[0], level.permute(0, 3, 1, 2))
+    assert torch.equal(Encoder(Stages(), 1, [6] * 4, 16, [], dim=-1)(level)[0], level.permute(0, 3, 1, 2))
 
 
 def test_names_and_weights_that_cannot_be_had() -> None:
