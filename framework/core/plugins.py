@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Annotated, Any, Union
+
+from pydantic import Discriminator, Tag
 
 from framework.core.errors import ConfigError
 
@@ -27,3 +29,13 @@ def by_name(classes: list[Any], name_of: Callable[[Any], str] = name_of) -> dict
             raise ConfigError(f"'{name}' names both {modules}; uninstall one of them")
         named[name] = each
     return named
+
+
+def settings_of_any(registered: dict[str, Any], default: str | None = None) -> Any:
+    """The type of settings of any registered class, chosen by `name`; without one they are the default's."""
+
+    def name(value: Any) -> str | None:  # errors call the key by the name of this function
+        return value.get("name", default) if isinstance(value, dict) else getattr(value, "name", None)
+
+    tagged = [Annotated[each.Config, Tag(key)] for key, each in registered.items()]
+    return Annotated[Union[tuple(tagged)], Discriminator(name)]

@@ -86,16 +86,13 @@ class Needs(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A tiny run on which the contract tests a method: what it changes in the tests' own run."""
+    """A tiny run on which the contract tests a method: its settings, and what else it changes in that run."""
 
-    changes: dict[str, Any]
-    """`method` has its settings; `corpus.layers` may name layers "box" and "seed", `models` other methods."""
+    method: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+    """`corpus.layers` may name layers "box" and "seed", `models` other methods."""
     volumes: bool = False
     """It is tried on volumes too."""
-
-
-TINY_ENCODER = {"name": "encoder", "widths": [4, 4, 8, 8]}
-"""The network of the examples of methods that need an encoder."""
 
 
 class Method(nn.Module, ABC):
@@ -124,6 +121,9 @@ class Method(nn.Module, ABC):
     multilabel: ClassVar[bool] = False
     """Whether structures may overlap: masks are bits (bit i is class i + 1), networks have no channel for the
     background, channel k > 0 of `predict` is the probability of class k alone, channel 0 that of none."""
+
+    examples: ClassVar[dict[str, Example]] = {}
+    """Tiny runs by variant, the plain one under "", for the contract tests and the golden losses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,11 +164,6 @@ class Method(nn.Module, ABC):
         if not cls.segments:
             return "auc"
         return "aupr" if cls.multilabel else "dice"
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        """Tiny runs by variant, the plain one under "", for the contract tests and the golden losses."""
-        return {}
 
     @classmethod
     def report(cls, record: ModelRecord) -> list[Section]:

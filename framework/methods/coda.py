@@ -1,16 +1,14 @@
 """Co-DA, co-distribution alignment (Wang et al. 2023; methods/README 4).
 
-The paper's abstract gives two ideas: before a network's predictions become the other's pseudo-labels, align
-its marginal on unlabelled pixels, class by class, with its marginal on labelled pixels; and keep only pixels
-over an expected confidence. The exact formulas here are reconstructed after AdaMatch, as methods/README 4.3
-says; its letters (a) to (f) mark the steps. The strong views are AdaMatch's too. In volumes, half of the
-patches with masks are drawn around structures, so that small patches raise the labelled marginal.
+Before a network's predictions become the other's pseudo-labels, its marginal on unlabelled pixels is aligned,
+class by class, with that on labelled pixels; only pixels over an expected confidence are kept. The formulas
+are reconstructed; letters (a) to (f) mark the steps of methods/README 4.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -18,12 +16,10 @@ from torch import Tensor, nn
 
 from framework.core.distributed import all_reduce_sum
 from framework.core.labels import IGNORE
-from framework.core.settings import Settings
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Update
-from framework.methods.common.losses import class_sums, gaussian_ramp, hard_labels, planar
+from framework.methods.common.losses import WeightRamp, class_sums, hard_labels, planar, weighted_update
 from framework.methods.common.pair import STREAMS, Pair, cross_loss, predict_pair, supervised_pair, views
-from framework.methods.common.update import semi_supervised_update
 from framework.methods.sections import Block, LineChart, ModelRecord, Section, Series
 
 ABOUT = (
@@ -31,24 +27,16 @@ ABOUT = (
     "unlabelled images, the ratio that aligns one with the other, and the share of the class's "
     "pseudo-labelled pixels that was kept."
 )
+TINY = {"ramp": 0.0, "warmup": 2}
 SATURATED = 0.999
 """Largest expected confidence: when all confidences round to 1, none would exceed their mean."""
 
 
-class PseudoLabels(NamedTuple):
-    """Hard labels and kept pixels `[B, H, W]`, from one network for the other."""
-
-    labels: Tensor
-    keep: Tensor | None
-
-
 class Distributions(nn.Module):
-    """The moving averages of one network, in float32 (or double) and equal on all ranks.
-
-    `labelled` and `unlabelled` are `[K + 1, K]`: row K is the marginal, row k that of pixels predicted as k.
-    """
+    """The moving averages of one network, in float32 (or double) and equal on all ranks."""
 
     labelled: Tensor
+    """`[K + 1, K]`, as `unlabelled`: row K is the marginal, row k that of pixels predicted as k."""
     unlabelled: Tensor
     expected: Tensor
     """`[K]`; -1 until the class is observed."""
@@ -80,14 +68,13 @@ class Distributions(nn.Module):
             self.seen[i] += present[:, 0]
         self.overall.copy_(_move(self.overall, confidence, self.config.momentum))
 
-    def marginals(self) -> tuple[Tensor, Tensor]:
-        """Bias-corrected averages `[K + 1, K]`, labelled and unlabelled, without the uniform start."""
+    def marginals(self) -> Tensor:
+        """Bias-corrected averages, labelled and unlabelled `[2, K + 1, K]`, without the uniform start."""
         decay = self.config.momentum ** self.seen[..., None]
         averages = torch.stack([self.labelled, self.unlabelled])
         corrected = ((averages - decay / self.classes) / (1 - decay).clamp_min(1e-12)).clamp_min(0)
         corrected = torch.where(self.seen[..., None] > 0, corrected, averages)
-        corrected = corrected / corrected.sum(-1, keepdim=True)
-        return corrected[0], corrected[1]
+        return corrected / corrected.sum(-1, keepdim=True)
 
     def ratios(self) -> Tensor:
         """(c) Clamped ratios of the marginals, `[K + 1, K]`."""
@@ -106,12 +93,8 @@ class Distributions(nn.Module):
 
     def threshold(self) -> Tensor:
         """(d) The least confidence of a kept pixel of each class, `[K]`."""
-        if self.config.expectation == "marginal":
-            expected = self.marginals()[0][-1]
-        elif self.config.expectation == "global":
-            expected = self.overall.expand(self.classes)
-        else:
-            expected = self.expected
+        others = {"marginal": self.marginals()[0, -1], "global": self.overall.expand(self.classes)}
+        expected = others.get(self.config.expectation, self.expected)
         return (self.config.kappa * expected.clamp_min(1 / self.classes)).clamp_max(SATURATED)
 
     def expect(self, sums: Tensor, counts: Tensor) -> None:
@@ -119,25 +102,29 @@ class Distributions(nn.Module):
         moved = _move(self.expected, sums / counts.clamp_min(1), self.config.momentum)
         self.expected.copy_(torch.where(counts > 0, moved, self.expected))
 
+    def keep(self, confidence: Tensor, labels: Tensor, sums: Tensor) -> Tensor | None:
+        """(d) The pixels over their expectation, once this step's global sums `[2, K]` have moved it."""
+        self.expect(sums[0], sums[1])
+        if self.config.expectation == "off":
+            return None
+        keep = confidence >= self.threshold()[labels]
+        self.kept.copy_(_sums_and_counts(keep, labels, self.classes))
+        return keep
+
 
 class CoDA(Method):
     """Two networks, one optimiser, and the averages of each network as buffers."""
 
-    class Config(Settings):
+    class Config(WeightRamp):
         """Both ideas have a switch; with both off this is CPS exactly."""
 
         name: Literal["coda"]
-        weight: float = Field(default=0.5, ge=0)
-        """Weight of the unsupervised loss, after the ramp."""
-        ramp: float = Field(default=0.3, ge=0, le=1)
-        """Share of the run over which the weight rises (Gaussian)."""
         warmup: int = Field(default=30, ge=0)
         """Steps that only gather statistics; about one epoch of the labelled images."""
         alignment: Literal["off", "per_class", "per_class_conditional"] = "per_class"
         """One ratio per class, or one row of ratios per predicted class."""
         expectation: Literal["off", "per_class", "global", "marginal"] = "per_class"
-        """What a pixel's confidence must reach: its class's mean confidence on unlabelled pixels, the mean
-        confidence on labelled pixels, or its class's share of labelled predictions."""
+        """What confidence must exceed: its mean in the class or on labelled pixels, or the class's share."""
         kappa: float = Field(default=1.0, ge=0)
         """Factor on the expectation."""
         momentum: float = Field(default=0.99, ge=0, lt=1)
@@ -149,73 +136,57 @@ class CoDA(Method):
     source = "Co-DA, Wang et al. 2023; exact formulas reconstructed"
     streams = STREAMS
     revision = 1  # strong views
+    examples = {
+        "": Example(TINY, volumes=True),
+        "conditional": Example({**TINY, "alignment": "per_class_conditional", "expectation": "global"}),
+        "marginal": Example({**TINY, "expectation": "marginal"}),
+    }
 
     def __init__(self, config: CoDA.Config, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["pair"] = Pair(context)
-        self.distributions = nn.ModuleList(Distributions(config, context.classes) for _ in range(2))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "coda", "ramp": 0.0, "warmup": 2}
-        conditional = {"alignment": "per_class_conditional", "expectation": "global"}
-        return {
-            "": Example({"method": settings}, volumes=True),
-            "conditional": Example({"method": settings | conditional}),
-            "marginal": Example({"method": settings | {"expectation": "marginal"}}),
-        }
+        self.both = [Distributions(config, context.classes) for _ in range(2)]
+        self.distributions = nn.ModuleList(self.both)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         logits, mask = self.call("pair", *views(batch)), batch["labelled"].mask
         both = zip(logits[:2], logits[2:4], strict=True)
-        first, second = self.pseudo_labels([planar(torch.cat(own).detach()) for own in both], mask)
+        labels, keep = self.pseudo_labels([planar(torch.cat(own).detach()) for own in both], mask)
         supervised = supervised_pair(logits[:2], mask)
-        unsupervised = cross_loss(logits[4:], (first.labels, second.labels), (first.keep, second.keep))
-        apart = (first.labels != second.labels).float().mean()
-        yield semi_supervised_update("pair", supervised, unsupervised, self._weight(step), disagreement=apart)
+        unsupervised = cross_loss(logits[4:], labels, keep)
+        warm = step >= self.config.warmup
+        weight = self.config.weight_at(step, self.context.steps) if warm else 0.0
+        apart = (labels[0] != labels[1]).float().mean()
+        yield weighted_update("pair", supervised, unsupervised, weight, disagreement=apart)
 
     @torch.no_grad()
-    def pseudo_labels(self, logits: list[Tensor], mask: Tensor) -> list[PseudoLabels]:
-        """(a) to (d) for both networks: logits `[B_L + B_U, K, H, W]`, labelled masks `[B_L, H, W]`."""
-        rows = self.context.classes + 1
+    def pseudo_labels(self, logits: list[Tensor], mask: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
+        """(a) to (d): hard labels `[B_U, H, W]` of both networks, and which pixels are kept (None: all).
+
+        From logits `[B_L + B_U, K, H, W]` and labelled masks `[B_L, H, W]`.
+        """
+        rows, classes = self.context.classes + 1, self.context.classes
         sums = all_reduce_sum(torch.stack([_batch_sums(z, mask) for z in logits]))
-        predicted: list[tuple[Tensor, Tensor]] = []
-        for z, own, distribution in zip(logits, sums, self._each(), strict=True):
+        labels: list[Tensor] = []
+        confidences: list[Tensor] = []
+        for z, own, distribution in zip(logits, sums, self.both, strict=True):
             distribution.observe(own[:rows], own[rows : 2 * rows], own[-1, 0] / own[-1, 1].clamp_min(1))
             aligned = distribution.align(z[len(mask) :])
-            highest, labels = aligned.max(1)
-            predicted.append(((highest - aligned.logsumexp(1)).exp(), labels))
-        by_class = [_sums_and_counts(*prediction, self.context.classes) for prediction in predicted]
-        parts = zip(predicted, all_reduce_sum(torch.stack(by_class)), self._each(), strict=True)
-        return [self._filter(*prediction, sums, distribution) for prediction, sums, distribution in parts]
-
-    def _filter(
-        self, confidence: Tensor, labels: Tensor, sums: Tensor, distribution: Distributions
-    ) -> PseudoLabels:
-        """(d) Keep the pixels over their expectation, once this step's confidences have moved it."""
-        distribution.expect(sums[0], sums[1])
-        if self.config.expectation == "off":
-            return PseudoLabels(labels, None)
-        keep = confidence >= distribution.threshold()[labels]
-        distribution.kept.copy_(_sums_and_counts(keep, labels, self.context.classes))
-        return PseudoLabels(labels, keep)
-
-    def _weight(self, step: int) -> float:
-        if step < self.config.warmup:
-            return 0.0
-        return self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
-
-    def _each(self) -> list[Distributions]:
-        return [self.distributions[0], self.distributions[1]]  # type: ignore[list-item]
+            highest, ids = aligned.max(1)
+            labels.append(ids)
+            confidences.append((highest - aligned.logsumexp(1)).exp())
+        pairs = zip(confidences, labels, strict=True)
+        by_class = all_reduce_sum(torch.stack([_sums_and_counts(*pair, classes) for pair in pairs]))
+        parts = zip(self.both, confidences, labels, by_class, strict=True)
+        return labels, [distribution.keep(*part) for distribution, *part in parts]
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """Without alignment, which is for training alone (methods/README 4.5)."""
+        """Without alignment (methods/README 4.5)."""
         return predict_pair(self.networks["pair"](image))
 
     @classmethod
     def report(cls, record: ModelRecord) -> list[Section]:
-        """Marginals of both networks, their ratio and the kept share over steps, class by class."""
         history = record.statistics("pi_labelled_1")
         if not history:
             return []
@@ -224,7 +195,7 @@ class CoDA(Method):
 
     def statistics(self) -> dict[str, Tensor]:
         statistics = {}
-        for i, distribution in enumerate(self._each(), start=1):
+        for i, distribution in enumerate(self.both, start=1):
             labelled, unlabelled = distribution.marginals()
             kept, pixels = all_reduce_sum(distribution.kept)
             statistics |= {
@@ -262,8 +233,7 @@ def _conditional_sums(probability: Tensor) -> Tensor:
 
 def _sums_and_counts(values: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Sum of values and number of pixels of each class `[2, K]`."""
-    sums = class_sums(values, labels, classes)
-    return torch.stack([sums, torch.bincount(labels.flatten(), minlength=classes).to(sums.dtype)])
+    return torch.stack([class_sums(each, labels, classes) for each in (values, torch.ones_like(labels))])
 
 
 def _move(average: Tensor, value: Tensor, momentum: float) -> Tensor:

@@ -1,8 +1,7 @@
 """Mean Teacher (Tarvainen & Valpola, NeurIPS 2017; medical settings from SSL4MIS, methods/README 6).
 
-As in the paper, student and teacher see different views of an unlabelled image: the student the strong one,
-the teacher the weak one with noise. SSL4MIS's student sees the weak view: `augment: {strong: 0, blur: 0}`.
-The normalisation's statistics are those of the labelled images alone, as in supervised training.
+The student sees the strong view of an unlabelled image, the teacher the weak one with noise. In SSL4MIS both
+see the weak view: `augment: {strong: 0, blur: 0}`.
 """
 
 from collections.abc import Iterator
@@ -11,25 +10,18 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from framework.core.plugins import name_of
-from framework.core.settings import Settings
 from framework.loading.loader import Batch, StreamBatch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
-from framework.methods.common.losses import gaussian_ramp, planar, supervised_loss
+from framework.methods.common.losses import WeightRamp, planar, supervised_loss, weighted_update
 from framework.methods.common.noise import noisy
-from framework.methods.common.pair import STREAMS
+from framework.methods.common.pair import STREAMS, WeakAndStrong
 from framework.methods.common.teacher import Teacher
-from framework.methods.common.update import semi_supervised_update
-from framework.methods.common.weak_to_strong import WeakAndStrong
 
 
-class TeacherConfig(Settings):
+class TeacherConfig(WeightRamp):
     """The consistency of a student with the average of its own past."""
 
     weight: float = Field(default=0.1, ge=0)
-    """Weight of the consistency loss, after the ramp."""
-    ramp: float = Field(default=0.3, ge=0, le=1)
-    """Share of the run over which the weight rises (Gaussian)."""
     decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the teacher's average."""
     noise: float = Field(default=0.1, ge=0)
@@ -40,14 +32,13 @@ class MeanTeacher(Method):
     """One network that trains, and its teacher."""
 
     class Config(TeacherConfig):
-        """No further settings."""
-
         name: Literal["mean_teacher"]
 
     learns_from = "masks + images"
     source = "Tarvainen & Valpola, NeurIPS 2017; the student sees strong views"
     streams = STREAMS
     revision = 1  # strong views
+    examples = {"": Example({"ramp": 0.0}, {"network": {"dropout": 0.5}}, volumes=True)}
 
     def __init__(self, config: TeacherConfig, context: MethodContext) -> None:
         super().__init__()
@@ -55,29 +46,22 @@ class MeanTeacher(Method):
         self.networks["network"] = WeakAndStrong(context.network(0))
         self.teacher = Teacher(self.networks["network"], config.decay)
 
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": name_of(cls), "ramp": 0.0}
-        return {"": Example({"method": settings, "network": {"dropout": 0.5}}, volumes=cls is MeanTeacher)}
-
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         labelled, unlabelled = batch["labelled"], batch["unlabelled"]
         logits, strong = self.call("network", labelled.image, unlabelled.strong[0])
         supervised = supervised_loss(logits, labelled.mask)
         unsupervised, metrics = self.consistency(planar(strong).softmax(1), unlabelled, step)
-        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
-        yield semi_supervised_update("network", supervised, unsupervised, weight, **metrics)
+        weight = self.config.weight_at(step, self.context.steps)
+        yield weighted_update("network", supervised, unsupervised, weight, **metrics)
 
-    def consistency(
-        self, student: Tensor, unlabelled: StreamBatch, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def consistency(self, student: Tensor, batch: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared distance of the student's probabilities `[B, K, H, W]` from the teacher's; metrics."""
-        return (student - self.teacher_prediction(unlabelled, step, 0)).square().mean(), {}
+        return (student - self.teacher_prediction(batch, step, 0)).square().mean(), {}
 
-    def teacher_prediction(self, unlabelled: StreamBatch, step: int, number: int) -> Tensor:
+    def teacher_prediction(self, batch: StreamBatch, step: int, number: int) -> Tensor:
         """The teacher's probabilities `[B, K, H, W]`, with noise number 0, 1, … of this step on its input."""
-        image, ids = unlabelled.image, unlabelled.ids
-        return self.teacher(noisy(image, ids, self.config.noise, self.context.seed, step, number))
+        drawn_by = self.context.seed, step, number
+        return self.teacher(noisy(batch.image, batch.ids, self.config.noise, *drawn_by))
 
     def after_step(self, step: int, read: Read) -> None:
         self.teacher.follow(self.networks["network"], step)

@@ -1,8 +1,4 @@
-"""Naive mixing, the control of hybrid supervision (methods/README 5): weak masks are learnt like true ones.
-
-Their loss is cross-entropy over their labelled pixels: Dice needs whole masks, and scribbles are not. It has
-the weight of the whole loss on true masks, so its cross-entropy counts twice; the paper has that for both.
-"""
+"""Naive mixing, the control of hybrid supervision (methods/README 5): weak masks teach like true ones."""
 
 from __future__ import annotations
 
@@ -11,18 +7,28 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from framework.core.settings import Settings
-from framework.loading.loader import Batch
-from framework.methods.base import Example, Method, MethodContext, Update
-from framework.methods.common.hybrid import STREAMS, partial_cross_entropy
-from framework.methods.common.losses import planar, supervised_loss
-from framework.methods.supervised import Single
+from framework.corpus.schema import WEAK_COMMANDS, WEAK_KINDS
+from framework.loading.loader import Batch, Stream
+from framework.methods.base import Example, Update
+from framework.methods.common.losses import partial_cross_entropy, supervised_loss
+from framework.methods.supervised import MASKED, Supervised
+
+WEAK = Stream(
+    "weak",
+    frozenset({*WEAK_KINDS, "pseudo"}),
+    hint=f"name a layer of weak masks in corpus.layers (make one with {WEAK_COMMANDS}), "
+    "and leave corpus.budget.share under 1",
+)
+STREAMS = (MASKED, WEAK)
+"""What hybrid supervision learns from."""
 
 
-class Mixing(Method):
+class Mixing(Supervised):
     """One network."""
+
+    config: Mixing.Config
 
     class Config(Settings):
         """One switch."""
@@ -34,15 +40,7 @@ class Mixing(Method):
     learns_from = "masks + weak masks"
     source = "the control of hybrid supervision"
     streams = STREAMS
-
-    def __init__(self, config: Mixing.Config, context: MethodContext) -> None:
-        super().__init__()
-        self.config = config
-        self.networks["network"] = Single(context.network(0))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {"": Example({"method": {"name": "mixing"}, "corpus": {"layers": ["box"]}})}
+    examples = {"": Example(changes={"corpus": {"layers": ["box"]}})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
@@ -51,7 +49,3 @@ class Mixing(Method):
         weakly = partial_cross_entropy(logits[len(strong.mask) :], weak.mask)
         metrics = {"loss_supervised": supervised.detach(), "loss_weak": weakly.detach()}
         yield Update("network", supervised + self.config.weight * weakly, metrics)
-
-    def predict(self, image: Tensor) -> dict[str, Tensor]:
-        (logits,) = self.networks["network"](image)
-        return {"network 1": planar(logits).softmax(1)}

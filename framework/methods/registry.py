@@ -1,10 +1,8 @@
 """The methods by name: a new one adds a line here, another package's the entry point `scantseg.methods`."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from framework.core.plugins import by_name, plugins
+from framework.core.plugins import by_name, plugins, settings_of_any
 from framework.methods.base import Method, MethodContext
 from framework.methods.classifier.method import Classifier
 from framework.methods.coda import CoDA
@@ -34,9 +32,7 @@ METHODS: dict[str, type[Method]] = by_name(
 if TYPE_CHECKING:
     MethodConfig = Any
 else:
-    MethodConfig = Annotated[
-        Union[tuple(method.Config for method in METHODS.values())], Field(discriminator="name")
-    ]
+    MethodConfig = settings_of_any(METHODS)
 
 
 def method_of(config: Any) -> type[Method]:

@@ -14,8 +14,7 @@ OVERLAP = 0.5
 def predict_whole(method: Method, image: Tensor, patch: Sequence[int] | None) -> dict[str, Tensor]:
     """Probabilities `[B, K, H, W]` of images, or `[1, K, D, H, W]` of a volume for methods of patches.
 
-    Windows have the size of a patch; a Gaussian around each window's centre blends them. A volume shallower
-    than a window is mirrored at its ends, as in training.
+    A Gaussian blends windows of a patch's size; shallower volumes are mirrored at their ends, as in training.
     """
     if patch is None:
         return method.predict(image)

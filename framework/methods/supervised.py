@@ -30,14 +30,12 @@ class Supervised(Method):
     learns_from = "masks (and pseudo masks of a layer)"
     source = "the baseline and the upper bound"
     streams = (LABELLED,)
+    examples = {"": Example(volumes=True)}
 
-    def __init__(self, config: Supervised.Config, context: MethodContext) -> None:
+    def __init__(self, config: Settings, context: MethodContext) -> None:
         super().__init__()
+        self.config = config
         self.networks["network"] = Single(context.network(0))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {"": Example({"method": {"name": "supervised"}}, volumes=True)}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         (logits,) = self.call("network", batch["labelled"].image)

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from framework.core.distributed import all_reduce_sum
 from framework.loading.loader import StreamBatch
-from framework.methods.base import MethodContext
+from framework.methods.base import Example
 from framework.methods.common.losses import gaussian_ramp
 from framework.methods.mean_teacher import MeanTeacher, TeacherConfig
 
 
 class UAMT(MeanTeacher):
     """Mean Teacher whose consistency leaves out the pixels that its teacher is unsure of."""
+
+    config: UAMT.Config
 
     class Config(TeacherConfig):
         """Mean Teacher with a bound on the teacher's entropy."""
@@ -33,24 +35,19 @@ class UAMT(MeanTeacher):
             return self
 
     source = "uncertainty-aware Mean Teacher, Yu et al., MICCAI 2019; the student sees strong views"
+    examples = {"": Example({"ramp": 0.0}, {"network": {"dropout": 0.5}})}
 
-    def __init__(self, config: UAMT.Config, context: MethodContext) -> None:
-        super().__init__(config, context)
-        self.passes = config.passes
-
-    def consistency(
-        self, student: Tensor, unlabelled: StreamBatch, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        keep = self.entropy(unlabelled, step) < entropy_cut(step, self.context.steps)
-        distance = (student - self.teacher_prediction(unlabelled, step, 0)).square().sum(1)
+    def consistency(self, student: Tensor, batch: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        keep = self.entropy(batch, step) < entropy_cut(step, self.context.steps)
+        distance = (student - self.teacher_prediction(batch, step, 0)).square().sum(1)
         kept = keep.to(distance.dtype)
         sums = all_reduce_sum(torch.stack([(distance * kept).sum(), kept.sum()]))
         return sums[0] / (2 * sums[1]).clamp_min(1), {"kept": kept.mean()}
 
-    def entropy(self, unlabelled: StreamBatch, step: int) -> Tensor:
+    def entropy(self, batch: StreamBatch, step: int) -> Tensor:
         """Entropy `[B, H, W]` of the mean prediction of the noisy passes, in 0 to ln K."""
-        passes = range(1, self.passes + 1)
-        mean = torch.stack([self.teacher_prediction(unlabelled, step, i) for i in passes]).mean(0)
+        passes = range(1, self.config.passes + 1)
+        mean = torch.stack([self.teacher_prediction(batch, step, i) for i in passes]).mean(0)
         return -(mean * mean.clamp_min(1e-6).log()).sum(1)
 
 

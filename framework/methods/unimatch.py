@@ -1,9 +1,4 @@
-"""UniMatch (Yang et al., CVPR 2023; methods/README 6): FixMatch with two strong views and perturbed features.
-
-Pseudo-labels are learnt by cross-entropy, as in the paper's equations and in FixMatch here. The authors' code
-for ACDC has soft Dice instead: the few confident pixels of a rare class then weigh as much as the whole
-background, which in short runs kept the network from fitting its masks.
-"""
+"""UniMatch (Yang et al., CVPR 2023; methods/README 6): FixMatch, two strong views and perturbed features."""
 
 from __future__ import annotations
 
@@ -17,39 +12,34 @@ from torch import Tensor, nn
 from framework.core.rng import stable_seed
 from framework.loading.loader import Batch
 from framework.loading.training_set import CorpusConfig
-from framework.methods.base import Example, Method, MethodContext, Needs, Update
-from framework.methods.common import weak_to_strong
-from framework.methods.common.losses import pixel_cross_entropy, planar, supervised_loss
-from framework.methods.common.update import semi_supervised_update
-from framework.methods.common.weak_to_strong import PseudoLabel, WeakToStrongConfig, pseudo_label
+from framework.methods import fixmatch
+from framework.methods.base import MethodContext, Needs, Update
+from framework.methods.common.losses import supervised_loss
+from framework.methods.common.pair import WeakAndStrong
 from framework.networks.dropout import drop_channels
 from framework.networks.norm import kept_statistics
 
 
-class UniMatch(Method):
+class UniMatch(fixmatch.FixMatch):
     """One network."""
 
-    class Config(WeakToStrongConfig):
+    class Config(fixmatch.WeakToStrongConfig):
         """Weights are 0.25 for each strong view and 0.5 for the features, beside 1 for labelled images."""
 
         name: Literal["unimatch"]
         dropout: float = Field(default=0.5, ge=0, lt=1)
         """Share of the channels of every encoder level that the perturbed view loses."""
 
-    learns_from = "masks + images"
     source = "Yang et al., CVPR 2023"
     needs = Needs(volumes=False)
-    streams = weak_to_strong.streams(views=2)
+    streams = fixmatch.streams(views=2)
     revision = 2  # strong views are kept out of the normalisation's statistics; cross-entropy
 
     def __init__(self, config: UniMatch.Config, context: MethodContext) -> None:
-        super().__init__()
-        self.config, self.context = config, context
-        self.networks["network"] = Perturbed(context.network(0), config.dropout)
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {"": Example({"method": {"name": "unimatch", "threshold": 0.3, "cutmix": 1.0}})}
+        super().__init__(config, context)
+        seen = self.networks["network"]
+        assert isinstance(seen, WeakAndStrong)
+        self.networks["network"] = Perturbed(seen.network, config.dropout)
 
     @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
@@ -59,27 +49,18 @@ class UniMatch(Method):
         super().check(config, network, corpus)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
-        partner = weak_to_strong.partner_label(self.networks["network"], batch["partner"].image)
-        views = weak_to_strong.mixed_views(batch, self.config.cutmix, self.context.seed, step)
+        partner = fixmatch.partner_label(self.networks["network"], batch["partner"].image)
+        views = self.mixed_views(batch, step)
         ids, mask = batch["unlabelled"].ids, batch["labelled"].mask
         seeds = torch.tensor([stable_seed(self.context.seed, step, name) % 2**63 for name in ids])
         strong = torch.cat([view.image for view in views])
-        weak, perturbed, strong = self.call("network", weak_to_strong.weak_images(batch), strong, seeds)
-        supervised = supervised_loss(weak[: len(mask)], mask)
-        own = pseudo_label(weak[len(mask) :])
-        first, second = (
-            self._loss(z, view.label(own, partner)) for z, view in zip(strong.chunk(2), views, strict=True)
-        )
-        unsupervised = 0.25 * (first + second) + 0.5 * self._loss(perturbed, own)
-        weight = self.config.weight_at(step, self.context.steps)
-        kept = (own.confidence >= self.config.threshold).float().mean()
-        yield semi_supervised_update("network", supervised, unsupervised, weight, kept=kept)
-
-    def _loss(self, logits: Tensor, label: PseudoLabel) -> Tensor:
-        return pixel_cross_entropy(logits, label.ids, label.confidence >= self.config.threshold)
-
-    def predict(self, image: Tensor) -> dict[str, Tensor]:
-        return {"network 1": planar(self.networks["network"](image)[0]).softmax(1)}
+        both = torch.cat([batch["labelled"].image, batch["unlabelled"].image])
+        weak, perturbed, strong = self.call("network", both, strong, seeds)
+        own = fixmatch.pseudo_label(weak[len(mask) :])
+        pairs = zip(strong.chunk(2), views, strict=True)
+        first, second = (self.loss(logits, view.label(own, partner)) for logits, view in pairs)
+        unsupervised = 0.25 * (first + second) + 0.5 * self.loss(perturbed, own)
+        yield self.update(supervised_loss(weak[: len(mask)], mask), unsupervised, own, step)
 
 
 class Perturbed(nn.Module):
@@ -93,9 +74,9 @@ class Perturbed(nn.Module):
         self, weak: Tensor, strong: Tensor | None = None, seeds: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Logits of weak views; with strong views and seeds, of perturbed features and strong views too."""
-        if strong is None or seeds is None:
-            return (self.network(weak),)
         logits = self.network(weak)
+        if strong is None or seeds is None:
+            return (logits,)
         with kept_statistics(self.network):
             perturbed = self.network(weak[-len(seeds) :], lambda levels: self._dropped(levels, seeds))
             return logits, perturbed, self.network(strong)

@@ -8,11 +8,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 
 class ImageDropout(_DropoutNd):
-    """Drops whole channels of features `[B, C, …]` in training, drawn from the pixels of each image.
-
-    Augmentation, and noise in every pass, change the image and so its channels; else it would lose the same
-    ones again. The rest of the batch, and so the number of workers, does not matter.
-    """
+    """Drops whole channels of features `[B, C, …]` in training, drawn from each image's pixels."""
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Features of images `[B, C, H, W]`, those that are kept scaled up."""

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from framework.core.errors import ConfigError, nearest
 from framework.core.settings import Settings
-from framework.networks.base import Architecture, first_line, no_weights
-from framework.networks.padding import enlarged
+from framework.networks.base import Architecture, enlarged, first_line, no_weights
 from framework.networks.unet import blocks
 
 LEVELS = 4
@@ -35,24 +35,18 @@ class Encoder(nn.Module):
     `[B, widths[i], H / s_i, W / s_i]`, the finest first."""
 
     def __init__(
-        self,
-        stages: nn.Module,
-        channels: int,
-        widths: list[int],
-        stride: int,
-        names: list[str],
-        channels_last: bool = False,
+        self, stages: nn.Module, channels: int, widths: list[int], stride: int, names: list[str], dim: int = 1
     ) -> None:
-        """`stages` gives the levels, made by its modules `names`; `channels_last`: as `[B, h, w, C]`."""
+        """`stages` gives the levels, made by its modules `names`, with channels as dimension `dim`."""
         super().__init__()
         self.stages, self.channels, self.widths, self._names = stages, channels, widths, names
         self.stride = stride
         """Stride of the coarsest level, in pixels."""
-        self._channel = -1 if channels_last else 1
+        self._dim = dim
 
     def forward(self, image: Tensor) -> list[Tensor]:
         levels = self.stages(enlarged(image, (self.stride, self.stride)))
-        return [level.movedim(self._channel, 1) for level in levels[-LEVELS:]]
+        return [level.movedim(self._dim, 1) for level in levels[-LEVELS:]]
 
     def after_levels(self, changes: Sequence[Callable[[Tensor], Tensor]]) -> None:
         """Let functions change what the last levels give, one each, before the next level sees it."""
@@ -60,7 +54,25 @@ class Encoder(nn.Module):
             self.stages.get_submodule(name).register_forward_hook(self._hook(change))
 
     def _hook(self, change: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        return lambda module, given, level: change(level.movedim(self._channel, 1)).movedim(1, self._channel)
+        return lambda module, given, level: change(level.movedim(self._dim, 1)).movedim(1, self._dim)
+
+
+class TopDownPathway(nn.Module):
+    """An encoder whose finer levels have the coarser ones added: same shapes (FPN; methods/README 3.3)."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder, self.stride, self.widths = encoder, encoder.stride, encoder.widths
+        pairs = zip(self.widths, self.widths[1:], strict=False)
+        self.down = nn.ModuleList(nn.Conv2d(coarser, own, 1) for own, coarser in pairs)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        *finer, coarsest = self.encoder(image)
+        levels = [coarsest]
+        for level, down in zip(reversed(finer), reversed(self.down), strict=True):
+            coarser = F.interpolate(down(levels[0]), level.shape[2:], mode="bilinear", align_corners=False)
+            levels.insert(0, level + coarser)
+        return levels
 
 
 class Small(nn.Module):
@@ -79,18 +91,24 @@ class Small(nn.Module):
         return levels[1:]
 
 
-def build_encoder(config: EncoderConfig, channels: int) -> Encoder:
-    """Raises `ConfigError` for names that timm does not know, and weights that cannot be had."""
-    if config.encoder == "small":
-        stages = Small(config.widths, channels, config.output_stride or 16)
-        names = [f"blocks.{level}" for level in range(LEVELS)]
-        return Encoder(stages, channels, config.widths, stages.stride, names)
-    stages = _timm(config, channels)
-    info: Any = stages.feature_info
-    known = dict(stages.named_modules())
-    names = [name if name in known else name.replace(".", "_") for name in info.module_name()[-LEVELS:]]
-    last = getattr(stages, "output_fmt", "NCHW") == "NHWC"
-    return Encoder(stages, channels, info.channels()[-LEVELS:], info.reduction()[-1], names, last)
+class EncoderArchitecture(Architecture):
+    """An encoder alone; it enlarges images for itself."""
+
+    Config = EncoderConfig
+    gives_features = True
+
+    @staticmethod
+    def build(config: EncoderConfig, channels: int, classes: int) -> Encoder:
+        if config.encoder == "small":
+            stages = Small(config.widths, channels, config.output_stride or 16)
+            names = [f"blocks.{level}" for level in range(LEVELS)]
+            return Encoder(stages, channels, config.widths, stages.stride, names)
+        stages = _timm(config, channels)
+        info: Any = stages.feature_info
+        known = dict(stages.named_modules())
+        names = [name if name in known else name.replace(".", "_") for name in info.module_name()[-LEVELS:]]
+        dim = -1 if getattr(stages, "output_fmt", "NCHW") == "NHWC" else 1
+        return Encoder(stages, channels, info.channels()[-LEVELS:], info.reduction()[-1], names, dim)
 
 
 def _timm(config: EncoderConfig, channels: int) -> nn.Module:
@@ -100,9 +118,7 @@ def _timm(config: EncoderConfig, channels: int) -> nn.Module:
         close = nearest(config.encoder, timm.list_models())
         fault = f"timm has no model '{config.encoder}'{close}; 'small' needs no timm"
         raise ConfigError(f"network.encoder: {fault}")
-    options: dict[str, Any] = {"in_chans": channels, "features_only": True}
-    if config.output_stride is not None:
-        options["output_stride"] = config.output_stride
+    options = {"in_chans": channels, "features_only": True, "output_stride": config.output_stride}
     if "swin" in config.encoder:  # they else take images of one size alone, and CAMs are made at several
         options["strict_img_size"] = False
     try:
@@ -112,14 +128,3 @@ def _timm(config: EncoderConfig, channels: int) -> nn.Module:
     except (RuntimeError, TypeError, NotImplementedError) as error:
         fault = f"'{config.encoder}' gives no pyramid: {first_line(error)}"
         raise ConfigError(f"network.encoder: {fault}") from None
-
-
-class EncoderArchitecture(Architecture):
-    """An encoder alone; it enlarges images for itself."""
-
-    Config = EncoderConfig
-    gives_features = True
-
-    @staticmethod
-    def build(config: EncoderConfig, channels: int, classes: int) -> nn.Module:
-        return build_encoder(config, channels)

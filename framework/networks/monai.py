@@ -37,22 +37,19 @@ class MonaiArchitecture(Architecture):
 
     @staticmethod
     def build(config: MonaiConfig, channels: int, classes: int) -> nn.Module:
-        build = _vnet if config.architecture == "vnet" else _unet
-        return build(config, channels, classes)
+        if config.architecture == "vnet":
+            return _vnet(config, channels, classes)
+        from monai.networks.nets.unet import UNet
+
+        strides: Any = _steps(config)  # MONAI says `Sequence[int]`, its convolutions take one for each axis
+        rest = {"num_res_units": config.units, "norm": "BATCH", "dropout": config.dropout}
+        return UNet(3, channels, classes, config.widths, strides, **rest)
 
     @staticmethod
     def strides(config: MonaiConfig) -> tuple[int, ...]:
         if config.architecture == "vnet":
             return VNET_STRIDE, VNET_STRIDE, VNET_STRIDE
         return tuple(math.prod(axis) for axis in zip(*_steps(config), strict=True))
-
-
-def _unet(config: MonaiConfig, channels: int, classes: int) -> nn.Module:
-    from monai.networks.nets.unet import UNet
-
-    strides: Any = _steps(config)  # MONAI says `Sequence[int]`, its convolutions take a number for each axis
-    rest = {"num_res_units": config.units, "norm": "BATCH", "dropout": config.dropout}
-    return UNet(3, channels, classes, config.widths, strides, **rest)
 
 
 def _vnet(config: MonaiConfig, channels: int, classes: int) -> nn.Module:

@@ -1,7 +1,4 @@
-"""Batch normalisation over the global batch: a step does not depend on how many workers share it.
-
-On CPUs too, unlike torch's SyncBatchNorm.
-"""
+"""Batch normalisation over the global batch, on CPUs too: a step does not depend on the number of workers."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,18 +1,15 @@
 """The networks by name: the one place that a new one's name is added to."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Discriminator, Tag
 from torch import Tensor, nn
 
-from framework.core.plugins import by_name, plugins
+from framework.core.plugins import by_name, plugins, settings_of_any
 from framework.core.settings import Settings
-from framework.networks.base import Architecture
+from framework.networks.base import Architecture, enlarged, seeded
 from framework.networks.encoder import EncoderArchitecture
 from framework.networks.monai import MonaiArchitecture
 from framework.networks.norm import GlobalBatchNorm
-from framework.networks.padding import enlarged
-from framework.networks.seeded import seeded
 from framework.networks.smp import SmpArchitecture
 from framework.networks.unet import Perturb, UNetArchitecture
 
@@ -21,18 +18,10 @@ ARCHITECTURES: dict[str, type[Architecture]] = by_name(
 )
 
 
-def tag(value: Any) -> str:
-    """Settings without a name are the small U-Net's."""
-    return value.get("name", "unet") if isinstance(value, dict) else value.name
-
-
 if TYPE_CHECKING:
     NetworkConfig = Any
 else:
-    NetworkConfig = Annotated[
-        Union[tuple(Annotated[kind.Config, Tag(name)] for name, kind in ARCHITECTURES.items())],
-        Discriminator(tag),
-    ]
+    NetworkConfig = settings_of_any(ARCHITECTURES, default="unet")
 
 
 def architecture_of(config: Any) -> type[Architecture]:

@@ -39,8 +39,11 @@ class UNet(nn.Module):
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in rising)
         self.merge = nn.ModuleList(Block(2 * b, b) for _, b in rising)
-        enlarging = _enlarging(widths[0], config.stride)
-        self.head = nn.Sequential(*enlarging, nn.Conv2d(widths[0], classes, 3, padding=1))
+        head: list[nn.Module] = []
+        if config.stride == 2:  # back to the image's resolution
+            enlarging = nn.ConvTranspose2d(widths[0], widths[0], 2, 2, bias=False)
+            head = [enlarging, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
+        self.head = nn.Sequential(*head, nn.Conv2d(widths[0], classes, 3, padding=1))
 
     def forward(self, image: Tensor, perturb: Perturb = list) -> Tensor:
         levels = [image]
@@ -51,14 +54,6 @@ class UNet(nn.Module):
         for up, merge in zip(self.up, self.merge, strict=True):
             low = merge(torch.cat([up(low), levels.pop()], dim=1))
         return self.head(low)
-
-
-def _enlarging(width: int, stride: int) -> list[nn.Module]:
-    """From the first level back to the image's resolution."""
-    if stride == 1:
-        return []
-    up = nn.ConvTranspose2d(width, width, stride, stride, bias=False)
-    return [up, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
 
 
 class Block(nn.Module):

@@ -33,9 +33,11 @@ from framework.training.trainer import Trainer
 EXAMPLES: dict[str, Example] = {
     f"{name}-{variant}" if variant else name: example
     for name, method in METHODS.items()
-    for variant, example in method.example().items()
+    for variant, example in method.examples.items()
 }
 """Every method's own examples, by name."""
+
+TINY_ENCODER = {"name": "encoder", "widths": [4, 4, 8, 8]}
 
 VOLUMES = "-3d"
 """Ending of an example's name for the same method on volumes."""
@@ -94,13 +96,18 @@ def _write_seeds(corpus: Corpus) -> None:
 
 
 def tiny_run(corpus: str, name: str, out: Path | str, changes: dict[str, Any] | None = None) -> TrainConfig:
-    """A few steps at 32 px in float32, in this process; of volumes with the corpus beside that of images."""
+    """A few steps at 32 px in float32, in this process; of volumes with the corpus beside that of images.
+
+    What a test changes of it is its own.
+    """
     base, volumes, _ = name.partition(VOLUMES)
+    method, example = base.split("-")[0], EXAMPLES[base]
     value = {
         "name": name,
         "out": str(out),
         "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}},
-        "network": {"widths": [4, 8]},
+        "network": TINY_ENCODER if METHODS[method].needs.encoder else {"widths": [4, 8]},
+        "method": {"name": method},
         "train": {
             "steps": 6,
             "batch": 4,
@@ -110,7 +117,7 @@ def tiny_run(corpus: str, name: str, out: Path | str, changes: dict[str, Any] | 
         },
         "compute": {"workers": 0},
     }
-    merge(value, copy.deepcopy(EXAMPLES[base].changes))  # what a test changes is its own
+    value = copy.deepcopy(merge(value, {"method": example.method, **example.changes}))
     value["models"] = {role: f"{corpus}-{method}" for role, method in value.get("models", {}).items()}
     if volumes:
         network = {"name": "monai", "widths": [4, 8]}

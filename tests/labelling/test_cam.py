@@ -10,7 +10,7 @@ from torch import Tensor
 from framework.corpus.map_layers import encode_maps
 from framework.labelling.cam.evidence import Kind, evidence, log_odds, summed_evidence
 from framework.methods.classifier.method import Classified
-from framework.networks.encoder import Encoder, EncoderConfig, build_encoder
+from framework.networks.encoder import Encoder, EncoderArchitecture, EncoderConfig
 
 
 class Plain(torch.nn.Module):
@@ -41,7 +41,9 @@ def plain(weights: list[list[float]], stages: torch.nn.Module | None = None, str
 
 def small(top_down: bool = False) -> Classified:
     torch.manual_seed(0)
-    encoder = build_encoder(EncoderConfig(name="encoder", widths=[4, 8, 8, 8], output_stride=8), 1)
+    encoder = EncoderArchitecture.build(
+        EncoderConfig(name="encoder", widths=[4, 8, 8, 8], output_stride=8), 1, 0
+    )
     return Classified(encoder, [2, 3], None, top_down).eval()
 
 

@@ -134,8 +134,9 @@ def test_swapping_the_networks_swaps_what_they_teach(alignment: str, expectation
     mask = torch.randint(0, K, (3, 8, 8))
     one, two = CoDA(config, convolutions(K)), CoDA(config, convolutions(K))
     first, second = one.pseudo_labels(logits, mask), two.pseudo_labels(logits[::-1], mask)
-    assert torch.equal(first[0].labels, second[1].labels)
-    assert first[0].keep is second[1].keep is None or torch.equal(first[0].keep, second[1].keep)  # type: ignore[arg-type]
+    (labels, keep), (swapped_labels, swapped_keep) = first, second
+    assert torch.equal(labels[0], swapped_labels[1])
+    assert keep[0] is swapped_keep[1] is None or torch.equal(keep[0], swapped_keep[1])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,7 @@ from framework.labelling.job import make
 from framework.labelling.weak.config import Box
 from framework.labelling.weak.simulate import SimulateWeak
 from framework.loading.loader import StreamBatch
-from framework.methods.common.hybrid import image_cross_entropy, partial_cross_entropy
-from framework.methods.common.losses import supervised_loss
+from framework.methods.common.losses import image_cross_entropy, partial_cross_entropy, supervised_loss
 from framework.methods.cps import CPS
 from framework.methods.dcr import method as dcr_module
 from framework.methods.dcr.indicators import IndicatorConfig, Indicators

@@ -18,9 +18,8 @@ from framework.methods.coda import CoDA
 from framework.methods.common.losses import pixel_cross_entropy
 from framework.methods.common.noise import boxes, noisy, paste
 from framework.methods.common.teacher import Teacher
-from framework.methods.common.weak_to_strong import Mixed, PseudoLabel, partner_label, pseudo_label
 from framework.methods.cps import CPS
-from framework.methods.fixmatch import FixMatch
+from framework.methods.fixmatch import FixMatch, Mixed, PseudoLabel, partner_label, pseudo_label
 from framework.methods.mean_teacher import MeanTeacher
 from framework.methods.ua_mt import UAMT, entropy_cut
 from framework.methods.unimatch import Perturbed, UniMatch
@@ -160,7 +159,7 @@ def test_a_rare_class_teaches_unimatch_no_more_than_its_pixels() -> None:
     label = torch.zeros(1, 8, 8, dtype=torch.int64)
     label[0, 0, 0] = 1
     logits = torch.zeros(1, K, 8, 8, requires_grad=True)
-    method._loss(logits, PseudoLabel(label, torch.ones(1, 8, 8))).backward()
+    method.loss(logits, PseudoLabel(label, torch.ones(1, 8, 8))).backward()
     assert logits.grad is not None
     pull = logits.grad.abs().sum(1)[0]
     assert pull[0, 0].item() == pytest.approx(pull[5, 5].item())

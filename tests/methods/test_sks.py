@@ -14,7 +14,7 @@ from framework.core.errors import ConfigError
 from framework.core.storage import Store
 from framework.methods.sks.method import SKS
 from framework.methods.sks.network import Prompted, Share
-from framework.networks.fpn import TopDownPathway
+from framework.networks.encoder import TopDownPathway
 from framework.training.checkpoint import read_tensors
 from framework.training.run import train
 from tests.contract.support import build, build_phantom, tiny_run, trained

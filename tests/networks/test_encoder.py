@@ -9,8 +9,7 @@ from torch import Tensor
 from framework.core.errors import ConfigError
 from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
 from framework.methods.classifier.method import Classified
-from framework.networks.encoder import Encoder, EncoderConfig
-from framework.networks.fpn import TopDownPathway
+from framework.networks.encoder import Encoder, EncoderConfig, TopDownPathway
 from framework.networks.registry import build_network
 
 CONFIGS = [
@@ -62,9 +61,7 @@ def test_channels_that_come_last_are_not_taken_for_rows_of_the_same_number() -> 
         def forward(self, image: Tensor) -> list[Tensor]:
             return [level] * 4
 
-    assert torch.equal(
-        Encoder(Stages(), 1, [6] * 4, 16, [], channels_last=True)(level)[0], level.permute(0, 3, 1, 2)
-    )
+    assert torch.equal(Encoder(Stages(), 1, [6] * 4, 16, [], dim=-1)(level)[0], level.permute(0, 3, 1, 2))
 
 
 def test_names_and_weights_that_cannot_be_had() -> None:

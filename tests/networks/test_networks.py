@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from framework.core.config_files import parse
 from framework.core.errors import ConfigError
 from framework.networks.monai import MonaiConfig
 from framework.networks.norm import GlobalBatchNorm, kept_statistics
 from framework.networks.registry import build_network
 from framework.networks.smp import SmpConfig
 from framework.networks.unet import UNetConfig
+from framework.training.config import TrainConfig
 
 CONFIGS = [
     UNetConfig(widths=[4, 8, 8]),
@@ -121,3 +124,16 @@ def test_kept_statistics_normalise_by_the_batch_and_remember_nothing_of_it() -> 
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
     network(x)
     assert not torch.equal(network.state_dict()["0.running_mean"], before["0.running_mean"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"network": {"name": "unett"}}, r"key 'network\.name' is 'unett'; did you mean 'unet'"),
+        ({"network": "unet"}, r"key 'network\.name' is missing"),
+        ({"compute": {"strategy": {"name": "ddpp"}}}, r"key 'compute\.strategy\.name' is 'ddpp'"),
+    ],
+)
+def test_wrong_names_in_settings_are_said_by_their_key(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse({"name": "x", "out": "out", "corpus": {"path": "corpus"}, **settings}, TrainConfig)

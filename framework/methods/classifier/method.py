@@ -1,8 +1,4 @@
-"""A classifier of whole images by image-level labels alone, the first stage of weak supervision.
-
-DropBlock after its last two levels, and images from the classes in turn, as in Viniavskyi et al. 2020
-(methods/README 2.2). Every target is a softmax, of two classes the paper's sigmoid of the logits' difference.
-"""
+"""A classifier of whole images by image-level labels alone (Viniavskyi et al. 2020; methods/README 2.2)."""
 
 from __future__ import annotations
 
@@ -19,20 +15,11 @@ from framework.core.settings import ORDERED, Settings
 from framework.corpus.schema import MASK_KINDS, NO_MASK, LabelInfo
 from framework.corpus.targets import UNKNOWN, Target, TargetConfig, resolve
 from framework.loading.loader import Batch, Stream
-from framework.methods.base import (
-    TINY_ENCODER,
-    Example,
-    Method,
-    MethodContext,
-    Needs,
-    PretrainedModel,
-    Update,
-)
+from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Update
 from framework.methods.classifier.dropblock import DropBlock, DropBlockConfig
 from framework.methods.common.noise import generators
-from framework.networks.encoder import Encoder
-from framework.networks.fpn import TopDownPathway
-from framework.networks.seeded import seeded
+from framework.networks.base import seeded
+from framework.networks.encoder import Encoder, TopDownPathway
 
 ANY = frozenset({*MASK_KINDS, NO_MASK})
 
@@ -54,6 +41,7 @@ class Classifier(Method):
     source = "first step of Viniavskyi et al. 2020"
     segments = False
     needs = Needs(encoder=True, volumes=False)
+    examples = {"": Example({"dropblock": {"share": 0.2, "block": 3}})}
 
     def __init__(self, config: Classifier.Config, context: MethodContext) -> None:
         super().__init__()
@@ -75,11 +63,6 @@ class Classifier(Method):
             fault = "method 'classifier' needs image-level labels and the corpus has none"
             raise ConfigError(f"{fault}; add a column to labels.csv")
         return tuple(resolve(name, t, labels, f"method.targets.{name}") for name, t in described.items())
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "classifier", "dropblock": {"share": 0.2, "block": 3}}
-        return {"": Example({"method": settings, "network": TINY_ENCODER})}
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["labelled"]
@@ -107,8 +90,8 @@ class Classifier(Method):
         return self.network.decide(levels)
 
     def classify(self, image: Tensor) -> dict[str, Tensor]:
-        pairs = zip(self.targets, self.network(image), strict=True)
-        return {target.name: logits.float().softmax(1) for target, logits in pairs}
+        logits = self.network(image)
+        return {target.name: z.float().softmax(1) for target, z in zip(self.targets, logits, strict=True)}
 
 
 class Classified(nn.Module):
@@ -122,14 +105,11 @@ class Classified(nn.Module):
         widths = encoder.widths if fpn else encoder.widths[-1:]
         self.levels = len(widths)
         """How many levels the heads read."""
+        self.stride = encoder.stride
         self.heads = nn.ModuleList(nn.Linear(sum(widths), count) for count in counts)
         self.dropblock = DropBlock(dropblock) if dropblock else None
         if self.dropblock is not None:
             encoder.after_levels([self.dropblock, self.dropblock])
-
-    @property
-    def stride(self) -> int:
-        return self.encoder.stride
 
     def draw(self, generators: list[torch.Generator]) -> None:
         """Set DropBlock's generators for the next batch, one an image."""

@@ -1,7 +1,4 @@
-"""Adversarial training of a segmenter (Zhou et al. 2019; methods/README 1.3, 1.6; reconstructed).
-
-True masks come from images with masks alone; predicted ones from any image.
-"""
+"""Adversarial training of a segmenter (Zhou et al. 2019; methods/README 1.3, 1.6; reconstructed)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +12,10 @@ from framework.core.labels import IGNORE
 from framework.core.settings import Settings
 from framework.loading.loader import StreamBatch
 from framework.methods.base import Method, MethodContext, Update
-from framework.methods.collaborative.networks import Discriminator
+from framework.methods.collaborative.networks import Discriminator, call_fixed
 from framework.methods.common.losses import planar
 from framework.methods.common.noise import generators
-from framework.networks.fixed import call_fixed
-from framework.networks.seeded import seeded
+from framework.networks.base import seeded
 
 
 class AdversaryConfig(Settings):
@@ -37,13 +33,6 @@ class AdversaryConfig(Settings):
     """The discriminator's learning rate, as a share of the run's."""
 
 
-def require_room(config: AdversaryConfig | None, size: int) -> None:
-    """Raise `ValueError` where the discriminator's levels halve images of `size` pixels to nothing."""
-    if config and 2 ** len(config.widths) > size:
-        fault = f"{len(config.widths)} levels halve {size} pixels to nothing"
-        raise ValueError(f"method.adversary.widths: {fault}; give fewer")
-
-
 @dataclass(frozen=True)
 class MaskPair:
     """Images, predicted masks `[B, L, H, W]` (0..1, with gradient), and the true ones where there are any."""
@@ -52,14 +41,10 @@ class MaskPair:
     predicted: Tensor
     truth: Tensor | None = None
 
-    @property
-    def known(self) -> Tensor | float:
-        """1 where the truth is labelled: the rest is hidden from the discriminator in both masks."""
-        return 1.0 if self.truth is None else (self.truth != IGNORE).to(self.predicted.dtype)
-
     def shown(self, masks: Tensor) -> Tensor:
-        """The discriminator's input `[B, C + L, H, W]`."""
-        return torch.cat([self.images.image, (masks * self.known).to(self.images.image.dtype)], dim=1)
+        """The discriminator's input `[B, C + L, H, W]`, without what is unlabelled in the truth."""
+        known = 1.0 if self.truth is None else self.truth != IGNORE
+        return torch.cat([self.images.image, (masks * known).to(self.images.image.dtype)], dim=1)
 
 
 class Adversary:
@@ -81,17 +66,18 @@ class Adversary:
         loss = torch.stack(losses).sum()
         return Update("discriminator", loss, {"loss_discriminator": loss.detach()}, self.config.lr_scale)
 
-    def adversarial_loss(self, pair: MaskPair, step: int) -> Tensor:
-        """Cross-entropy of predicted masks against true (L_adv), by the discriminator with fixed weights."""
-        masks = self._smoothed(pair, pair.predicted, step)
-        (logits,) = call_fixed(self.method.networks["discriminator"], masks)
-        return patch_cross_entropy(logits, True)
+    def adversarial_loss(self, pairs: Sequence[MaskPair], step: int) -> Tensor:
+        """The segmenter's (L_adv): predicted masks against true, by the discriminator with fixed weights."""
+        losses = []
+        for pair in pairs:
+            masks = self._smoothed(pair, pair.predicted, step)
+            (logits,) = call_fixed(self.method.networks["discriminator"], masks)
+            weight = self.config.weight_unmasked if pair.truth is None else self.config.weight
+            losses.append(weight * patch_cross_entropy(logits, True))
+        return torch.stack(losses).sum()
 
     def _smoothed(self, pair: MaskPair, masks: Tensor, step: int) -> Tensor:
-        """The discriminator's input, masks moved from 0 and 1 by the same noise whether true or predicted.
-
-        The noise goes by image, so that the number of ranks changes nothing.
-        """
+        """The discriminator's input, masks moved from 0 and 1 by an image's noise, whether true or not."""
         shape, device = masks.shape[1:], masks.device
         draws = generators(pair.images.ids, device, "softened", self.seed, step)
         noise = torch.stack([torch.rand(shape, generator=draw, device=device) for draw in draws])

@@ -1,16 +1,13 @@
-"""A grader that attends to each lesion of a finished segmenter (Zhou et al. 2019; methods/README 1.4).
-
-The second stage of the collaboration. Images are drawn from the grades in turn: archives are mostly healthy.
-"""
+"""Stage 2 of Zhou et al. 2019: a grader that attends to each lesion of a segmenter (methods/README 1.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
 from framework.core.errors import ConfigError
 from framework.core.settings import Settings
@@ -21,9 +18,9 @@ from framework.methods.classifier.method import ANY, known_cross_entropy
 from framework.methods.collaborative.networks import GraderNetwork
 from framework.methods.common.losses import planar
 from framework.methods.supervised import Single
+from framework.networks.base import seeded
 from framework.networks.encoder import Encoder, EncoderConfig
 from framework.networks.registry import build_network
-from framework.networks.seeded import seeded
 
 
 class GradingConfig(Settings):
@@ -36,17 +33,25 @@ class GradingConfig(Settings):
     width: int = Field(default=64, ge=1)
     """Channels of each lesion's attention."""
 
+    def target(self, context: MethodContext) -> Target:
+        """The grade as the corpus has it."""
+        return resolve("grade", self.grade, context.labels, "method.grade")
+
+    def network(self, context: MethodContext) -> GraderNetwork:
+        """The grader, freshly initialised."""
+        encoder = build_network(self.encoder, context.channels, context.classes, context.seed, 1)
+        assert isinstance(encoder, Encoder)
+        with seeded("grader", context.seed):
+            return GraderNetwork(encoder, context.lesions, len(self.target(context).classes), self.width)
+
 
 TINY_GRADER = {"grade": {"label": "grade"}, "encoder": {"name": "encoder", "widths": [4, 4, 8, 8]}}
-"""Settings of the examples."""
 
 
 class Grader(Method):
     """A grader beside a frozen segmenter."""
 
     class Config(GradingConfig):
-        """No further settings."""
-
         name: Literal["grader"]
 
     learns_from = "image-level grades + a model of lesions"
@@ -55,27 +60,22 @@ class Grader(Method):
     multilabel = True
     needs = Needs(volumes=False)
     revision = 1  # an attention of its own for each lesion
+    examples = {"": Example(TINY_GRADER, {"models": {"segmenter": "lesions"}})}
 
     def __init__(self, config: Grader.Config, context: MethodContext) -> None:
         super().__init__()
         self.context = context
-        self.networks["grader"] = network_of(config, context)
+        self.networks["grader"] = config.network(context)
         self.frozen["generator"] = Single(context.network(0)).requires_grad_(False).eval()
-        self.targets = (grade_of(config, context),)
+        self.targets = (config.target(context),)
         self.streams = (graded(self.targets[0], ANY),)
 
     @classmethod
-    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
+    def required_models(cls, config: Any) -> tuple[str, ...]:
         return ("segmenter",)
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
-        require_same_lesions(model, role, self.context)
-        self.frozen["generator"].load_state_dict(part_of(model, role, "generator"))
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "grader", **TINY_GRADER}
-        return {"": Example({"method": settings, "models": {"segmenter": "lesions"}})}
+        self.frozen["generator"].load_state_dict(part_of(model, role, "generator", self.context))
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         images = batch["graded"]
@@ -93,20 +93,6 @@ class Grader(Method):
         return planar(logits).sigmoid()
 
 
-def network_of(config: GradingConfig, context: MethodContext) -> nn.Module:
-    """The grader that a configuration describes, freshly initialised."""
-    encoder = build_network(config.encoder, context.channels, context.classes, context.seed, 1)
-    assert isinstance(encoder, Encoder)
-    with seeded("grader", context.seed):
-        grades = len(grade_of(config, context).classes)
-        return GraderNetwork(encoder, context.lesions, grades, config.width)
-
-
-def grade_of(config: GradingConfig, context: MethodContext) -> Target:
-    """The target that a grader predicts."""
-    return resolve("grade", config.grade, context.labels, "method.grade")
-
-
 def graded(grade: Target, accepts: frozenset[str]) -> Stream:
     """Images whose grade is known, with masks of accepted kinds or none."""
     hint = f"no training image has a known {grade.name} in labels.csv"
@@ -119,16 +105,12 @@ def spread(attention: Tensor) -> dict[str, Tensor]:
     return {"attention": each.mean(), "attention_deviation": each.std(2).mean()}
 
 
-def require_same_lesions(model: PretrainedModel, role: str, context: MethodContext) -> None:
-    """Raise `ConfigError` where a model's masks are of other lesions, or of the same in another order."""
+def part_of(model: PretrainedModel, role: str, group: str, context: MethodContext) -> dict[str, Tensor]:
+    """The weights of one of a model's networks; raises `ConfigError` where it has none, or other lesions."""
     if list(model.classes) != list(context.names):
         mine, other = ", ".join(context.names[1:]), ", ".join(model.classes[1:])
         fault = f"finds {other}, this corpus has {mine}"
         raise ConfigError(f"models.{role}: {fault}; give one of the same lesions in that order")
-
-
-def part_of(model: PretrainedModel, role: str, group: str) -> dict[str, Tensor]:
-    """The weights of one of a finished model's networks; raises `ConfigError` if it has no such network."""
     weights = model.weights(f"networks.{group}")
     if not weights:
         raise ConfigError(f"models.{role}: holds no {group}; give the folder of a model that trains one")

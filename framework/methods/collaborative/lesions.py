@@ -1,8 +1,4 @@
-"""A segmenter of lesions that may overlap, a sigmoid for each (methods/README 1.6).
-
-The first stage of Zhou et al. 2019; without its discriminator the plain baseline. The run's network is the
-generator.
-"""
+"""Stage 1 of Zhou et al. 2019: a segmenter of lesions, a sigmoid for each (methods/README 1.6)."""
 
 from __future__ import annotations
 
@@ -21,29 +17,24 @@ from framework.corpus.bits import planes
 from framework.loading.loader import Batch, StreamBatch
 from framework.loading.training_set import CorpusConfig
 from framework.methods.base import Example, Method, MethodContext, Needs, Read, Update
-from framework.methods.collaborative.discriminator import Adversary, AdversaryConfig, MaskPair, require_room
+from framework.methods.collaborative.discriminator import Adversary, AdversaryConfig, MaskPair
 from framework.methods.common.losses import planar
 from framework.methods.supervised import MASKED, Single
 
-HEAVIEST = 50.0
-"""Largest weight of a lesion's pixels."""
-
 
 class LesionConfig(Settings):
-    """How masks of lesions are learnt: the paper's terms, with reconstructed weights."""
+    """The paper's terms, with reconstructed weights."""
 
     dice: float = Field(default=1.0, ge=0)
     """Weight of soft Dice beside weighted cross-entropy: without it rare lesions may never be predicted."""
     adversary: AdversaryConfig | None = AdversaryConfig()
-    """The discriminator of masks, or None."""
+    """The discriminator of masks; None makes the plain baseline."""
 
 
 class Lesions(Method):
     """The generator, and its discriminator where there is one."""
 
     class Config(LesionConfig):
-        """No further settings."""
-
         name: Literal["lesions"]
 
     learns_from = "masks of lesions that may overlap"
@@ -51,8 +42,9 @@ class Lesions(Method):
     multilabel = True
     needs = Needs(volumes=False)
     streams = (MASKED,)
+    examples = {"": Example({"adversary": {"widths": [4, 8]}}), "alone": Example({"adversary": None})}
 
-    def __init__(self, config: Lesions.Config, context: MethodContext) -> None:
+    def __init__(self, config: LesionConfig, context: MethodContext) -> None:
         super().__init__()
         self.config, self.context = config, context
         self.networks["generator"] = Single(context.network(0))
@@ -63,16 +55,12 @@ class Lesions(Method):
         self.weights = rarity(read(MASKED.name), self.context.lesions, self.weights.device)
 
     @classmethod
-    def example(cls) -> dict[str, Example]:
-        return {
-            "": Example({"method": {"name": "lesions", "adversary": {"widths": [4, 8]}}}),
-            "alone": Example({"method": {"name": "lesions", "adversary": None}}),
-        }
-
-    @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
         super().check(config, network, corpus)
-        require_room(config.adversary, corpus.size)
+        levels = len(config.adversary.widths) if config.adversary else 0
+        if 2**levels > corpus.size:
+            fault = f"{levels} levels halve {corpus.size} pixels to nothing"
+            raise ValueError(f"method.adversary.widths: {fault}; give fewer")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked = batch[MASKED.name]
@@ -83,14 +71,17 @@ class Lesions(Method):
         if self.adversary is not None:
             pair = MaskPair(masked, logits.sigmoid(), target)
             yield self.adversary.discriminator_update([pair], step)
-            adversarial = self.adversary.config.weight * self.adversary.adversarial_loss(pair, step)
+            adversarial = self.adversary.adversarial_loss([pair], step)
             loss = supervised + adversarial
             metrics["loss_adversarial"] = adversarial.detach()
         yield Update("generator", loss, metrics)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        (logits,) = self.networks["generator"](image)
-        return {"network 1": with_background(planar(logits).sigmoid())}
+        return {"network 1": with_background(self.masks(image))}
+
+    def masks(self, image: Tensor) -> Tensor:
+        """Probabilities `[B, L, H, W]` of the lesions."""
+        return planar(self.networks["generator"](image)[0]).sigmoid()
 
 
 def targets(mask: Tensor, lesions: int) -> Tensor:
@@ -104,10 +95,7 @@ def with_background(probability: Tensor) -> Tensor:
 
 
 def lesion_loss(logits: Tensor, target: Tensor, weights: Tensor, dice: float) -> Tensor:
-    """Binary cross-entropy of each lesion, its pixels weighted `[L]`, and soft Dice; planes `[B, L, H, W]`.
-
-    Means are over all labelled pixels of the global batch (methods/README 1.6), soft Dice over each lesion's.
-    """
+    """Binary cross-entropy with weights `[L]`, and soft Dice of each lesion, over planes `[B, L, H, W]`."""
     logits, known = planar(logits), target != IGNORE
     truth = (target * known).to(logits.dtype)
     heavier = weights.to(logits.dtype)[:, None, None]
@@ -126,4 +114,4 @@ def rarity(masks: Iterable[StreamBatch], lesions: int, device: torch.device) -> 
         truth = targets(part.mask.to(device), lesions)
         counts += torch.stack([(truth == value).sum((0, 2, 3)) for value in (0, 1)])
     without, within = all_reduce_sum(counts)
-    return (without / within.clamp_min(1)).clamp(1, HEAVIEST).float()
+    return (without / within.clamp_min(1)).clamp(1, 50).float()

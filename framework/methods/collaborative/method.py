@@ -1,7 +1,7 @@
-"""Collaborative learning of lesions and grades (Zhou et al., CVPR 2019; methods/README 1.5 to 1.7): stage 3.
+"""Stage 3 of Zhou et al., CVPR 2019: lesions and grades together (methods/README 1.5 to 1.7).
 
 A segmenter learns from few masks, and from pseudo masks that the grader's attention gives for graded images;
-the grader learns from the segmenter's masks. Reconstructed: thresholds, weights and the order of the updates.
+the grader learns from the segmenter's masks.
 """
 
 from __future__ import annotations
@@ -10,43 +10,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
 from framework.core.distributed import gather_objects
 from framework.core.errors import ConfigError, nearest
 from framework.core.labels import IGNORE
 from framework.corpus.schema import NO_MASK
-from framework.corpus.targets import Target
 from framework.loading.loader import Batch, StreamBatch
-from framework.loading.training_set import CorpusConfig
-from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Read, Update
+from framework.methods.base import Example, MethodContext, PretrainedModel, Read, Update
 from framework.methods.classifier.method import known_cross_entropy
-from framework.methods.collaborative.discriminator import Adversary, MaskPair, require_room
-from framework.methods.collaborative.grader import (
-    TINY_GRADER,
-    GradingConfig,
-    grade_of,
-    graded,
-    network_of,
-    part_of,
-    require_same_lesions,
-    spread,
-)
-from framework.methods.collaborative.lesions import (
-    LesionConfig,
-    lesion_loss,
-    rarity,
-    targets,
-    with_background,
-)
+from framework.methods.collaborative.discriminator import MaskPair
+from framework.methods.collaborative.grader import TINY_GRADER, GradingConfig, graded, part_of, spread
+from framework.methods.collaborative.lesions import LesionConfig, Lesions, lesion_loss, targets
+from framework.methods.collaborative.networks import call_fixed
 from framework.methods.collaborative.pseudo_masks import PseudoMaskConfig, flattened, pseudo_masks, unweighted
-from framework.methods.common.losses import planar
-from framework.methods.supervised import MASKED, Single
-from framework.networks.fixed import call_fixed
+from framework.methods.common.losses import planar, weighted_update
+from framework.methods.supervised import MASKED
 
 
-class Collaborative(Method):
+class Collaborative(Lesions):
     """Three networks, an optimiser each."""
 
     class Config(LesionConfig, GradingConfig):
@@ -67,27 +50,31 @@ class Collaborative(Method):
 
     learns_from = "masks of lesions + grades"
     source = "third stage of Zhou et al., CVPR 2019; algebra reconstructed"
-    multilabel = True
-    needs = Needs(volumes=False)
     revision = 2  # pseudo masks keep what the segmenter finds; an attention of its own for each lesion
+    examples = {
+        "": Example(
+            {"healthy": "none", "adversary": {"widths": [4, 8]}, "joint": 0.1, **TINY_GRADER},
+            {"models": {"segmenter": "lesions", "grader": "grader"}},
+        )
+    }
 
     def __init__(self, config: Collaborative.Config, context: MethodContext) -> None:
-        super().__init__()
-        self.config, self.context = config, context
-        self.networks["generator"] = Single(context.network(0))
-        self.networks["grader"] = network_of(config, context)
-        self.adversary = Adversary(self, config.adversary, context) if config.adversary else None
-        self.targets = (grade_of(config, context),)
-        self.healthy = healthy_class(config.healthy, self.targets[0])
+        super().__init__(config, context)
+        self.config = config
+        self.networks["grader"] = config.network(context)
+        self.targets = (config.target(context),)
+        grades = self.targets[0].classes
+        if config.healthy not in grades:
+            fault = f"the grade has no class '{config.healthy}'{nearest(config.healthy, grades)}"
+            raise ConfigError(f"method.healthy: {fault}")
+        self.healthy = grades.index(config.healthy)
         self.streams = (MASKED, graded(self.targets[0], frozenset({"mask", NO_MASK})))
-        self.register_buffer("weights", torch.ones(context.lesions))
 
     @classmethod
-    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
+    def required_models(cls, config: Any) -> tuple[str, ...]:
         return ("segmenter", "grader")
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
-        require_same_lesions(model, role, self.context)
         # As text: two mappings of the same classes are equal in any order, grades are not.
         grade = self.config.grade.model_dump_json()
         if isinstance(model.method, GradingConfig) and model.method.grade.model_dump_json() != grade:
@@ -95,26 +82,15 @@ class Collaborative(Method):
             raise ConfigError(f"models.{role}: {fault}; give both the same label and classes")
         segmenter = ["generator", "discriminator"] if self.adversary else ["generator"]
         for group in ["grader"] if role == "grader" else segmenter:
-            self.networks[group].load_state_dict(part_of(model, role, group))
+            self.networks[group].load_state_dict(part_of(model, role, group, self.context))
 
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
-        self.weights = rarity(read(MASKED.name), self.context.lesions, self.weights.device)
+        super().prepare(ids, read)
         self._require_clear(read(MASKED.name))
         if self.config.weight and set(ids["graded"]) <= set(ids[MASKED.name]):
             fault = "every graded image has a mask, so pseudo masks would teach nothing"
             mend = "lower corpus.budget.share, add graded images, or set method.weight=0"
             raise ConfigError(f"method 'collaborative': {fault}; {mend}")
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"name": "collaborative", "healthy": "none", "adversary": {"widths": [4, 8]}, "joint": 0.1}
-        models = {"segmenter": "lesions", "grader": "grader"}
-        return {"": Example({"method": settings | TINY_GRADER, "models": models})}
-
-    @classmethod
-    def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
-        super().check(config, network, corpus)
-        require_room(config.adversary, corpus.size)
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         masked, unmasked = batch[MASKED.name], batch["graded"]
@@ -134,18 +110,15 @@ class Collaborative(Method):
         supervised = lesion_loss(logits[0], target, self.weights, self.config.dice)
         # Unweighted: pseudo lesions that weigh as much as true ones grow from step to step.
         unsupervised = lesion_loss(logits[1], pseudo, torch.ones_like(self.weights), 0.0)
-        weight = self.config.weight * self._ramp(step)
-        adversarial = self._adversarial_loss([first, second], step)
-        loss = supervised + weight * unsupervised + adversarial + self._joint(second, grade)
-        metrics = {
-            "loss_supervised": supervised.detach(),
-            "loss_unsupervised": unsupervised.detach(),
-            "loss_adversarial": adversarial.detach(),
-            "weight": torch.tensor(weight),
-            "kept": (pseudo != IGNORE).float().mean(),
-            "pseudo_lesion": (pseudo == 1).float().mean(),
-        }
-        yield Update("generator", loss, metrics)
+        length = self.config.ramp * self.context.steps
+        weight = self.config.weight * (min(1.0, step / length) if length else 1.0)
+        adversarial = first.predicted.new_zeros(())
+        if self.adversary is not None:
+            adversarial = self.adversary.adversarial_loss([first, second], step)
+        shares = {"kept": (pseudo != IGNORE).float().mean(), "pseudo_lesion": (pseudo == 1).float().mean()}
+        metrics = {"loss_adversarial": adversarial.detach(), **shares}
+        update = weighted_update("generator", supervised, unsupervised, weight, **metrics)
+        yield update._replace(loss=update.loss + adversarial + self._joint(second, grade))
 
     def _pseudo(self, pair: MaskPair, attention: Tensor, grade: Tensor) -> Tensor:
         """Pseudo masks `[B, L, H, W]` of graded images; one that has a mask keeps it."""
@@ -165,18 +138,6 @@ class Collaborative(Method):
             fault = f"image '{names[0]}' is graded '{self.config.healthy}' and its mask has a lesion"
             raise ConfigError(f"method.healthy: {fault}; name the class of images without any")
 
-    def _ramp(self, step: int) -> float:
-        length = self.config.ramp * self.context.steps
-        return min(1.0, step / length) if length else 1.0
-
-    def _adversarial_loss(self, pairs: Sequence[MaskPair], step: int) -> Tensor:
-        """The adversarial part of the segmenter's loss."""
-        if self.adversary is None:
-            return pairs[0].predicted.new_zeros(())
-        weights = self.adversary.config.weight, self.adversary.config.weight_unmasked
-        losses = [self.adversary.adversarial_loss(pair, step) for pair in pairs]
-        return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
-
     def _joint(self, pair: MaskPair, grade: Tensor) -> Tensor:
         """The grading loss of the predicted masks, by the grader with fixed weights."""
         if not self.config.joint:
@@ -184,29 +145,16 @@ class Collaborative(Method):
         logits, _ = call_fixed(self.networks["grader"], pair.images.image, pair.predicted)
         return self.config.joint * known_cross_entropy(logits, grade)
 
-    def predict(self, image: Tensor) -> dict[str, Tensor]:
-        return {"network 1": with_background(self._masks(image))}
-
     def classify(self, image: Tensor) -> dict[str, Tensor]:
-        logits, _ = self.networks["grader"](image, self._masks(image))
+        logits, _ = self.networks["grader"](image, self.masks(image))
         return {self.targets[0].name: logits.float().softmax(1)}
 
     @torch.no_grad()
     def explain(self, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The attention to each lesion, and the pseudo masks; images of unknown grade may have lesions."""
-        masks = self._masks(image)
+        masks = self.masks(image)
         _, attention = self.networks["grader"](image, masks)
         healthy = self.targets[0].of(labels) == self.healthy
         planes = pseudo_masks(attention, unweighted(masks, self.weights), healthy, self.config.pseudo)
         maps = {f"attention: {name}": attention[:, i] for i, name in enumerate(self.context.names[1:])}
         return maps | {"pseudo mask": flattened(planes)}
-
-    def _masks(self, image: Tensor) -> Tensor:
-        return planar(self.networks["generator"](image)[0]).sigmoid()
-
-
-def healthy_class(name: str, grade: Target) -> int:
-    """The number of the healthy class; raises `ConfigError` when the grade has no such class."""
-    if name not in grade.classes:
-        raise ConfigError(f"method.healthy: the grade has no class '{name}'{nearest(name, grade.classes)}")
-    return grade.classes.index(name)

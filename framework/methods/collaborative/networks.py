@@ -1,25 +1,21 @@
-"""Discriminator and grader of lesions (Zhou et al., CVPR 2019; methods/README 1.3, 1.4).
-
-Their algebra is reconstructed: the paper's own layers are known from summaries alone.
-"""
+"""Discriminator and grader of lesions (Zhou et al., CVPR 2019; methods/README 1.3, 1.4; reconstructed)."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm
 
+from framework.networks.base import enlarged
 from framework.networks.encoder import Encoder
-from framework.networks.padding import enlarged
 
 
 class Discriminator(nn.Module):
-    """Images with masks `[B, C + L, H, W]` to a logit of being true for each patch `[B, 1, h, w]`.
-
-    Without batch normalisation, whose statistics would betray which masks of a batch are true.
-    """
+    """Images with masks `[B, C + L, H, W]` to a logit of being true for each patch `[B, 1, h, w]`."""
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -47,10 +43,7 @@ class GraderNetwork(nn.Module):
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the grades `[B, G]` and attention `[B, L, h, w]` (0..1, float32) by masks `[B, L, H, W]`.
 
-        The attention is on the finest level's grid: on the coarsest, small lesions would vanish. It weights a
-        mean of the coarsest level, not a product as in methods/README 1.4: with that it saturates (mean 0.99
-        and deviation 0.02 after 200 steps on the phantom, against 0.53 and 0.28) and localises nothing. Its
-        own mean, which a weighted mean loses, is a feature too: nothing else would lower it without lesions.
+        It is on the finest level's grid; methods/README 1.4 says why it weights a mean beside its own.
         """
         *_, coarse = levels = self.encoder(image)
         fine, stride = levels[0], self.encoder.stride
@@ -85,3 +78,9 @@ class Attention(nn.Module):
 
     def forward(self, fine: Tensor, mask: Tensor, context: Tensor) -> Tensor:
         return self.height(torch.relu(self.near(torch.cat([fine, mask.to(fine.dtype)], dim=1))) * context)
+
+
+def call_fixed(network: nn.Module, *inputs: Tensor) -> Any:
+    """The network's output; gradients reach its inputs but not its weights, whatever wraps them."""
+    fixed = {name: value.detach() for name, value in network.named_parameters()}
+    return functional_call(network, fixed, inputs)

@@ -12,10 +12,7 @@ from framework.core.settings import Settings
 
 
 class PseudoMaskConfig(Settings):
-    """How attention becomes masks: stretched between its least and largest value in an image.
-
-    Divided by its peak alone (methods/README 1.5), saturated attention would call a whole image a lesion.
-    """
+    """How attention becomes masks, once stretched between its least and largest value in an image."""
 
     least: float = Field(default=0.2, ge=0, le=1)
     """A lesion whose attention peaks below this is absent."""
@@ -27,8 +24,7 @@ class PseudoMaskConfig(Settings):
     """Stretched attention from which on there is a lesion."""
     agreement: float = Field(default=0.3, ge=0, le=1)
     """The segmenter's probability (rare lesions unweighted) that a pixel of a lesion must reach, and one
-    without must not; where both disagree pixels are unlabelled; 0 asks for none. Nothing else keeps attention
-    from being low on a lesion: as a weight of the grade's evidence it serves as well the other way round."""
+    without must not; where both disagree pixels are unlabelled; 0 asks for none."""
 
     @model_validator(mode="after")
     def _ordered(self) -> PseudoMaskConfig:
@@ -39,8 +35,7 @@ class PseudoMaskConfig(Settings):
 
 @torch.no_grad()
 def unweighted(probability: Tensor, weights: Tensor) -> Tensor:
-    """Probabilities `[B, L, H, W]` without the `weights` `[L]` of lesion pixels in training: weights of 50
-    give 0.3 to a pixel that is a lesion once in a hundred times."""
+    """Probabilities `[B, L, H, W]` without the `weights` `[L]` that lesion pixels have in training."""
     weight = weights[:, None, None]
     return probability / (probability + weight * (1 - probability)).clamp_min(1e-12)
 

@@ -4,17 +4,19 @@ import math
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from framework.core.distributed import all_reduce_sum
 from framework.core.labels import IGNORE
+from framework.core.settings import Settings
+from framework.methods.base import Update
 
 
 def supervised_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean of cross-entropy and soft Dice (methods/README 6, as in SSL4MIS) of logits `[B, K, H, W]` against
-    ids `[B, H, W]`, or of volumes `[B, K, D, H, W]` against `[B, D, H, W]`; so for all functions here.
+    """Half cross-entropy, half soft Dice of logits `[B, K, H, W]` against ids `[B, H, W]` (methods/README 6).
 
-    Dice is of each class over the whole batch, over squared probabilities; pixels of 255 do not count.
+    All functions here also take volumes, `[B, K, D, H, W]` and `[B, D, H, W]`. Pixels of 255 do not count.
     """
     return supervised_loss_of(all_reduce_sum(supervised_sums(logits, mask)))
 
@@ -67,8 +69,50 @@ def pixel_cross_entropy(logits: Tensor, label: Tensor, keep: Tensor | None = Non
     return (entropy if keep is None else entropy * keep).mean()
 
 
+def partial_cross_entropy(logits: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over the labelled pixels of masks `[B, H, W]`: those that are not 255.
+
+    Images may have a `weight` `[B]`; the denominator does not, so that a lower weight lowers the loss.
+    """
+    entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none")
+    weighted = entropy if weight is None else entropy * per_pixel(weight, entropy)
+    sums = all_reduce_sum(torch.stack([weighted.sum(), (mask != IGNORE).sum().to(entropy.dtype)]))
+    return sums[0] / sums[1].clamp_min(1)
+
+
+def image_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of each image over its labelled pixels, `[B]`; 0 where a mask has none."""
+    entropy = F.cross_entropy(planar(logits), mask, ignore_index=IGNORE, reduction="none").flatten(1)
+    return entropy.sum(1) / (mask != IGNORE).flatten(1).sum(1).clamp_min(1)
+
+
+def per_pixel(weight: Tensor, pixels: Tensor) -> Tensor:
+    """Weights of images `[B]` as those of their `pixels` `[B, H, W]`."""
+    return weight.view(-1, *(1,) * (pixels.ndim - 1)).expand_as(pixels)
+
+
+def weighted_update(
+    group: str, supervised: Tensor, unsupervised: Tensor, weight: float, **metrics: Tensor
+) -> Update:
+    """One step on `supervised + weight * unsupervised`; logs the three beside `metrics`."""
+    losses = {"loss_supervised": supervised.detach(), "loss_unsupervised": unsupervised.detach()}
+    logged = {**losses, "weight": torch.tensor(weight), **metrics}
+    return Update(group, supervised + weight * unsupervised, logged)
+
+
+class WeightRamp(Settings):
+    """The weight of an unsupervised loss over a run."""
+
+    weight: float = Field(default=0.5, ge=0)
+    """Weight of the unsupervised loss, after the ramp."""
+    ramp: float = Field(default=0.3, ge=0, le=1)
+    """Share of the run over which the weight rises (Gaussian)."""
+
+    def weight_at(self, step: int, steps: int) -> float:
+        """The weight in a step of a run."""
+        return self.weight * gaussian_ramp(step, self.ramp * steps)
+
+
 def gaussian_ramp(step: int, length: float) -> float:
     """From exp(-5) to 1 over `length` steps (methods/README 0.4)."""
-    if length <= 0:
-        return 1.0
-    return math.exp(-5 * (1 - min(step, length) / length) ** 2)
+    return math.exp(-5 * (1 - min(step, length) / length) ** 2) if length > 0 else 1.0

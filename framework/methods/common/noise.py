@@ -8,6 +8,8 @@ from torch import Tensor
 
 from framework.core.rng import generator, stable_seed
 
+Range = tuple[float, float]
+
 
 def generators(ids: Sequence[str], device: torch.device, *parts: object) -> list[torch.Generator]:
     """One generator per image."""
@@ -22,12 +24,7 @@ def noisy(image: Tensor, ids: Sequence[str], scale: float, *parts: object) -> Te
 
 
 def boxes(
-    ids: Sequence[str],
-    shape: Sequence[int],
-    share: tuple[float, float],
-    count: int,
-    probability: float,
-    *parts: object,
+    ids: Sequence[str], shape: Sequence[int], share: Range, count: int, probability: float, *parts: object
 ) -> Tensor:
     """CutMix boxes `[B, H, W]`, True inside, on the CPU; `[B, D, H, W]` for volumes.
 

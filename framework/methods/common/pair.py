@@ -1,8 +1,7 @@
-"""Two networks of one architecture that learn from each other: what CPS and Co-DA share.
+"""Networks that see weak and strong views: one alone, or two that learn from each other.
 
-Each gives pseudo-labels for the weak views of the unlabelled images, which the other learns on the strong
-views, as in AdaMatch (Berthelot et al., ICLR 2022). With `augment: {strong: 0, blur: 0}` both are one view,
-as in CPS's paper; it is still normalised apart from the labelled images, unlike in public code.
+Of a pair each learns on strong views what the other says of weak ones, as in AdaMatch (methods/README 4.3).
+Strong views are kept out of the normalisation's statistics: predictions are on images unlike them.
 """
 
 from collections.abc import Sequence
@@ -26,6 +25,22 @@ UNLABELLED = Stream(
 STREAMS = (LABELLED, replace(UNLABELLED, strong=1))
 
 
+class WeakAndStrong(nn.Module):
+    """One network that sees images, and strong views of images."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, strong: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Logits of the images, and of the strong views where there are any."""
+        logits = self.network(image)
+        if strong is None:
+            return (logits,)
+        with kept_statistics(self.network):
+            return logits, self.network(strong)
+
+
 class Pair(nn.Module):
     """Both networks as one module, for one optimiser and one DDP wrapper or DeepSpeed engine."""
 
@@ -36,10 +51,7 @@ class Pair(nn.Module):
     def forward(
         self, image: Tensor, weak: Tensor | None = None, strong: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Logits of both networks; with views of other images also theirs, of weak views without a graph.
-
-        Strong views are kept out of the normalisation's statistics: predictions are on images unlike them.
-        """
+        """Logits of both networks; with views of other images also theirs, of weak views without a graph."""
         logits = (self.first(image), self.second(image))
         if weak is None or strong is None:
             return logits

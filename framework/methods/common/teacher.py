@@ -6,19 +6,14 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from framework.methods.common.losses import planar
 from framework.networks.ema import averaged, follow
 
-Dropout = nn.modules.dropout._DropoutNd
-
 
 class Teacher(nn.Module):
-    """A copy of a network that is never trained, only averaged.
-
-    Public code averages weights alone and leaves normalisation in training mode (methods/README 7.3); here
-    its statistics are averaged too, and used. Dropout is active in training, as in both papers.
-    """
+    """A copy of a network that is only averaged, with its statistics; dropout stays (methods/README 7.3)."""
 
     def __init__(self, student: nn.Module, decay: float) -> None:
         super().__init__()
@@ -28,7 +23,7 @@ class Teacher(nn.Module):
 
     def train(self, mode: bool = True) -> Teacher:
         for module in self.modules():
-            module.training = mode and isinstance(module, Dropout)
+            module.training = mode and isinstance(module, _DropoutNd)
         return self
 
     @torch.no_grad()

@@ -1,15 +1,7 @@
 """DII, dynamic instance indicators (Pan et al., AAAI 2022; methods/README 5.2, 5.3): weights of weak masks.
 
 An image whose weak mask pulls the network the way the true masks do gains weight, one that pulls against them
-loses it: the influence s_k = <g_S, g_k> is the derivative of the strong loss by the indicator, up to sign,
-for a Hessian of identity. That holds at an optimum of the training loss. So the strong loss is the one that
-trains, soft Dice included (the authors train by cross-entropy alone), and the gradients are those of the
-network's averaged weights, which is ours.
-
-Two more things are ours. All indicators share one scale of Adam, of short memory: a mask of little influence
-moves little. With a scale for each, as the authors have it, every mask moves as far as the worst one, and
-chance takes the weight of good ones. And a sample weight is an indicator over the mean of all: DII moves
-weight between the masks and takes none away.
+loses it. Methods/README 5.3 also says where this departs from the authors, and why.
 """
 
 from collections.abc import Sequence
@@ -33,8 +25,7 @@ LEAST_MEAN = 0.1
 
 
 class IndicatorConfig(Settings):
-    """Defaults of the authors' code but for `decay` and `beta`, on a scale that all indicators share. In
-    short runs an interval of about one epoch of the weak images is right."""
+    """Defaults of the authors' code but for `decay` and `beta`."""
 
     scope: Literal["last", "all"] = "last"
     """Gradients of the last layer's weight in closed form, or of all parameters by one forward-mode pass."""
@@ -43,12 +34,11 @@ class IndicatorConfig(Settings):
     lr: float = Field(default=0.1, gt=0)
     """Learning rate of their Adam, by the poly schedule: how far an influence of typical size moves one."""
     beta: float = Field(default=0.5, ge=0, lt=1)
-    """Decay of both moments. The authors' 0.9 and 0.999 are of runs of fifty updates; here influences fall to
-    a fifth within two or three, and those of an untrained network would scale the later steps."""
+    """Decay of both moments."""
     start: int = Field(default=400, ge=1)
     """Steps before the first update."""
     interval: int = Field(default=400, ge=1)
-    """Steps between updates."""
+    """Steps between updates; in short runs about one epoch of the weak images is right."""
     decay: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the averaged weights that gradients are taken of; 0: the network's own, as the authors do."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -96,7 +86,8 @@ class Indicators(nn.Module):
             return
         training = network.training
         network.eval()
-        self._follow(self.strong_gradient(network, read))
+        momentum = self.config.momentum if self.updates > 0 else 0.0
+        self.gradient.lerp_(self.strong_gradient(network, read), 1 - momentum)
         influence = self._influences(network, read)
         network.train(training)
         self._adam(influence, self.config.lr * (1 - step / self.steps) ** 0.9)
@@ -130,10 +121,6 @@ class Indicators(nn.Module):
             places = [self.places[name] for name in part.ids]
             influences[places] = self.scope.influence(network, part.image, part.mask, self.gradient)
         return all_reduce_sum(influences)  # each image is on one rank
-
-    def _follow(self, gradient: Tensor) -> None:
-        momentum = self.config.momentum if self.updates > 0 else 0.0
-        self.gradient.lerp_(gradient, 1 - momentum)
 
     def _adam(self, influence: Tensor, lr: float) -> None:
         """One Adam step on -s with one scale for all, clamped; masks without labelled pixels get the mean."""
@@ -178,11 +165,8 @@ def indicator_sections(record: ModelRecord) -> list[Section]:
     weights = np.array(folder.read_table("rows-00000.parquet")["weight"].to_pylist())
     counts, edges = np.histogram(weights, 10, (0.0, 1.0))
     bins = list(zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True))
-    pictures = [_picture(**entry) for entry in folder.read_json("pictures.json")]
-    blocks = [
-        Block(histogram=Histogram("Weight", bins), charts=_charts(record)),
-        Block("Least trusted", pictures=pictures),
-    ]
+    blocks = [Block(histogram=Histogram("Weight", bins), charts=_charts(record))]
+    blocks += [Block("Least trusted", pictures=[_picture(**e) for e in folder.read_json("pictures.json")])]
     summary = f"{len(weights):,} images, mean weight {weights.mean():.2f}."
     return [Section("Trust in weak masks", ABOUT, summary, blocks)]
 

@@ -5,41 +5,26 @@ is a forward pass with v as the weight; for all parameters it is one forward-mod
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from framework.methods.common.hybrid import image_cross_entropy
+from framework.methods.common.losses import image_cross_entropy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits `[B, K, H, W]` and masks `[B, H, W]` to a sum over images."""
 
 
-class Scope(Protocol):
-    """Whose gradients are compared. Networks are in evaluation mode and stay as they are."""
+class LastLayer:
+    """The weight of the last convolution, as the authors have it; networks are in evaluation mode."""
 
     def size(self, network: nn.Module) -> int:
         """Length of a flat gradient."""
-        ...
-
-    def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
-        """Flat gradient of the loss of images `[B, C, H, W]` with masks `[B, H, W]`."""
-        ...
-
-    def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
-        """Inner products `[B]` of a flat direction with the gradient of each image's cross-entropy."""
-        ...
-
-
-class LastLayer:
-    """The weight of the network's last convolution: the authors' choice."""
-
-    def size(self, network: nn.Module) -> int:
         return _last(network).weight.numel()
 
     def gradient(self, network: nn.Module, image: Tensor, mask: Tensor, loss: Loss) -> Tensor:
+        """Flat gradient of the loss of images `[B, C, H, W]` with masks `[B, H, W]`."""
         layer = _last(network)
         features, slope = _features_and_slope(network, layer, image, mask, loss)
         weight = layer.weight.detach().requires_grad_()
@@ -47,6 +32,7 @@ class LastLayer:
         return torch.autograd.grad(out, weight, slope)[0].flatten()
 
     def influence(self, network: nn.Module, image: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
+        """Inner products `[B]` of a flat direction with the gradient of each image's cross-entropy."""
         layer = _last(network)
         features, slope = _features_and_slope(network, layer, image, mask, summed_cross_entropy)
         changed = {"weight": direction.view_as(layer.weight)}
@@ -57,7 +43,7 @@ class LastLayer:
 
 
 class AllParameters:
-    """Every parameter, by forward-mode differentiation; no loop over images."""
+    """The same for every parameter, by forward-mode differentiation; no loop over images."""
 
     def size(self, network: nn.Module) -> int:
         return sum(p.numel() for p in network.parameters())
@@ -80,7 +66,7 @@ class AllParameters:
         return jvp(losses, (parameters,), (along,))[1]
 
 
-SCOPES: dict[str, Scope] = {"last": LastLayer(), "all": AllParameters()}
+SCOPES: dict[str, LastLayer | AllParameters] = {"last": LastLayer(), "all": AllParameters()}
 
 
 def summed_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """DCR, dynamic co-regularisation, also with DII's indicators (Pan et al., AAAI 2022; methods/README 5.4).
 
 Two networks learn each other's pseudo-labels on mixed images, boxes of weakly masked ones pasted into strong
-ones; weak masks, and pseudo-labels on their images, are weighted by their indicators. The losses on true and
-on weak masks are those of `mixing`, of either network.
+ones; weak masks, and pseudo-labels on their images, are weighted by their indicators.
 """
 
 from __future__ import annotations
@@ -14,32 +13,32 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from framework.core.settings import Settings
 from framework.loading.loader import Batch
 from framework.methods.base import Example, Method, MethodContext, Read, Update
-from framework.methods.common.hybrid import STREAMS, partial_cross_entropy, per_pixel
-from framework.methods.common.losses import gaussian_ramp, hard_labels, planar
+from framework.methods.common.losses import WeightRamp, hard_labels, partial_cross_entropy, per_pixel, planar
 from framework.methods.common.noise import boxes, paste
 from framework.methods.common.pair import Pair, cross_loss, predict_pair, supervised_pair
 from framework.methods.common.teacher import Teacher
 from framework.methods.dcr.indicators import IndicatorConfig, Indicators, indicator_sections
+from framework.methods.mixing import STREAMS
 from framework.methods.sections import ModelRecord, Section
 
 AREA, BOXES = (0.25, 0.5), 3
 """Boxes of a mixed image: the share of the area they cover together, and how many (methods/README 5.4)."""
 
+BOXED = {"corpus": {"layers": ["box"]}}
+EVERY_FOUR = {"initial": 0.5, "start": 2, "interval": 4}
+
 
 class DCR(Method):
     """Two networks, one optimiser, and an indicator per weak image."""
 
-    class Config(Settings):
+    class Config(WeightRamp):
         """The paper has weights of 1 and no ramp, its authors' later variant 0.5 for `weak` and `weight`."""
 
         name: Literal["dcr"]
         weight: float = Field(default=1.0, ge=0)
-        """Weight of the co-regularisation."""
         ramp: float = Field(default=0.0, ge=0, le=1)
-        """Share of the run over which that weight rises (Gaussian)."""
         weak: float = Field(default=1.0, ge=0)
         """Weight of the loss on weak masks."""
         indicators: IndicatorConfig | None = None
@@ -49,6 +48,11 @@ class DCR(Method):
     source = "DCR, with `indicators` also DII; Pan et al., AAAI 2022"
     streams = STREAMS
     revision = 1  # indicators share a scale, and weight the pseudo-labels of mixed images too
+    examples = {
+        "": Example({}, BOXED, volumes=True),
+        "dii": Example({"indicators": EVERY_FOUR}, BOXED, volumes=True),
+        "dii-all": Example({"indicators": {**EVERY_FOUR, "scope": "all", "momentum": 0.5}}, BOXED),
+    }
 
     def __init__(self, config: DCR.Config, context: MethodContext) -> None:
         super().__init__()
@@ -63,22 +67,10 @@ class DCR(Method):
         if self.indicators is not None:
             self.indicators.prepare(ids["weak"], self.first)
 
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        settings = {"initial": 0.5, "start": 2, "interval": 4}
-        every = settings | {"scope": "all", "momentum": 0.5}
-        corpus = {"layers": ["box"]}
-        plain = {"method": {"name": "dcr"}, "corpus": corpus}
-        return {
-            "": Example(plain, volumes=True),
-            "dii": Example(plain | {"method": {"name": "dcr", "indicators": settings}}, volumes=True),
-            "dii-all": Example(plain | {"method": {"name": "dcr", "indicators": every}}),
-        }
-
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         strong, weak = batch["labelled"], batch["weak"]
-        box = boxes(weak.ids, weak.mask.shape[1:], AREA, BOXES, 1.0, self.context.seed, step)
-        box = box.to(weak.image.device)
+        shape, drawn_by = weak.mask.shape[1:], (self.context.seed, step)
+        box = boxes(weak.ids, shape, AREA, BOXES, 1.0, *drawn_by).to(weak.mask.device)
         images = torch.cat([strong.image, weak.image, paste(strong.image, weak.image, box)])
         on_strong, on_weak, on_mixed = zip(*(z.chunk(3) for z in self.call("pair", images)), strict=True)
         sample_weight = self._sample_weight(weak.ids, weak.image)
@@ -88,7 +80,7 @@ class DCR(Method):
         labels = [paste(hard_labels(planar(s)), hard_labels(planar(w)), box) for s, w in unmixed]
         pixel_weight = per_pixel((1 + sample_weight) / 2, box)  # of a pseudo-label: the mean of both images'
         regular = cross_loss(on_mixed, labels, (pixel_weight, pixel_weight))
-        weight = self.config.weight * gaussian_ramp(step, self.config.ramp * self.context.steps)
+        weight = self.config.weight_at(step, self.context.steps)
         metrics = {
             "loss_supervised": supervised.detach(),
             "loss_weak": weakly.detach(),
@@ -117,7 +109,6 @@ class DCR(Method):
             self.indicators.update(step, self.average.network, read)
 
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """Network 1 alone, as in the paper, and the mean of both."""
         probabilities = predict_pair(self.networks["pair"](image))
         return {name: probabilities[name] for name in ("network 1", "both")}
 

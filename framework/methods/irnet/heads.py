@@ -1,7 +1,4 @@
-"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5), from levels to a grid of stride 4.
-
-The paper's ResNet gives five levels, two of them at its lowest resolution; our encoders give four.
-"""
+"""The heads of IRNet (Ahn et al., CVPR 2019; methods/README 2.5), from levels to a grid of stride 4."""
 
 from collections.abc import Sequence
 
@@ -47,20 +44,17 @@ class Heads(nn.Module):
 class BoundaryHead(nn.Module):
     """Every level in 32 channels on the grid, and one convolution over all of them."""
 
-    def __init__(self, widths: Sequence[int], width: int = 32) -> None:
+    def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.reduce = nn.ModuleList(_reduced(inputs, width) for inputs in widths)
-        self.decide = nn.Conv2d(width * len(widths), 1, 1)
+        self.reduce = nn.ModuleList(_reduced(inputs, 32) for inputs in widths)
+        self.decide = nn.Conv2d(32 * len(widths), 1, 1)
 
     def forward(self, levels: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         return self.decide(_gathered(self.reduce, levels, grid))[:, 0]
 
 
 class DisplacementHead(nn.Module):
-    """From each place to the centre of its instance; the coarse levels join on half the grid, then the fine.
-
-    The authors subtract the training set's mean displacement; that matters for instances alone, unused here.
-    """
+    """To the centre of a place's instance; the coarse levels join on half the grid, then the fine."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
@@ -91,6 +85,4 @@ def _gathered(parts: nn.ModuleList, levels: Sequence[Tensor], grid: tuple[int, i
 
 
 def _resized(features: Tensor, size: tuple[int, int]) -> Tensor:
-    if features.shape[2:] == size:
-        return features
     return F.interpolate(features, size, mode="bilinear", align_corners=False)

@@ -1,9 +1,7 @@
 """IRNet (Ahn et al., CVPR 2019) as Viniavskyi et al. 2020 use it: boundaries between classes, from seeds.
 
-Methods/README 2.5. The backbone is frozen and not the classifier's, which the seeds come from: boundaries
-learnt from its own features repeat the outline of its maps, and the random walk then ends where it began. The
-authors' has ImageNet's weights (`network.pretrained`); random filters already show edges. The authors use
-only pixels all of whose partners lie in the crop; here all pairs count, as small images have few such pixels.
+The backbone is frozen and not the classifier's, which the seeds come from (methods/README 2.5). The authors'
+has ImageNet's weights (`network.pretrained`); random filters already show edges.
 """
 
 from __future__ import annotations
@@ -21,13 +19,12 @@ from framework.core.labels import IGNORE
 from framework.core.settings import Settings
 from framework.loading.loader import Batch, Stream
 from framework.loading.training_set import CorpusConfig
-from framework.methods.base import TINY_ENCODER, Example, Method, MethodContext, Needs, Update
+from framework.methods.base import Example, Method, MethodContext, Needs, Update
 from framework.methods.common.losses import planar
 from framework.methods.irnet.affinity import affinities, offsets, partners
 from framework.methods.irnet.heads import STRIDE, Heads, cells, grid_of
+from framework.networks.base import enlarged, seeded
 from framework.networks.encoder import Encoder
-from framework.networks.padding import enlarged
-from framework.networks.seeded import seeded
 
 NO_SEEDS = "make a layer with `scantseg seeds` and name it in corpus.layers"
 TINY = 1e-5
@@ -52,6 +49,10 @@ class IRNet(Method):
     needs = Needs(encoder=True, volumes=False)
     revision = 1  # its backbone is no longer the classifier's; seeds are read from the middle of a cell
     streams = (Stream("seeds", frozenset({"seed"}), hint=NO_SEEDS),)
+    examples = {
+        "": Example({"radius": 4}, {"corpus": {"layers": ["seed"]}}),
+        "displacement": Example({"radius": 3, "displacement": True}, {"corpus": {"layers": ["seed"]}}),
+    }
 
     def __init__(self, config: IRNet.Config, context: MethodContext) -> None:
         super().__init__()
@@ -63,22 +64,13 @@ class IRNet(Method):
             self.networks["heads"] = Heads(encoder.widths, encoder.stride, config.displacement)
 
     @classmethod
-    def example(cls) -> dict[str, Example]:
-        common = {"network": TINY_ENCODER, "corpus": {"layers": ["seed"]}}
-        displacement = {"name": "irnet", "radius": 3, "displacement": True}
-        return {
-            "": Example({"method": {"name": "irnet", "radius": 4}, **common}),
-            "displacement": Example({"method": displacement, **common}),
-        }
-
-    @classmethod
     def check(cls, config: Any, network: Any, corpus: CorpusConfig) -> None:
         super().check(config, network, corpus)
         side = cells(corpus.size)
         if config.radius >= side:
-            fault = f"{config.radius} reaches across the whole grid, {side} a side for corpus.size"
-            mend = "give a smaller radius or larger pictures"
-            raise ValueError(f"method.radius: {fault} {corpus.size}; {mend}")
+            grid = f"the whole grid, {side} a side for corpus.size {corpus.size}"
+            fault = f"{config.radius} reaches across {grid}; give a smaller radius or larger pictures"
+            raise ValueError(f"method.radius: {fault}")
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image, mask = batch["seeds"].image, batch["seeds"].mask
@@ -106,24 +98,17 @@ class IRNet(Method):
 def pair_loss(
     boundary: Tensor, labels: Tensor, radius: int, displacement: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss over the global batch's pairs: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]`, 255: none.
-
-    Means are ratios of sums over all ranks, which differ in their numbers of pairs.
-    """
+    """The loss over the global batch's pairs: boundaries `[B, h, w]` in 0..1, labels `[B, h, w]` or 255."""
     affinity = affinities(boundary, radius)
     same_background, same_object, different = pair_kinds(labels, radius)
-    parts = [
-        _sum_and_count(-(affinity + TINY).log(), same_background),
-        _sum_and_count(-(affinity + TINY).log(), same_object),
-        _sum_and_count(-(1 + TINY - affinity).log(), different),
-    ]
+    near, apart = -(affinity + TINY).log(), -(1 + TINY - affinity).log()
+    kinds = ((near, same_background), (near, same_object), (apart, different))
+    parts = [_sum_and_count(*kind) for kind in kinds]
     if displacement is not None:
         moved = planar(displacement)[:, :, None] - partners(planar(displacement), radius)
         to = torch.tensor(offsets(radius), dtype=moved.dtype, device=moved.device).T[:, :, None, None]
-        parts += [
-            _sum_and_count((moved - to).abs().mean(1), same_object),
-            _sum_and_count(moved.abs().mean(1), same_background),
-        ]
+        parts.append(_sum_and_count((moved - to).abs().mean(1), same_object))
+        parts.append(_sum_and_count(moved.abs().mean(1), same_background))
     sums = all_reduce_sum(torch.stack(parts))
     mean = sums[:, 0] / (sums[:, 1] + TINY)
     attraction = (mean[0] + mean[1]) / 2

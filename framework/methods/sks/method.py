@@ -1,8 +1,4 @@
-"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a frozen classifier prompts a segmenter.
-
-Few masks must not overwrite what it learnt from many labels. Reconstructed: two of the three skips (see
-`network.py`) and the top-down pathway (`framework/networks/fpn.py`); the loss is all methods' here.
-"""
+"""SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3): a frozen classifier prompts a segmenter."""
 
 from __future__ import annotations
 
@@ -10,36 +6,27 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from framework.core.errors import ConfigError
 from framework.core.settings import Settings
 from framework.loading.loader import Batch
-from framework.methods.base import (
-    TINY_ENCODER,
-    Example,
-    Method,
-    MethodContext,
-    Needs,
-    PretrainedModel,
-    Update,
-)
+from framework.methods.base import Example, Method, MethodContext, Needs, PretrainedModel, Update
 from framework.methods.classifier.method import encoder_of
 from framework.methods.common.losses import supervised_loss
 from framework.methods.sks.network import Prompted
 from framework.methods.supervised import LABELLED
-from framework.networks.encoder import Encoder
-from framework.networks.fpn import TopDownPathway
-from framework.networks.seeded import seeded
+from framework.networks.base import seeded
+from framework.networks.encoder import Encoder, TopDownPathway
+
+PRETRAINED = {"models": {"classifier": "classifier"}}
 
 
 class SKS(Method):
     """A segmenter with an encoder of its own, and the classifier's frozen one."""
 
     class Config(Settings):
-        """Each skip is a switch. Without `fss` and `cross` this is the plain network, the control of the
-        paper's claim; from the same seed, and all else equal, both start from the same logits."""
+        """Each skip is a switch; without `fss` and `cross` this is the control of the paper's claim."""
 
         name: Literal["sks"]
         fss: bool = True
@@ -61,6 +48,10 @@ class SKS(Method):
     source = "Skip and Skip, Chen et al. 2024; two of three skips reconstructed"
     needs = Needs(encoder=True, volumes=False)
     streams = (LABELLED,)
+    examples = {
+        "": Example({}, PRETRAINED),
+        "plain": Example({"fss": False, "cross": False, "initialise": True}, PRETRAINED),
+    }
 
     def __init__(self, config: SKS.Config, context: MethodContext) -> None:
         super().__init__()
@@ -68,7 +59,7 @@ class SKS(Method):
         own = context.network(0)
         assert isinstance(own, Encoder)
         with seeded("decoder", context.seed):
-            network = Prompted(own, own.channels, context.classes, config.fss, config.rcs, config.cross)
+            network = Prompted(own, context.classes, config.fss, config.rcs, config.cross)
         self.networks["network"] = network
         if config.prompted:
             prompter = context.network(1)
@@ -77,35 +68,21 @@ class SKS(Method):
             self.frozen["encoder"] = frozen.requires_grad_(False).eval()
 
     @classmethod
-    def required_models(cls, config: BaseModel) -> tuple[str, ...]:
-        assert isinstance(config, SKS.Config)
+    def required_models(cls, config: SKS.Config) -> tuple[str, ...]:
         return ("classifier",) if config.prompted or config.initialise else ()
 
     def load_pretrained(self, role: str, model: PretrainedModel) -> None:
         weights = encoder_of(model)
         fpn = "down.0.weight" in weights
         if self.config.prompted:
-            self._require_same_pathway(fpn)
+            if fpn != self.config.fpn:
+                fault = f"the classifier has {'a' if fpn else 'no'} top-down pathway"
+                mend = f"set method.fpn={str(fpn).lower()}, or give another classifier"
+                raise ConfigError(f"models.classifier: {fault}; {mend}")
             self.frozen["encoder"].load_state_dict(weights)
         if self.config.initialise:
             own = model.weights("networks.network.encoder.encoder") if fpn else weights
             self.networks["network"].encoder.load_state_dict(own)  # type: ignore[union-attr]
-
-    def _require_same_pathway(self, fpn: bool) -> None:
-        """Raise `ConfigError` for a classifier with a top-down pathway where none is set, and the reverse."""
-        if fpn != self.config.fpn:
-            fault = f"the classifier has {'a' if fpn else 'no'} top-down pathway"
-            mend = f"set method.fpn={str(fpn).lower()}, or give another classifier"
-            raise ConfigError(f"models.classifier: {fault}; {mend}")
-
-    @classmethod
-    def example(cls) -> dict[str, Example]:
-        common = {"network": TINY_ENCODER, "models": {"classifier": "classifier"}}
-        plain = {"name": "sks", "fss": False, "cross": False, "initialise": True}
-        return {
-            "": Example({"method": {"name": "sks"}, **common}),
-            "plain": Example({"method": plain, **common}),
-        }
 
     def train_step(self, batch: Batch, step: int) -> Iterator[Update]:
         image = batch["labelled"].image

@@ -1,10 +1,7 @@
 """The segmenter of SKS, "Skip and Skip" (Chen et al. 2024; methods/README 3.3): a U-Net with a prompt.
 
-The prompt is a classifier's features. We know one of the paper's three skips as a formula, feature-share, and
-one by its name, resolution-compensation. How the latter enters the decoder, with a stem of the image, is
-reconstructed; so is the whole of the third, here a cross-branch skip. The initialisation is our choice: at
-first the prompt changes nothing. With any switches the logits of step 0 are those of the network of the same
-seed and `rcs` that has neither `fss` nor `cross`; without `rcs` that one has no long skips.
+The prompt is a classifier's features. At first it changes nothing: the logits of step 0 are those of the
+network of the same seed and `rcs` that has neither `fss` nor `cross`.
 """
 
 from collections.abc import Sequence
@@ -14,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from framework.networks.base import enlarged
 from framework.networks.encoder import Encoder
-from framework.networks.padding import enlarged
 
 STEM = (32, 48)
 """Channels of the image's stem, at strides 1 and 2."""
@@ -25,12 +22,10 @@ class Prompted(nn.Module):
     """Maps images `[B, C, H, W]` and the levels `[B, widths[i], h_i, w_i]` of a classifier with an encoder of
     the same kind to logits `[B, K, H, W]`."""
 
-    def __init__(
-        self, encoder: Encoder, channels: int, classes: int, fss: bool, rcs: bool, cross: bool
-    ) -> None:
+    def __init__(self, encoder: Encoder, classes: int, fss: bool, rcs: bool, cross: bool) -> None:
         super().__init__()
         self.encoder, widths = encoder, encoder.widths
-        self.stem: Stem | None = Stem(channels) if rcs else None
+        self.stem: Stem | None = Stem(encoder.channels) if rcs else None
         self.decoder = Decoder(widths, classes, rcs, cross)
         self.share: nn.ModuleList | None = nn.ModuleList(Share(width) for width in widths) if fss else None
         self.prompt: tuple[Tensor, ...] = ()
@@ -51,7 +46,7 @@ class Prompted(nn.Module):
 
 
 class Share(nn.Module):
-    """The paper's feature-share skip f = W [u; g] + b at every place; that f = g at first is our choice."""
+    """The feature-share skip f = W [u; g] + b at every place, where f = g at first."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,7 +59,7 @@ class Share(nn.Module):
 
 
 class Stem(nn.Module):
-    """Features of the image at strides 1 and 2, which the encoder loses. Reconstructed, part of `rcs`."""
+    """Features of the image at strides 1 and 2, which the encoder loses; part of `rcs`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,11 +1,10 @@
 """The strategies by name: the one place that a new one is added to."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Discriminator, Tag
 
-from framework.core.plugins import by_name, plugins
+from framework.core.plugins import by_name, plugins, settings_of_any
 from framework.training.precision import Precision
 from framework.training.strategies.base import Strategy
 from framework.training.strategies.ddp import TorchStrategy
@@ -16,18 +15,10 @@ STRATEGIES: dict[str, type[Strategy]] = by_name(
 )
 
 
-def tag(value: Any) -> str:
-    """Settings without a name are DDP's."""
-    return value.get("name", "ddp") if isinstance(value, dict) else value.name
-
-
 if TYPE_CHECKING:
     StrategyConfig = Any
 else:
-    StrategyConfig = Annotated[
-        Union[tuple(Annotated[kind.Config, Tag(name)] for name, kind in STRATEGIES.items())],
-        Discriminator(tag),
-    ]
+    StrategyConfig = settings_of_any(STRATEGIES, default="ddp")
 
 
 def build_strategy(config: Any, device: torch.device, precision: Precision) -> Strategy:
