@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from framework.core.config_files import merge
 from framework.core.settings import Settings
 from framework.corpus.schema import LabelInfo
 from framework.corpus.targets import Target
@@ -86,7 +88,7 @@ class Needs(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A tiny run on which the contract tests a method: its settings, and what else it changes in that run."""
+    """A tiny run on which the contract tests a method: its settings, and what else it changes in a run."""
 
     method: dict[str, Any] = {}
     changes: dict[str, Any] = {}
@@ -147,6 +149,13 @@ class Method(nn.Module, ABC):
         if kind.takes_volumes and not corpus.patch:
             mend = "set corpus.patch to slices, rows and columns, such as [8, 96, 96]"
             raise ValueError(f"{given} takes volumes; {mend}")
+
+    @classmethod
+    def example(cls, variant: str = "") -> dict[str, Any]:
+        """What the tiny run of a variant sets of a run's configuration."""
+        settings, changes, _ = cls.examples[variant]
+        network = {"name": "encoder", "widths": [4, 4, 8, 8]} if cls.needs.encoder else {"widths": [4, 8]}
+        return copy.deepcopy(merge({"network": network, "method": settings}, changes))
 
     @classmethod
     def required_models(cls, config: Any) -> tuple[str, ...]:

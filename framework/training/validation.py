@@ -18,8 +18,7 @@ from framework.corpus.targets import UNKNOWN
 from framework.loading.loader import collate
 from framework.methods.common.losses import hard_labels
 from framework.methods.sliding_window import predict_whole
-from framework.metrics.base import ImageMetric, OverlapMetric, PooledMetric
-from framework.metrics.base import Numbers, Predictions
+from framework.metrics.base import ImageMetric, Numbers, OverlapMetric, PooledMetric, Predictions
 from framework.metrics.registry import metrics_of
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from framework.experiments.pipeline.run import phantom_source
 from framework.labelling.job import make
 from framework.labelling.weak.config import Box
 from framework.labelling.weak.simulate import SimulateWeak
-from framework.methods.base import Example
 from framework.methods.registry import METHODS
 from framework.training.config import TrainConfig
 from framework.training.loop import fit
@@ -30,21 +28,21 @@ from framework.training.metric_log import read
 from framework.training.run import train
 from framework.training.trainer import Trainer
 
-EXAMPLES: dict[str, Example] = {
-    f"{name}-{variant}" if variant else name: example
+EXAMPLES: dict[str, tuple[str, str]] = {
+    f"{name}-{variant}" if variant else name: (name, variant)
     for name, method in METHODS.items()
-    for variant, example in method.examples.items()
+    for variant in method.examples
 }
-"""Every method's own examples, by name."""
-
-TINY_ENCODER = {"name": "encoder", "widths": [4, 4, 8, 8]}
+"""Method and variant of every method's own examples, by name."""
 
 VOLUMES = "-3d"
 """Ending of an example's name for the same method on volumes."""
 
-CASES = [*EXAMPLES, *(name + VOLUMES for name, example in EXAMPLES.items() if example.volumes)]
+CASES = [
+    *EXAMPLES,
+    *(name + VOLUMES for name, (m, variant) in EXAMPLES.items() if METHODS[m].examples[variant].volumes),
+]
 """Every example, and those that are tried on volumes too."""
-
 
 STRATEGIES: dict[str, dict[str, Any]] = {
     name: {"compute": {"strategy": strategy}}
@@ -101,12 +99,11 @@ def tiny_run(corpus: str, name: str, out: Path | str, changes: dict[str, Any] | 
     What a test changes of it is its own.
     """
     base, volumes, _ = name.partition(VOLUMES)
-    method, example = base.split("-")[0], EXAMPLES[base]
+    method, variant = EXAMPLES[base]
     value = {
         "name": name,
         "out": str(out),
         "corpus": {"path": corpus, "size": 32, "budget": {"share": 0.5}},
-        "network": TINY_ENCODER if METHODS[method].needs.encoder else {"widths": [4, 8]},
         "method": {"name": method},
         "train": {
             "steps": 6,
@@ -117,7 +114,7 @@ def tiny_run(corpus: str, name: str, out: Path | str, changes: dict[str, Any] | 
         },
         "compute": {"workers": 0},
     }
-    value = copy.deepcopy(merge(value, {"method": example.method, **example.changes}))
+    merge(value, METHODS[method].example(variant))
     value["models"] = {role: f"{corpus}-{method}" for role, method in value.get("models", {}).items()}
     if volumes:
         network = {"name": "monai", "widths": [4, 8]}
