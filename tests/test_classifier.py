@@ -60,8 +60,8 @@ def test_a_classifier_learns_is_scored_and_reported(model: Store, corpus: str, t
     counts = model.read_json("artifact.json")["counts"]
     assert counts["best_validation_auc"] == max(score["mean"] for score in scores) > 0.6
     out = Store.at(tmp_path / "test")
-    (found,) = evaluate(model, corpus, out, "test")["targets"].values()
-    assert found["auc"]["mean"] > 0.6
+    (target,) = evaluate(model, corpus, out, "test")["targets"].values()
+    assert target["auc"]["mean"] > 0.6
     rows = out.read_table("classification.parquet").to_pylist()
     assert {row["id"] for row in rows} == set(Corpus.open(corpus).ids("test"))
     with open(tmp_path / "test/classification.csv") as file:

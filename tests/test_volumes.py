@@ -93,8 +93,8 @@ def outside_the_contract() -> list[str]:
 def test_methods_outside_the_contract_suite_take_steps_on_volumes(
     method: str, corpus: str, tmp_path: Path
 ) -> None:
-    found = losses(trained(tiny_run(corpus, f"{method}-3d", tmp_path, {"train": {"steps": 5}})).run)
-    assert len(found) == 5 and np.isfinite(found).all()
+    values = losses(trained(tiny_run(corpus, f"{method}-3d", tmp_path, {"train": {"steps": 5}})).run)
+    assert len(values) == 5 and np.isfinite(values).all()
 
 
 def test_validation_while_training_is_the_dice_of_whole_volumes(corpus: str, tmp_path: Path) -> None:
@@ -116,9 +116,9 @@ def test_windows_blend_to_what_a_pointwise_predictor_says(
     method = Trainer.build(run, Store.at(tmp_path) / "run", torch.device("cpu")).method
     method.predict = lambda image: {"a": image.sigmoid(), "b": image.sigmoid() * 2}  # type: ignore[method-assign]
     image = torch.randn(1, 1, *shape)
-    found = predict_whole(method, image, run.corpus.patch)
-    assert torch.allclose(found["a"], image.sigmoid(), atol=1e-5) and torch.allclose(
-        found["b"], 2 * image.sigmoid(), atol=1e-5
+    predicted = predict_whole(method, image, run.corpus.patch)
+    assert torch.allclose(predicted["a"], image.sigmoid(), atol=1e-5) and torch.allclose(
+        predicted["b"], 2 * image.sigmoid(), atol=1e-5
     )
 
 

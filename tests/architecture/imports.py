@@ -22,24 +22,24 @@ def imports() -> Imports:
     return {name: set(_imported(path, modules.keys())) - {name} for name, path in modules.items()}
 
 
-def upward(found: Imports) -> list[tuple[str, str]]:
+def upward(arrows: Imports) -> list[tuple[str, str]]:
     """Imports of a room from one above it, and of the front, `framework` itself, from any room."""
-    pairs = [(name, other) for name, others in found.items() for other in sorted(others)]
+    pairs = [(name, other) for name, others in arrows.items() for other in sorted(others)]
     return [(name, other) for name, other in pairs if _floor(other) > _floor(name)]
 
 
-def circles(found: Imports) -> list[list[str]]:
+def circles(arrows: Imports) -> list[list[str]]:
     """Groups of modules that import each other in a circle (strongly connected, Tarjan 1972), and of
     rooms."""
     between: Imports = {room: set() for room in ROOMS}
-    for name, others in found.items():
+    for name, others in arrows.items():
         if name != "framework":
             between[_room(name)] |= {_room(other) for other in others if other != "framework"} - {_room(name)}
-    return _connected(found) + _connected(between)
+    return _connected(arrows) + _connected(between)
 
 
-def rooms_of(found: Imports) -> list[str]:
-    return sorted({_room(name) for name in found} - {""})
+def rooms_of(arrows: Imports) -> list[str]:
+    return sorted({_room(name) for name in arrows} - {""})
 
 
 def lines() -> int:
@@ -67,7 +67,7 @@ def _imported(path: Path, known: object) -> Iterator[str]:
         yield from (name for name in names if name in known)  # type: ignore[operator]
 
 
-def _connected(found: Imports) -> list[list[str]]:
+def _connected(arrows: Imports) -> list[list[str]]:
     place: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -76,7 +76,7 @@ def _connected(found: Imports) -> list[list[str]]:
     def visit(name: str) -> None:
         place[name] = low[name] = len(place)
         stack.append(name)
-        for other in sorted(found[name]):
+        for other in sorted(arrows[name]):
             if other not in place:
                 visit(other)
             if other in stack:
@@ -87,7 +87,7 @@ def _connected(found: Imports) -> list[list[str]]:
             if len(group) > 1:
                 groups.append(group)
 
-    for name in found:
+    for name in arrows:
         if name not in place:
             visit(name)
     return groups

@@ -17,7 +17,7 @@ IMPORTED_AS = {
     "pytest-xdist": "xdist",
 }
 WITHOUT_IMPORT = {"torchvision", "ruff", "pyright"}
-"""Of the release that fits torch, for timm; commands."""
+"""Not imported: the release that fits torch, for timm; commands."""
 
 
 def declared() -> list[str]:

@@ -36,15 +36,15 @@ def main(corpus: str | None) -> None:
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
         corpus = corpus or _phantom(folder)
-        found = {name: _seconds(_trainer(corpus, folder, name)) for name in NETWORKS}
-    for name, (seconds, parameters) in found.items():
+        timed = {name: _seconds(_trainer(corpus, folder, name)) for name in NETWORKS}
+    for name, (seconds, parameters) in timed.items():
         print(
             f"first level at {name} resolution, {parameters / 2e6:.2f} M parameters a network: "
             f"{seconds:.3f} s a step"
         )
-    share = found["full"][0] / PEER_SECONDS
+    share = timed["full"][0] / PEER_SECONDS
     print(
-        f"RESULT seconds_full={found['full'][0]:.3f} seconds_half={found['half'][0]:.3f} "
+        f"RESULT seconds_full={timed['full'][0]:.3f} seconds_half={timed['half'][0]:.3f} "
         f"full_over_peer={share:.2f}"
     )
 

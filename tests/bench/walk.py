@@ -45,8 +45,8 @@ def main() -> None:
     torch.manual_seed(0)
     maps, boundary = torch.rand(1, 1, SIDE, SIDE), torch.rand(1, SIDE, SIDE) ** 4
     dense, expected = timed(lambda: dense_walk(maps, boundary))  # once: it takes a minute
-    found = [timed(lambda: walk(maps, boundary, RADIUS, BETA, DOUBLINGS)) for _ in range(9)]
-    ours, apart = statistics.median(seconds for seconds, _ in found), (found[0][1] - expected).abs().max()
+    runs = [timed(lambda: walk(maps, boundary, RADIUS, BETA, DOUBLINGS)) for _ in range(9)]
+    ours, apart = statistics.median(seconds for seconds, _ in runs), (runs[0][1] - expected).abs().max()
     print(
         f"{SIDE} x {SIDE}, {2**DOUBLINGS} steps: {ours:.3f} s, dense {dense:.1f} s, at most {apart:.1e} apart"
     )
@@ -75,8 +75,8 @@ def forward_and_walk() -> tuple[float, float]:
 def timed(call: Callable[[], Tensor]) -> tuple[float, Tensor]:
     """Seconds of a call, and what it gave."""
     begin = time.perf_counter()
-    found = call()
-    return time.perf_counter() - begin, found
+    result = call()
+    return time.perf_counter() - begin, result
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def kill_when(run: PipelineConfig, folder: Path, sign: str) -> None:
 
 
 def finished(root: Path) -> dict[str, int]:
-    """Of each finished artifact, when one of its files was last written."""
+    """When a file of each finished artifact was last written."""
     folders = [path.parent for path in root.glob("*/artifact.json")]
     return {folder.name: max(path.stat().st_mtime_ns for path in folder.rglob("*")) for folder in folders}
 

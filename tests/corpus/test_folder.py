@@ -22,7 +22,7 @@ def candidates(folder: Path, start: int = 0, **options: Any) -> list[Any]:
 
 
 def rejects(folder: Path) -> dict[str, str]:
-    return {found.id: found.reason for found in candidates(folder) if isinstance(found, Reject)}
+    return {row.id: row.reason for row in candidates(folder) if isinstance(row, Reject)}
 
 
 def test_a_folder_is_a_source_of_rows(folder: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_layer_that_is_not_there_or_of_another_corpus_says_so(
 
 
 def test_a_table_of_weights_is_no_layer_of_masks(corpus: Corpus, tmp_path: Path) -> None:
-    """What DII found was read as one, and its reader fell over a column that is not there."""
+    """The weights of DII were read as one, and the reader fell over a column that is not there."""
     store, inputs = Store.at(tmp_path / "indicators"), {"corpus": Input("c", corpus.info.version)}
     finish(store, ArtifactSpec("layer", inputs, {}), {"rows": 3, "masks": 0}, 0.0)
     with pytest.raises(CorpusError, match="layer 'indicators' holds a weight for each image and no masks"):

@@ -98,8 +98,8 @@ def test_columns_of_few_whole_numbers_or_words_are_labels() -> None:
         | {"share": f"{i}.5", "pixels": str(i * 10), "uuid": f"u{i}", "blank": "", "unknown": "-1"}
         for i in range(70)
     ]
-    found = {info.name: info.values for info in label_infos(rows, None)}
-    assert found == {"grade": ["0", "1", "2"], "code": ["0", "1"], "word": ["x", "y"]}
+    values_of = {info.name: info.values for info in label_infos(rows, None)}
+    assert values_of == {"grade": ["0", "1", "2"], "code": ["0", "1"], "word": ["x", "y"]}
     assert [info.name for info in label_infos(rows, ["word"])] == ["word"]
 
 

@@ -122,7 +122,7 @@ def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path: Path, phantom_url
 
 
 def test_memory_holds_a_few_row_groups_however_large_the_corpus(tmp_path: Path, png: Encode) -> None:
-    """Of 1,000 rows of 20 kB (20 MB) no more is held than of 250: four row groups of 32 rows."""
+    """1,000 rows of 20 kB (20 MB) take no more memory than 250: four row groups of 32 rows."""
 
     def most_held(rows: int) -> int:
         rng = np.random.default_rng(0)

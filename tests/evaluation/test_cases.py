@@ -67,14 +67,14 @@ def test_files(table, tmp_path):
 
 def test_summary_counts_the_miss(table):
     summary = summarise(table, CLASSES, split="test", unit="mm", dimension=2)
-    found = summary["predictors"]["both"]
+    both = summary["predictors"]["both"]
     assert summary["cases"] == 2 and summary["unit"] == "mm" and "groups" in summary["interval"]
-    assert found["ring"]["dice"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
-    assert found["disc"]["dice"]["mean"] == 0.5 and found["disc"]["hd95"]["mean"] == pytest.approx(
+    assert both["ring"]["dice"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert both["disc"]["dice"]["mean"] == 0.5 and both["disc"]["hd95"]["mean"] == pytest.approx(
         6 * np.sqrt(2)
     )
-    assert found["mean"]["dice"]["mean"] == 0.75
-    assert 0.5 <= found["mean"]["dice"]["low"] < found["mean"]["dice"]["high"] <= 1
+    assert both["mean"]["dice"]["mean"] == 0.75
+    assert 0.5 <= both["mean"]["dice"]["low"] < both["mean"]["dice"]["high"] <= 1
 
 
 def test_predictors_are_summarised_apart(tmp_path):
@@ -82,5 +82,5 @@ def test_predictors_are_summarised_apart(tmp_path):
         "a", "p1", mask(), np.zeros_like(mask()), "network 1"
     )
     summary = summarise(write_cases(Store.at(tmp_path), rows), CLASSES, split="val", unit="px", dimension=2)
-    means = {name: found["mean"]["dice"]["mean"] for name, found in summary["predictors"].items()}
+    means = {name: scores["mean"]["dice"]["mean"] for name, scores in summary["predictors"].items()}
     assert means == {"both": 1.0, "network 1": 0.0} and summary["cases"] == 1

@@ -24,14 +24,14 @@ def table(truths: list[int], seed: int = 0) -> pa.Table:
 
 
 def test_a_summary_has_intervals_around_its_metrics_and_leaves_out_what_is_not_known() -> None:
-    found = summarise_target(table([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, -1, -1] * 4), TARGET)
-    assert found["images"] == 48 and sum(map(sum, found["confusion"])) == 48
+    summary = summarise_target(table([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, -1, -1] * 4), TARGET)
+    assert summary["images"] == 48 and sum(map(sum, summary["confusion"])) == 48
     for name in ("auc", "accuracy", "balanced_accuracy", "kappa"):
-        assert found[name]["low"] < found[name]["mean"] < found[name]["high"] <= 1
+        assert summary[name]["low"] < summary[name]["mean"] < summary[name]["high"] <= 1
 
 
 def test_one_class_alone_has_no_auc() -> None:
-    found = summarise_target(table([1] * 6), TARGET)
-    assert found["auc"] is None and found["accuracy"] is not None
+    summary = summarise_target(table([1] * 6), TARGET)
+    assert summary["auc"] is None and summary["accuracy"] is not None
     alone = known_of([1, 1, -1], np.ones((3, 3)) / 3)
     assert validated(AUC(), alone) == 0.5 and validated(Accuracy(), alone) == 0

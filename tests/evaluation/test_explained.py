@@ -27,11 +27,11 @@ def test_an_evaluation_draws_the_attention_of_every_lesion_and_the_report_shows_
     model, out = train(tiny_run(corpus, "collaborative", tmp_path)), Store.at(tmp_path / "scores")
     summary = evaluate(model, corpus, out)
     assert set(summary) >= {"predictors", "pooled", "targets"}
-    held = out.read_json("explained.json")
-    assert held["columns"][0] == "image" and held["columns"][-3:] == ["pseudo mask", "prediction", "truth"]
-    assert sum(column.startswith("attention: ") for column in held["columns"]) == 4
-    assert 0 < len(held["pictures"]) <= 4 and all(out.exists(entry["file"]) for entry in held["pictures"])
-    classes = [each for entry in held["pictures"] for each in entry["predictions"]]
+    shown = out.read_json("explained.json")
+    assert shown["columns"][0] == "image" and shown["columns"][-3:] == ["pseudo mask", "prediction", "truth"]
+    assert sum(column.startswith("attention: ") for column in shown["columns"]) == 4
+    assert 0 < len(shown["pictures"]) <= 4 and all(out.exists(entry["file"]) for entry in shown["pictures"])
+    classes = [each for entry in shown["pictures"] for each in entry["predictions"]]
     assert classes and all(each["prediction"] in GRADES and each["truth"] in GRADES for each in classes)
     page = Path(write_report([model, out], str(tmp_path / "report.html"))).read_text()
     assert "What the model sees" in page and "attention: haemorrhage" in page

@@ -41,15 +41,15 @@ def sample(i: int, bits: np.ndarray) -> Sample:
 def drawn(images: int = 8) -> list[tuple[Sample, Tensor]]:
     """Images with spots and films that overlap, and no scar; the probabilities know something."""
     rng = np.random.default_rng(0)
-    found = []
+    drawings = []
     for i in range(images):
         bits = (rng.random((12, 10)) < 0.3).astype(np.uint8) + 2 * (
             rng.random((12, 10)) < 0.2 * (i > 3)
         ).astype(np.uint8)
         truth = np.stack([bits >> bit & 1 for bit in range(3)]).astype(int)
         lesions = torch.from_numpy(rng.integers(0, 700, truth.shape) + 300 * truth) / 1000 + 0.0005
-        found.append((sample(i, bits), torch.cat([1 - lesions.amax(0, keepdim=True), lesions])))
-    return found
+        drawings.append((sample(i, bits), torch.cat([1 - lesions.amax(0, keepdim=True), lesions])))
+    return drawings
 
 
 def table_of(images: list[tuple[Sample, Tensor]]):  # type: ignore[no-untyped-def]
@@ -61,18 +61,16 @@ def table_of(images: list[tuple[Sample, Tensor]]):  # type: ignore[no-untyped-de
 
 def test_the_summary_pools_the_pixels_of_all_images() -> None:
     images = drawn()
-    found = summarise_pooled(table_of(images))
+    pooled = summarise_pooled(table_of(images))
     for bit, name in enumerate(LESIONS[:2]):
-        truth = np.concatenate(
-            [(held.bits >> bit & 1).ravel() for held, _ in images if held.bits is not None]
-        )
+        truth = np.concatenate([(one.bits >> bit & 1).ravel() for one, _ in images if one.bits is not None])
         score = np.concatenate([probability[bit + 1].numpy().ravel() for _, probability in images])
-        assert found[name]["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score))
-        assert found[name]["aupr"]["low"] < found[name]["aupr"]["mean"] < found[name]["aupr"]["high"]
-    assert (found["spot"]["images"], found["film"]["images"]) == (8, 4)
-    assert found["scar"] == {"aupr": None, "images": 0}
-    assert found["mean"]["aupr"]["mean"] == pytest.approx(
-        (found["spot"]["aupr"]["mean"] + found["film"]["aupr"]["mean"]) / 2
+        assert pooled[name]["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score))
+        assert pooled[name]["aupr"]["low"] < pooled[name]["aupr"]["mean"] < pooled[name]["aupr"]["high"]
+    assert (pooled["spot"]["images"], pooled["film"]["images"]) == (8, 4)
+    assert pooled["scar"] == {"aupr": None, "images": 0}
+    assert pooled["mean"]["aupr"]["mean"] == pytest.approx(
+        (pooled["spot"]["aupr"]["mean"] + pooled["film"]["aupr"]["mean"]) / 2
     )
 
 
@@ -115,7 +113,7 @@ def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch
     assert summary["predictors"]["network 1"]["mean"]["dice"]["mean"] <= 1
     assert list(summary["pooled"]) == [*opened.info.classes[1:], "mean"]
     images = [opened.read(name) for name in opened.in_stored_order(names)]
-    (found,) = zip(
+    (predicted,) = zip(
         *[each.values() for each in Predictor(model).at_own_sizes([image.image for image in images])],
         strict=True,
     )
@@ -123,16 +121,16 @@ def test_an_evaluation_has_both_scores_from_one_pass(tmp_path: Path, monkeypatch
         truth = np.concatenate(
             [(image.bits >> bit & 1).ravel() for image in images if image.bits is not None]
         )
-        held = summary["pooled"][lesion]
+        pooled = summary["pooled"][lesion]
         if truth.any():
-            score = np.concatenate([(p[bit + 1].numpy() * 1000).astype(int).ravel() for p in found])
-            assert held["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score), abs=1e-3)
-        assert held["images"] == sum(
+            score = np.concatenate([(p[bit + 1].numpy() * 1000).astype(int).ravel() for p in predicted])
+            assert pooled["aupr"]["mean"] == pytest.approx(average_precision_score(truth, score), abs=1e-3)
+        assert pooled["images"] == sum(
             bool((image.bits >> bit & 1).any()) for image in images if image.bits is not None
         )
     assert areas_of(out) == {
         (image.id, lesion): (int((image.bits >> bit & 1).sum()), int((p[bit + 1] > 0.5).sum()))
-        for image, p in zip(images, found, strict=True)
+        for image, p in zip(images, predicted, strict=True)
         for bit, lesion in enumerate(opened.info.classes[1:])
         if image.bits is not None
     }
@@ -145,18 +143,18 @@ def areas_of(evaluation: Store) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 def test_lesions_that_overlap_are_each_scored_by_their_whole_mask() -> None:
-    (held, _) = drawn(1)[0]
-    assert held.bits is not None
-    held.bits[:4] = 0b11
-    truth = held.planes(4)
-    nothing = np.zeros(held.bits.shape, bool)
-    perfect = case_rows("network 1", held.id, held.group, truth, truth, nothing, ["background", *LESIONS])
+    (image, _) = drawn(1)[0]
+    assert image.bits is not None
+    image.bits[:4] = 0b11
+    truth = image.planes(4)
+    nothing = np.zeros(image.bits.shape, bool)
+    perfect = case_rows("network 1", image.id, image.group, truth, truth, nothing, ["background", *LESIONS])
     assert [(row["dice"], row["truth"]) for row in perfect[:2]] == [
         (1.0, int(plane.sum())) for plane in truth[:2]
     ]
     exclusive = np.stack([truth[0] & ~truth[1], *truth[1:]])
     assert (
-        case_rows("network 1", held.id, held.group, truth, exclusive, nothing, ["background", *LESIONS])[0][
+        case_rows("network 1", image.id, image.group, truth, exclusive, nothing, ["background", *LESIONS])[0][
             "dice"
         ]
         < 1

@@ -38,16 +38,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("method", list(EXAMPLES))
 def test_losses_are_the_stored_ones(method: str, corpus: str, tmp_path: Path) -> None:
     stored = json.loads(STORED.read_text())
-    found = measured(corpus, method, tmp_path)
+    values = measured(corpus, method, tmp_path)
     if stored["machine"] == machine():
-        assert found == stored["losses"][method]
+        assert values == stored["losses"][method]
     else:
         expected = [float.fromhex(text) for text in stored["losses"][method]]
-        assert [float.fromhex(text) for text in found] == pytest.approx(expected, rel=1e-3)
+        assert [float.fromhex(text) for text in values] == pytest.approx(expected, rel=1e-3)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         built = build_phantom(Path(folder) / "corpus")
-        found = {method: measured(built, method, Path(folder)) for method in EXAMPLES}
-    STORED.write_text(json.dumps({"machine": machine(), "losses": found}, indent=1) + "\n")
+        values = {method: measured(built, method, Path(folder)) for method in EXAMPLES}
+    STORED.write_text(json.dumps({"machine": machine(), "losses": values}, indent=1) + "\n")

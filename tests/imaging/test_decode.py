@@ -117,9 +117,9 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(side: int) -> None:
 def test_a_mask_of_8_or_16_bits_is_class_ids(depth: type[np.generic], png: Encode) -> None:
     mask = (RAMP % 3).astype(np.uint8)
     mask[0, 0] = 255
-    found = decode_mask(png(mask.astype(depth)), (6, 8), 3, "ids")
-    assert found.dtype == np.uint8
-    assert np.array_equal(found, mask)
+    decoded = decode_mask(png(mask.astype(depth)), (6, 8), 3, "ids")
+    assert decoded.dtype == np.uint8
+    assert np.array_equal(decoded, mask)
 
 
 def test_masks_of_one_bit_and_of_palette_indices_are_class_ids() -> None:

@@ -38,12 +38,12 @@ def test_flips_and_quarter_turns_are_exact(size: int) -> None:
             for k in range(4)
             for f in (False, True)
         }
-        found = [name for name, view in views.items() if torch.equal(view, moved[i])]
-        assert len(found) == 1
-        k, flipped = found[0]
+        matches = [name for name, view in views.items() if torch.equal(view, moved[i])]
+        assert len(matches) == 1
+        k, flipped = matches[0]
         image = torch.rot90(images[i].flip(2) if flipped else images[i], k, (1, 2))
         assert torch.allclose(warped[i], image, atol=1e-4)
-        seen.add(found[0])
+        seen.add(matches[0])
     assert len(seen) > 4
 
 
@@ -108,10 +108,10 @@ def test_a_strong_view_stays_near_its_weak_view() -> None:
 def test_standardised_images_have_zero_mean_and_unit_deviation() -> None:
     images = pictures()[0] * 40 + 100
     images[3] = 7.0  # constant
-    found = standardise(images)
-    assert found.mean((2, 3)).abs().max() < 1e-4
-    assert torch.allclose(found.std((2, 3), correction=0)[[0, 1, 2]], torch.ones(3, 2), atol=1e-4)
-    assert torch.equal(found[3], torch.zeros_like(found[3]))
+    standard = standardise(images)
+    assert standard.mean((2, 3)).abs().max() < 1e-4
+    assert torch.allclose(standard.std((2, 3), correction=0)[[0, 1, 2]], torch.ones(3, 2), atol=1e-4)
+    assert torch.equal(standard[3], torch.zeros_like(standard[3]))
 
 
 def test_a_missing_mask_is_ignored_everywhere() -> None:

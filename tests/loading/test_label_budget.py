@@ -74,19 +74,19 @@ def test_a_whole_budget_is_every_training_image_with_a_mask(heart: Corpus) -> No
 @settings(deadline=None)
 @given(share=shares, seed=st.integers(0, 99))
 def test_groups_are_kept_whole_and_in_stored_order(heart: Corpus, share: float, seed: int) -> None:
-    found = labelled_ids(heart, BudgetConfig(share=share, seed=seed))
-    groups = {heart.value(name, "group") for name in found}
-    assert found == [name for name in with_masks(heart) if heart.value(name, "group") in groups]
+    labelled = labelled_ids(heart, BudgetConfig(share=share, seed=seed))
+    groups = {heart.value(name, "group") for name in labelled}
+    assert labelled == [name for name in with_masks(heart) if heart.value(name, "group") in groups]
     assert len(groups) == round(share * 65)
-    assert found == labelled_ids(heart, BudgetConfig(share=share, seed=seed))
+    assert labelled == labelled_ids(heart, BudgetConfig(share=share, seed=seed))
 
 
 @settings(deadline=None)
 @given(share=shares, seed=st.integers(0, 99))
 def test_every_pathology_has_its_part(heart: Corpus, share: float, seed: int) -> None:
     """Stratified by the label that is one value a patient, although another comes first."""
-    found = Counter(int(name[7:10]) // 20 for name in groups_of(heart, BudgetConfig(share=share, seed=seed)))
-    counts = [found[value] for value in range(5)]
+    count = Counter(int(name[7:10]) // 20 for name in groups_of(heart, BudgetConfig(share=share, seed=seed)))
+    counts = [count[value] for value in range(5)]
     assert max(counts) - min(counts) <= 1
     assert all(abs(count - 13 * share) <= 1 for count in counts)
 
@@ -105,8 +105,8 @@ def test_another_seed_chooses_others(heart: Corpus) -> None:
 
 
 def test_strata_can_be_chosen(heart: Corpus) -> None:
-    found = labelled_ids(heart, BudgetConfig(share=0.5, stratify="visible"))
-    assert len({name[:10] for name in found}) == 32
+    labelled = labelled_ids(heart, BudgetConfig(share=0.5, stratify="visible"))
+    assert len({name[:10] for name in labelled}) == 32
     with pytest.raises(CorpusError, match="no image label 'pathologie'; it has: visible, pathology"):
         labelled_ids(heart, BudgetConfig(share=0.5, stratify="pathologie"))
 

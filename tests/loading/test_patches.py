@@ -89,7 +89,7 @@ def test_an_unlabelled_volume_is_ignored_everywhere() -> None:
 def test_a_volume_is_standardised_as_a_whole() -> None:
     image = np.random.default_rng(0).normal(7, 3, (1, 8, SIZE, SIZE)).astype(np.float32)
     level = levels(torch.from_numpy(image)[None])[0]
-    found, _ = view(TrainingSample(image, None, level), [8, SIZE, SIZE])
-    assert found.mean().item() == pytest.approx(0, abs=1e-3) and found.std().item() == pytest.approx(
+    pixels, _ = view(TrainingSample(image, None, level), [8, SIZE, SIZE])
+    assert pixels.mean().item() == pytest.approx(0, abs=1e-3) and pixels.std().item() == pytest.approx(
         1, abs=1e-3
     )

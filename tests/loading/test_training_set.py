@@ -86,10 +86,10 @@ def test_the_cache_is_bounded_and_safe_for_threads(phantom_url: str) -> None:
     data = TrainingSet(CorpusConfig(path=phantom_url, size=32, cache_mb=10 * 4 * 32 * 32 / 2**20))
     whole = TrainingSet(CorpusConfig(path=phantom_url, size=32))
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(data.get, data.train * 3))
+        loaded = list(pool.map(data.get, data.train * 3))
     assert all(
         np.array_equal(one.image, whole.get(name).image)
-        for one, name in zip(found, data.train * 3, strict=True)
+        for one, name in zip(loaded, data.train * 3, strict=True)
     )
     assert 0 < len(data._cache) <= 10
     assert data._cached_bytes == sum(prepared.bytes for prepared in data._cache.values())

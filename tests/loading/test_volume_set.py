@@ -46,8 +46,8 @@ def test_the_budget_labels_whole_patients(url: str) -> None:
 
 
 def test_validation_volumes_have_their_masks(url: str) -> None:
-    found = volume_set(url).get("p11-0").mask
-    assert found is not None and found.max() == 2
+    stack = volume_set(url).get("p11-0").mask
+    assert stack is not None and stack.max() == 2
 
 
 def test_a_layer_labels_slice_by_slice_and_other_kinds_are_ignored(

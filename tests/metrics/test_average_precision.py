@@ -18,7 +18,7 @@ AREA = AUPR()
 CLASSES = ["background", "spot", "film"]
 
 PIXELS = st.lists(st.tuples(st.integers(0, BINS - 1), st.booleans(), st.booleans()), min_size=1, max_size=60)
-"""Of each pixel: bin, truth, and whether the truth is known."""
+"""Bin, truth and whether the truth is known, per pixel."""
 
 
 def counted(pixels: list[tuple[int, bool, bool]]) -> torch.Tensor:
@@ -30,13 +30,13 @@ def counted(pixels: list[tuple[int, bool, bool]]) -> torch.Tensor:
 
 @given(PIXELS)
 def test_the_area_is_that_of_sklearn(pixels: list[tuple[int, bool, bool]]) -> None:
-    (found,) = AREA.compute(counted(pixels).numpy())
+    (value,) = AREA.compute(counted(pixels).numpy())
     known = [(place, true) for place, true, sure in pixels if sure]
     if not any(true for _, true in known):
-        assert np.isnan(found)
+        assert np.isnan(value)
         return
     score, truth = [place for place, _ in known], [true for _, true in known]
-    assert found == pytest.approx(average_precision_score(truth, score))
+    assert value == pytest.approx(average_precision_score(truth, score))
 
 
 @given(PIXELS, PIXELS)
@@ -51,17 +51,17 @@ def test_a_weight_counts_as_so_many_images(pixels: list, times: int) -> None:
 
 
 def test_probabilities_at_the_ends_are_counted() -> None:
-    found = AREA.update(
+    counts = AREA.update(
         torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([[False, True, False]]), torch.ones(3, dtype=torch.bool)
     )
-    assert found.dtype == torch.int32 and found.shape == (1, 2, BINS)
-    assert found.nonzero().tolist() == [[0, 0, 0], [0, 0, BINS - 1], [0, 1, BINS - 1]]
+    assert counts.dtype == torch.int32 and counts.shape == (1, 2, BINS)
+    assert counts.nonzero().tolist() == [[0, 0, 0], [0, 0, BINS - 1], [0, 1, BINS - 1]]
 
 
 def sample(mask: list[list[int]], bits: list[list[int]] | None = None) -> Sample:
-    held = None if bits is None else np.array(bits, np.uint8)
+    truth_bits = None if bits is None else np.array(bits, np.uint8)
     image, shown = np.zeros((2, 2, 3), np.uint8), np.array(mask, np.uint8)
-    return Sample("a", "a", "test", None, None, None, image, shown, held, np.zeros(0, np.int32))
+    return Sample("a", "a", "test", None, None, None, image, shown, truth_bits, np.zeros(0, np.int32))
 
 
 def test_the_truth_is_bits_where_there_are_bits_and_ids_elsewhere() -> None:

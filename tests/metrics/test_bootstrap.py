@@ -9,8 +9,8 @@ from framework.metrics.bootstrap import crossed_intervals, mean_intervals
 
 
 def test_one_group_has_no_spread():
-    found = mean_intervals([[0.1], [0.4], [0.7]], ["p"] * 3)[0]
-    assert found.low == found.mean == found.high == pytest.approx(0.4)
+    interval = mean_intervals([[0.1], [0.4], [0.7]], ["p"] * 3)[0]
+    assert interval.low == interval.mean == interval.high == pytest.approx(0.4)
 
 
 def test_same_seed_same_interval():
@@ -21,10 +21,10 @@ def test_same_seed_same_interval():
 
 def test_agrees_with_normal_theory_for_independent_cases():
     values = np.random.default_rng(2).normal(size=(400, 1))
-    found = mean_intervals(values, [str(i) for i in range(400)])[0]
+    interval = mean_intervals(values, [str(i) for i in range(400)])[0]
     spread = 1.96 * values.std() / 20
-    assert found.low == pytest.approx(values.mean() - spread, abs=0.02)
-    assert found.high == pytest.approx(values.mean() + spread, abs=0.02)
+    assert interval.low == pytest.approx(values.mean() - spread, abs=0.02)
+    assert interval.high == pytest.approx(values.mean() + spread, abs=0.02)
 
 
 def test_copies_of_a_case_within_its_group_add_no_evidence():
@@ -45,8 +45,8 @@ def test_groups_weigh_by_their_cases():
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcde")), min_size=1, max_size=20))
 def test_interval_lies_within_the_values(cases):
     values, groups = zip(*cases, strict=True)
-    found = mean_intervals(np.array(values)[:, None], groups)[0]
-    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+    interval = mean_intervals(np.array(values)[:, None], groups)[0]
+    assert min(values) - 1e-9 <= interval.low <= interval.high <= max(values) + 1e-9
 
 
 def test_one_seed_or_equal_seeds_leave_the_interval_over_patients():
@@ -59,13 +59,13 @@ def test_one_seed_or_equal_seeds_leave_the_interval_over_patients():
 
 
 def test_seeds_that_differ_widen_the_interval():
-    found = crossed_intervals(np.array([0.0, 1.0])[:, None, None] * np.ones((2, 6, 1)), list("aabbcc"))[0]
-    assert (found.low, found.mean, found.high) == (0.0, 0.5, 1.0)
+    interval = crossed_intervals(np.array([0.0, 1.0])[:, None, None] * np.ones((2, 6, 1)), list("aabbcc"))[0]
+    assert (interval.low, interval.mean, interval.high) == (0.0, 0.5, 1.0)
 
 
 def test_seeds_and_patients_are_drawn_each_on_their_own():
     rng = np.random.default_rng(5)
     values = rng.normal(size=(20, 1, 1)) + rng.normal(size=(1, 80, 1))
-    found = crossed_intervals(values, [str(i) for i in range(80)])[0]
+    interval = crossed_intervals(values, [str(i) for i in range(80)])[0]
     spread = 1.96 * np.sqrt(values[:, 0].var() / 20 + values[0].var() / 80)
-    assert found.high - found.low == pytest.approx(2 * spread, rel=0.1)
+    assert interval.high - interval.low == pytest.approx(2 * spread, rel=0.1)

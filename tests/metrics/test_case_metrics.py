@@ -57,8 +57,8 @@ def monai_scores(
 def test_agrees_with_monai_on_blobs(spacing: tuple[float, ...], seed: int):
     shape = (23, 31) if len(spacing) == 2 else (9, 20, 26)
     truth, predicted = blobs(shape, seed), blobs(shape, seed + 100)
-    found = score(truth, predicted, spacing)
-    assert (found.dice, found.hd95, found.asd) == pytest.approx(
+    result = score(truth, predicted, spacing)
+    assert (result.dice, result.hd95, result.asd) == pytest.approx(
         monai_scores(truth, predicted, spacing), rel=1e-5
     )
 
@@ -67,9 +67,9 @@ def test_agrees_with_monai_on_blobs(spacing: tuple[float, ...], seed: int):
 @given(mask_pairs())
 def test_agrees_with_monai_on_noise(pair):
     truth, predicted, spacing = pair
-    found = score(truth, predicted, spacing)
-    if found.state == "both":
-        assert (found.dice, found.hd95, found.asd) == pytest.approx(
+    result = score(truth, predicted, spacing)
+    if result.state == "both":
+        assert (result.dice, result.hd95, result.asd) == pytest.approx(
             monai_scores(truth, predicted, spacing), rel=1e-4
         )
 
@@ -86,26 +86,26 @@ def test_is_symmetric_but_for_the_state(pair):
 @given(mask_pairs(count=1))
 def test_perfect_is_one_and_zero(pair):
     mask, spacing = pair
-    found = score(mask, mask, spacing)
-    assert (found.dice, found.iou, found.hd95, found.asd) == (1, 1, 0, 0)
+    result = score(mask, mask, spacing)
+    assert (result.dice, result.iou, result.hd95, result.asd) == (1, 1, 0, 0)
 
 
 @given(mask_pairs())
 def test_range(pair):
-    found = score(*pair)
-    assert 0 <= found.iou <= found.dice <= 1
-    assert found.dice == pytest.approx(2 * found.iou / (1 + found.iou))
+    result = score(*pair)
+    assert 0 <= result.iou <= result.dice <= 1
+    assert result.dice == pytest.approx(2 * result.iou / (1 + result.iou))
     diagonal = CaseMasks.of(*pair).diagonal
-    assert 0 <= found.asd <= diagonal and 0 <= found.hd95 <= diagonal
+    assert 0 <= result.asd <= diagonal and 0 <= result.hd95 <= diagonal
 
 
 @given(mask_pairs())
 def test_a_miss_is_never_better_than_a_prediction(pair):
     truth, predicted, spacing = pair
     truth.flat[0] = True
-    found, miss = score(truth, predicted, spacing), score(truth, np.zeros_like(truth), spacing)
-    assert miss.dice <= found.dice and miss.iou <= found.iou
-    assert miss.hd95 >= found.hd95 and miss.asd >= found.asd
+    result, miss = score(truth, predicted, spacing), score(truth, np.zeros_like(truth), spacing)
+    assert miss.dice <= result.dice and miss.iou <= result.iou
+    assert miss.hd95 >= result.hd95 and miss.asd >= result.asd
 
 
 def test_empty_policy():
@@ -120,7 +120,7 @@ def test_ignored_pixels_belong_to_neither_mask():
     truth, predicted, ignored = (np.zeros((6, 6), bool) for _ in range(3))
     truth[:3, :3] = predicted[:3, :3] = True
     predicted[4:, 4:] = ignored[4:, 4:] = True
-    found = score(truth, predicted, ignored=ignored)
-    assert (found.dice, found.hd95, found.predicted) == (1, 0, 9)
+    result = score(truth, predicted, ignored=ignored)
+    assert (result.dice, result.hd95, result.predicted) == (1, 0, 9)
     assert score(truth, predicted).dice < 1
     assert score(truth, predicted, ignored=truth | ignored).state == "absent"

@@ -16,8 +16,8 @@ from framework.metrics.roc import area
 def test_auc_is_the_share_of_pairs_in_the_right_order(images: list[tuple[bool, int]]) -> None:
     positive, score = np.array([p for p, _ in images]), np.array([s for _, s in images], float)
     pairs = [(a > b) + (a == b) / 2 for a in score[positive] for b in score[~positive]]
-    (found,) = area(positive, score, np.ones((1, len(images))))
-    assert np.isnan(found) if not pairs else found == pytest.approx(np.mean(pairs))
+    (value,) = area(positive, score, np.ones((1, len(images))))
+    assert np.isnan(value) if not pairs else value == pytest.approx(np.mean(pairs))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=15))
@@ -50,5 +50,5 @@ def test_kappa_of_agreement_of_chance_and_by_hand() -> None:
 
 
 def test_a_confusion_matrix_has_the_truth_in_its_rows() -> None:
-    found = Predictions(np.array([0, 0, 2]), np.eye(3)[[1, 0, 2]], np.ones((1, 3))).confusion
-    assert found[0].tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    counts = Predictions(np.array([0, 0, 2]), np.eye(3)[[1, 0, 2]], np.ones((1, 3))).confusion
+    assert counts[0].tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]

@@ -69,8 +69,8 @@ def write_seeds(out: Store, corpus: Corpus, maps: Store) -> Store:
         mask[: len(mask) // 3], mask[-(len(mask) // 3) :] = LESION, 0
         return mask
 
-    held = MapLayer(maps, corpus).classes
-    names = [name for name in corpus.ids("train") if held[name]]
+    mapped = MapLayer(maps, corpus).classes
+    names = [name for name in corpus.ids("train") if mapped[name]]
     LayerWriter(out, names).write_masks("seed", seeds)
     inputs = {"corpus": Input(corpus.store.url, corpus.info.version), "maps": input_of(maps, "map layer")}
     finish(out, ArtifactSpec("layer", inputs, {}, "seeds"), {"rows": len(names), "quarantined": 0}, 1.0)
@@ -166,23 +166,23 @@ def test_what_the_report_was_not_given_has_no_column(root: Store, corpus: Corpus
 
 
 def test_images_are_spread_over_those_with_a_map_and_a_mask(root: Store, corpus: Corpus) -> None:
-    held = MapLayer.open(corpus, (root / "maps").url).classes
+    mapped = MapLayer.open(corpus, (root / "maps").url).classes
     names = sorted(
-        name for name in corpus.ids("train") if held[name] and corpus.value(name, "mask_kind") == "mask"
+        name for name in corpus.ids("train") if mapped[name] and corpus.value(name, "mask_kind") == "mask"
     )
-    chosen = choose(corpus, held)
-    assert chosen == choose(corpus, dict(reversed(held.items()))) == sorted(set(chosen))
+    chosen = choose(corpus, mapped)
+    assert chosen == choose(corpus, dict(reversed(mapped.items()))) == sorted(set(chosen))
     assert chosen[0] == names[0] and chosen[-1] == names[-1] and len(chosen) == 4
     assert choose(corpus, {corpus.ids("val")[0]: [LESION], names[0]: []}) == [corpus.ids("val")[0]]
 
 
 def test_two_maps_are_two_ways(root: Store, corpus: Corpus, tmp_path: Path) -> None:
     other = write_maps(Store.at(tmp_path / "other"), corpus, {1: quadrant(0, 1)}, {})
-    found = {artifact.name: beginning(artifact) for artifact in gather([root, other])}
-    assert {found[name] for name in ("maps", "seeds", "boundaries", "walk", "pseudo", "segmenter")} == {
+    first = {artifact.name: beginning(artifact) for artifact in gather([root, other])}
+    assert {first[name] for name in ("maps", "seeds", "boundaries", "walk", "pseudo", "segmenter")} == {
         (root / "maps").url
     }
-    assert found["other"] == other.url
+    assert first["other"] == other.url
     assert section(tmp_path, root, other).count("<h3>") == 2
 
 

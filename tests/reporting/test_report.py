@@ -155,11 +155,11 @@ def test_says_what_was_trained_on_what(run, tmp_path):
 
 
 def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
-    held = {"mean": 0.4321, "low": 0.3, "high": 0.5}
+    interval = {"mean": 0.4321, "low": 0.3, "high": 0.5}
     lesions = {
-        "disc <b>": {"aupr": held, "images": 3},
+        "disc <b>": {"aupr": interval, "images": 3},
         "ring": {"aupr": None, "images": 0},
-        "mean": {"aupr": held, "images": 3},
+        "mean": {"aupr": interval, "images": 3},
     }
     (run / "test-1").write_json(
         "summary.json", (run / "test-1").read_json("summary.json") | {"pooled": lesions}
@@ -309,28 +309,28 @@ def chromium(profile: Path, page: Path, width: int, *task: str) -> str:
 class TestInBrowser:
     @pytest.mark.parametrize("width", [1280, 800])
     def test_tables_charts_and_pictures_are_visible(self, run, tmp_path, width):
-        found = self.measured(page_of([run], tmp_path / "r.html"), tmp_path, width)
-        assert len(found["images"]) == 8 and all(natural > 700 for natural in found["images"])
-        assert len(found["tables"]) == 7 and all(found["tables"])
-        assert len(found["charts"]) == 11 and all(found["charts"])
-        assert found["wide"] <= 0 and found["loaded"] == []
+        sizes = self.measured(page_of([run], tmp_path / "r.html"), tmp_path, width)
+        assert len(sizes["images"]) == 8 and all(natural > 700 for natural in sizes["images"])
+        assert len(sizes["tables"]) == 7 and all(sizes["tables"])
+        assert len(sizes["charts"]) == 11 and all(sizes["charts"])
+        assert sizes["wide"] <= 0 and sizes["loaded"] == []
         assert (
-            "mean over classes" in found["text"]
-            and "disc <b>" in found["text"]
-            and "Empty masks." in found["text"]
+            "mean over classes" in sizes["text"]
+            and "disc <b>" in sizes["text"]
+            and "Empty masks." in sizes["text"]
         )
 
     @pytest.mark.parametrize("width", [1280, 800])
     def test_a_comparison_is_visible(self, tmp_path, width):
         page = page_of([comparison_artifact(tmp_path / "c")], tmp_path / "r.html")
-        found = self.measured(page, tmp_path, width)
-        assert len(found["images"]) == 3 and all(natural > 900 for natural in found["images"])
-        assert found["tables"] == [True] * 2 and found["charts"] == [True] and found["forests"] == [True]
-        assert found["wide"] <= 0 and found["loaded"] == []
+        sizes = self.measured(page, tmp_path, width)
+        assert len(sizes["images"]) == 3 and all(natural > 900 for natural in sizes["images"])
+        assert sizes["tables"] == [True] * 2 and sizes["charts"] == [True] and sizes["forests"] == [True]
+        assert sizes["wide"] <= 0 and sizes["loaded"] == []
         assert (
-            "recipe better" in found["text"]
-            and "plain <b>" in found["text"]
-            and "time to Dice 0.45" in found["text"]
+            "recipe better" in sizes["text"]
+            and "plain <b>" in sizes["text"]
+            and "time to Dice 0.45" in sizes["text"]
         )
 
     def measured(self, page: str, folder: Path, width: int) -> dict:

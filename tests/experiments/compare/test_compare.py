@@ -67,14 +67,14 @@ def said(described: Path) -> list[str]:
 
 def test_every_recipe_and_seed_is_trained_scored_and_tabled(described: Path, said: list[str]) -> None:
     root = Store.at(described.parent / "out")
-    found = (root / "tiny-val").read_json("table.json")
-    assert [(row["recipe"], row["predictor"]) for row in found["rows"]] == [
+    comparison = (root / "tiny-val").read_json("table.json")
+    assert [(row["recipe"], row["predictor"]) for row in comparison["rows"]] == [
         ("supervised", "network 1"),
         ("cps", "both"),
         ("cps", "network 1"),
     ]
-    assert [step for step, _ in found["curves"]["cps"]] == [3, 6]
-    for row in found["rows"]:
+    assert [step for step, _ in comparison["curves"]["cps"]] == [3, 6]
+    for row in comparison["rows"]:
         runs = [(root / f"{row['recipe']}-{seed}-val").read_json("summary.json") for seed in (0, 1)]
         means = [run["predictors"][row["predictor"]]["mean"]["dice"]["mean"] for run in runs]
         assert row["scores"]["dice"]["by_seed"] == pytest.approx(means)
@@ -118,8 +118,8 @@ def test_a_comparison_may_lie_in_a_bucket(
     monkeypatch.setattr(course, "train_apart", train_here)
     made = compare(load_comparison(described, [f"out={s3}/comparison", "seeds=[0]"]), lambda line: None)
     local = Store.at(described.parent / "out/tiny-val").read_json("table.json")
-    for row, held in zip(made.read_json("table.json")["rows"], local["rows"], strict=True):
-        assert row["scores"]["dice"]["by_seed"][0] == pytest.approx(held["scores"]["dice"]["by_seed"][0])
+    for row, expected in zip(made.read_json("table.json")["rows"], local["rows"], strict=True):
+        assert row["scores"]["dice"]["by_seed"][0] == pytest.approx(expected["scores"]["dice"]["by_seed"][0])
     assert Store.at(f"{s3}/comparison").read_text("tiny-val.html").startswith("<!DOCTYPE html>")
 
 

@@ -24,35 +24,35 @@ DICE = {"network 1": np.random.default_rng(0).uniform(0.1, 0.6, (8, 2))}
 
 def finding(root: Path, recipe: str, skill: float, seeds: int = 2) -> list:
     """Members with masks of lesions that may overlap."""
-    found = [seed_run(root, recipe, seed, DICE) for seed in range(seeds)]
-    for seed, made in enumerate(found):
+    runs = [seed_run(root, recipe, seed, DICE) for seed in range(seeds)]
+    for seed, made in enumerate(runs):
         add_lesions(made.evaluation, seed, skill)
-    return found
+    return runs
 
 
 def test_with_one_seed_a_figure_is_that_of_its_evaluation(tmp_path: Path) -> None:
     (made,) = finding(tmp_path, "one", 0.2, seeds=1)
     add_predictions(made.evaluation, 0, 0.3)
-    found = pooled_rows({"one": recipe_scores([made.evaluation])}, "one")["one"]
+    row_of = pooled_rows({"one": recipe_scores([made.evaluation])}, "one")["one"]
     summary = made.evaluation.read_json("summary.json")
     expected = {
         "AUPR": summary["pooled"]["mean"]["aupr"],
         "grade AUC": summary["targets"]["grade"]["auc"],
         "grade kappa": summary["targets"]["grade"]["kappa"],
     }
-    assert list(found) == list(expected)
-    for name, row in found.items():
+    assert list(row_of) == list(expected)
+    for name, row in row_of.items():
         assert {key: row[key] for key in ("mean", "low", "high")} == pytest.approx(expected[name])
         assert row["difference"] is None
-    assert (found["AUPR"]["images"], found["grade AUC"]["images"]) == (8, 12)
+    assert (row_of["AUPR"]["images"], row_of["grade AUC"]["images"]) == (8, 12)
 
 
 def test_a_difference_is_paired(tmp_path: Path) -> None:
     names = {"control": 0.1, "same": 0.1, "better": 0.6}
-    found = compared(
+    table = compared(
         [m for name, skill in names.items() for m in finding(tmp_path, name, skill)], "control", None
     )
-    control, same, better = (row["pooled"]["AUPR"] for row in found["rows"])
+    control, same, better = (row["pooled"]["AUPR"] for row in table["rows"])
     assert control["difference"] is None and same["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     difference = better["difference"]
     assert (
@@ -84,15 +84,15 @@ def mixed(tmp_path: Path) -> Store:
 
 
 def test_a_row_lacks_what_its_recipe_does_not_do(mixed: Store) -> None:
-    found = mixed.read_json("table.json")
-    assert [(row["recipe"], row["predictor"]) for row in found["rows"]] == [
+    table = mixed.read_json("table.json")
+    assert [(row["recipe"], row["predictor"]) for row in table["rows"]] == [
         ("plain", "network 1"),
         ("plain", "network 2"),
         ("both", "network 1"),
         ("answers", None),
     ]
-    plain, _, both, answers = found["rows"]
-    assert {name: score["images"] for name, score in found["pooled"].items()} == {
+    plain, _, both, answers = table["rows"]
+    assert {name: score["images"] for name, score in table["pooled"].items()} == {
         "AUPR": 8,
         "grade AUC": 12,
         "grade kappa": 12,
@@ -105,19 +105,19 @@ def test_a_row_lacks_what_its_recipe_does_not_do(mixed: Store) -> None:
 
 
 def test_the_texts_have_a_cell_for_every_head(mixed: Store) -> None:
-    found = mixed.read_json("table.json")
-    lines = markdown(found).strip().splitlines()
+    table = mixed.read_json("table.json")
+    lines = markdown(table).strip().splitlines()
     assert lines[0].startswith(
         "Dice [95 % interval] over 8 cases, AUPR [95 % interval] over 8 images, grade AUC"
     )
     assert len({line.count("|") for line in lines[2:]}) == 1 and len(lines) == 2 + 2 + 4
     assert "| AUPR | AUPR against answers | grade AUC | grade AUC against answers |" in lines[2]
     assert "| answers | – | – | – | – | – | – | – | 0." in lines[-1]
-    read = list(csv.DictReader(io.StringIO(csv_text(found))))
+    read = list(csv.DictReader(io.StringIO(csv_text(table))))
     assert read[3]["dice"] == read[0]["AUPR"] == "" and read[3]["predictor"] == ""
     assert (
         float(read[2]["grade AUC difference low"])
-        == found["rows"][2]["pooled"]["grade AUC"]["difference"]["low"]
+        == table["rows"][2]["pooled"]["grade AUC"]["difference"]["low"]
     )
 
 
@@ -140,10 +140,10 @@ def test_answers_alone_are_compared_without_dice(tmp_path: Path) -> None:
         for seed in (0, 1)
     ]
     store = artifact_of(tmp_path, members, "weak")
-    found = store.read_json("table.json")
-    assert (found["cases"], found["groups"], found["classes"]) == (12, 6, [])
-    assert "Dice" not in markdown(found) and "dice" not in csv_text(found)
-    assert markdown(found).startswith("grade AUC [95 % interval] over 12 images, grade kappa")
+    table = store.read_json("table.json")
+    assert (table["cases"], table["groups"], table["classes"]) == (12, 6, [])
+    assert "Dice" not in markdown(table) and "dice" not in csv_text(table)
+    assert markdown(table).startswith("grade AUC [95 % interval] over 12 images, grade kappa")
     page = Path(write_report([store], tmp_path / "r.html")).read_text()
     assert 'id="table"' not in page and 'id="pooled"' in page and "highest mean Dice" not in page
 

@@ -29,7 +29,7 @@ BASE = np.random.default_rng(0).uniform(0.1, 0.6, (8, 2))
 
 def rows_of(control: dict, other: dict) -> dict[tuple[str, str], dict]:
     """Rows of a control and another recipe with two seeds, by recipe and predictor."""
-    scores = [s for name, held in (("control", control), ("other", other)) for s in scores_of(name, held)]
+    scores = [s for name, values in (("control", control), ("other", other)) for s in scores_of(name, values)]
     return {
         (row["recipe"], row["predictor"]): row["scores"]["dice"]
         for row in case_rows(scores, "control", GROUPS, CLASSES)
@@ -40,7 +40,7 @@ def scores_of(name: str, dice: dict) -> list:
     """The second seed is 0.1 above the first."""
     return case_scores(
         name,
-        [case_table({key: held + shift for key, held in dice.items()}) for shift in (0, 0.1)],
+        [case_table({key: values + shift for key, values in dice.items()}) for shift in (0, 0.1)],
         CASES,
         CLASSES,
     )
@@ -49,8 +49,8 @@ def scores_of(name: str, dice: dict) -> list:
 def test_a_difference_that_is_the_same_in_every_case_has_no_spread() -> None:
     rows = rows_of({"network 1": BASE}, {"network 1": BASE + 0.2})
     row = rows["other", "network 1"]
-    found, dice = row["difference"], row["classes"]["mean"]
-    assert [found["mean"], found["low"], found["high"]] == pytest.approx([0.2] * 3)
+    difference, dice = row["difference"], row["classes"]["mean"]
+    assert [difference["mean"], difference["low"], difference["high"]] == pytest.approx([0.2] * 3)
     assert dice["high"] - dice["low"] > 0.05
     assert rows["control", "network 1"]["difference"] is None
 
@@ -110,16 +110,16 @@ def test_costs(tmp_path: Path) -> None:
         seed_run(tmp_path, "old", 0, dice, memory=None),
         seed_run(tmp_path, "old", 1, dice, memory=None),
     ]
-    found = compared(members, "old", 0.8)
-    one, old = found["rows"]
+    comparison = compared(members, "old", 0.8)
+    one, old = comparison["rows"]
     assert one["seconds_per_step"] == pytest.approx(0.3) and one["peak_memory_mb"] == 150
     assert one["target_seconds"] == [pytest.approx(0.4), None]
     assert old["peak_memory_mb"] is None and old["parameters"] == 1234567
     assert (
-        found["cases"] == 8
-        and found["groups"] == 4
-        and found["corpus"] == "eyes"
-        and found["seeds"] == [0, 1]
+        comparison["cases"] == 8
+        and comparison["groups"] == 4
+        and comparison["corpus"] == "eyes"
+        and comparison["seeds"] == [0, 1]
     )
     assert compared(members, "old", None)["rows"][0]["target_seconds"] is None
 
@@ -138,12 +138,12 @@ def test_markdown_has_a_cell_for_every_head(tmp_path: Path) -> None:
 
 
 def test_csv_holds_the_numbers_of_the_table(tmp_path: Path) -> None:
-    found = comparison_artifact(tmp_path).read_json("table.json")
-    read = list(csv.DictReader(io.StringIO(csv_text(found))))
+    comparison = comparison_artifact(tmp_path).read_json("table.json")
+    read = list(csv.DictReader(io.StringIO(csv_text(comparison))))
     assert [row["recipe"] for row in read] == ["plain <b>", "pair", "pair"]
-    for row, held in zip(read, found["rows"], strict=True):
-        assert float(row["dice ring low"]) == held["scores"]["dice"]["classes"]["ring"]["low"]
-        assert float(row["dice"]) == held["scores"]["dice"]["classes"]["mean"]["mean"]
+    for row, stored in zip(read, comparison["rows"], strict=True):
+        assert float(row["dice ring low"]) == stored["scores"]["dice"]["classes"]["ring"]["low"]
+        assert float(row["dice"]) == stored["scores"]["dice"]["classes"]["mean"]["mean"]
     assert read[0]["difference"] == "" and float(read[2]["difference"]) == pytest.approx(0.01)
     assert read[0]["seconds to target"] == "" and float(read[1]["seconds to target"]) == 2.0
 

@@ -105,13 +105,13 @@ def test_a_drawn_number_is_short_and_stays_in_its_range(
 
 
 @pytest.mark.parametrize(
-    "held",
+    "stored",
     [{"choice": [[1], None, "a"]}, {"uniform": [0, 1]}, {"loguniform": [1e-3, 1]}, {"randint": [2, 3]}],
 )
-def test_draws_of_optuna_become_values_and_back(held: dict) -> None:
+def test_draws_of_optuna_become_values_and_back(stored: dict) -> None:
     import optuna
 
-    distribution = Distribution.model_validate(held)
+    distribution = Distribution.model_validate(stored)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         value = distribution.value(study.ask({"x": distribution.optuna()}).params["x"])
