@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
-import yaml
 from PIL import Image
 
 from framework.cli import main as cli
@@ -22,191 +16,9 @@ from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.sources import phantom
 from framework.corpus.writer import pack
+from tests.cli.support import Scantseg
 
 ENTRY = [sys.executable, "-c", "from framework.cli.main import main; main()"]
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line on stderr of a command that failed."""
-        lines = self.err.strip().splitlines()
-        assert self.code == 1, self
-        assert len(lines) == 1 and lines[0].startswith("error: "), self
-        return lines[0].removeprefix("error: ")
-
-
-Scantseg = Callable[..., Outcome]
-
-
-@pytest.fixture
-def scantseg(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Scantseg:
-    """Runs a command in this process, through the entry point that the installed command has."""
-
-    def run(*words: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["scantseg", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, phantom_url: str) -> Path:
-    """A run of one step of a tiny network, without Ray."""
-    described = {
-        "name": "tiny",
-        "out": str(tmp_path / "runs"),
-        "corpus": {"path": phantom_url, "size": 32},
-        "network": {"name": "unet", "widths": [4, 8]},
-        "train": {"steps": 1, "batch": 2},
-        "compute": {"workers": 0},
-    }
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(described))
-    return path
-
-
-def bomb(path: Path) -> None:
-    """A valid PNG of 20,000 x 20,000 one-bit pixels."""
-    import struct
-    import zlib
-
-    deflate = zlib.compressobj(1)
-    body = b"".join(deflate.compress(bytes(2501)) for _ in range(20000)) + deflate.flush()
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 1, 0, 0, 0, 0)),
-        (b"IDAT", body),
-        (b"IEND", b""),
-    ]
-    packed = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    ]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-24])
-
-
-def paint(
-    shape: tuple[int, ...], value: int = 0, depth: type[np.generic] = np.uint8
-) -> Callable[[Path], None]:
-    return lambda path: Image.fromarray(np.full(shape, value, depth)).save(path)
-
-
-BAD_ROWS = {
-    "zero bytes": ("images", lambda path: path.write_bytes(b""), "image file is empty (0 bytes)"),
-    "truncated": ("images", truncate, "image file cannot be read: truncated or damaged"),
-    "not an image": (
-        "images",
-        lambda path: path.write_text("<html>404</html>"),
-        "image file cannot be read: not a picture",
-    ),
-    "bomb": ("images", bomb, "image is over the limit of 64 megapixels"),
-    "missing image": ("images", lambda path: path.unlink(), "no file of this id in images/"),
-    "mask of another size": ("masks", paint((20, 24)), "mask is 24 x 20 but its image is 20 x 24"),
-    "unknown class": ("masks", paint((24, 20), 7), "mask has unknown class ids [7]: 0..2 are known"),
-    "deep unknown class": ("masks", paint((24, 20), 600, np.uint16), "mask has unknown class ids [600]"),
-    "RGBA mask": ("masks", paint((24, 20, 4)), "mask has mode RGBA: needs one channel of class ids"),
-    "truncated mask": ("masks", truncate, "mask file cannot be read: truncated or damaged"),
-}
-
-
-@pytest.mark.parametrize("fault", BAD_ROWS)
-def test_a_bad_row_stops_the_build_or_goes_to_quarantine_as_the_budget_says(
-    fault: str, folder: Path, tmp_path: Path, scantseg: Scantseg
-) -> None:
-    place, spoil, reason = BAD_ROWS[fault]
-    spoil(folder / place / "case-03.png")
-    command = ["corpus", "build", folder, tmp_path / "c", "--classes", "background,a,b"]
-    complaint = scantseg(*command).complaint
-    assert "1 rows cannot be used, over the error budget of 5.0% of 12" in complaint
-    assert f"'case-03': {reason}" in complaint
-    assert not (tmp_path / "c/corpus.json").exists()
-    again = scantseg(*command, "--error-budget", "0.1")
-    assert again.code == 0
-    assert "11 images in 1 shards" in again.out
-    assert "1 rows are in quarantine" in again.err
-    [row] = pq.read_table(tmp_path / "c/quarantine.parquet").to_pylist()
-    assert row["id"] == "case-03" and row["reason"].startswith(reason)
-
-
-def test_unusual_but_readable_pictures_are_rows(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
-    deep = np.arange(480, dtype=np.uint16).reshape(24, 20) * 100
-    Image.fromarray(deep).save(folder / "images/case-00.png")
-    colours = np.random.default_rng(0).integers(0, 256, (24, 20, 4), np.uint8)
-    Image.fromarray(colours).save(folder / "images/case-01.png")
-    mask = np.asarray(Image.open(folder / "masks/case-02.png"))
-    Image.fromarray(mask.astype(np.uint16)).save(folder / "masks/case-02.png")
-    assert scantseg("corpus", "build", folder, tmp_path / "c").code == 0
-    corpus = Corpus.open(str(tmp_path / "c"))
-    assert corpus.info.counts["rows"] == 12
-    assert np.array_equal(corpus.image("case-00")[..., 0], deep)
-    assert np.array_equal(corpus.image("case-01"), colours[..., :3])
-    assert (corpus.mask("case-02") == mask).all()
-
-
-def test_files_without_rows_are_in_quarantine(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
-    shutil.copy(folder / "images/case-00.png", folder / "images/stray.png")
-    assert (
-        "'stray': image without a row of its id"
-        in scantseg("corpus", "build", folder, tmp_path / "c").complaint
-    )
-    assert "12 images" in scantseg("corpus", "build", folder, tmp_path / "c", "--error-budget", "0.1").out
-
-
-BAD_TABLES = {
-    "id,split\n": "labels.csv: no rows; it needs one row per image",
-    "": "labels.csv: no column 'id'; it has: none",
-    "id,split\ncase-00,train\ncase-00,train\n": "labels.csv: id 'case-00' occurs twice; ids must be unique",
-    "id,split,patient\ncase-00,train,p\ncase-01,test,p\n": "group 'p' is in two splits, 'train' and 'test'",
-    'id,split\n"case\n00",trian\n': "labels.csv: id 'case 00' has split 'trian'",
-    "id,split\ncase-00,trian\n": "labels.csv: id 'case-00' has split 'trian'; did you mean 'train'?",
-    "id,split\ncase-00,test\n": "no row is in split 'train'; check the column 'split' of labels.csv",
-}
-
-
-@pytest.mark.parametrize("text", BAD_TABLES)
-def test_a_bad_table_is_one_line(text: str, folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
-    (folder / "labels.csv").write_text(text)
-    assert (
-        BAD_TABLES[text]
-        in scantseg("corpus", "build", folder, tmp_path / "c", "--error-budget", "1").complaint
-    )
-
-
-def test_sources_that_are_not_there(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
-    def complaint(source: object, out: object = tmp_path / "c") -> str:
-        return scantseg("corpus", "build", source, out).complaint
-
-    assert (
-        complaint(tmp_path / "nowhere")
-        == f"{tmp_path}/nowhere: no folder there; expected images/, masks/ and labels.csv"
-    )
-    (folder / "labels.csv").rename(folder / "labels.txt")
-    assert complaint(folder) == f"{folder}: no labels.csv there; expected images/, masks/ and labels.csv"
-    assert "storage 'gs://' is not known; use a local path or s3://" in complaint("gs://bucket/folder")
-    assert "storage 'hdfs://' is not known" in complaint(folder, "hdfs://c")
-
-
-def test_a_corpus_of_another_source_is_left_alone(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
-    assert scantseg("corpus", "build", folder, tmp_path / "c").code == 0
-    before = (tmp_path / "c/corpus.json").read_text()
-    assert scantseg("corpus", "build", folder, tmp_path / "c").code == 0
-    assert (
-        "holds a corpus from another source"
-        in scantseg("corpus", "phantom", "--images", 4, "--out", tmp_path / "c").complaint
-    )
-    assert (tmp_path / "c/corpus.json").read_text() == before
 
 
 @pytest.mark.parametrize("place", ["{tmp}/file/below", "/proc/below"])

@@ -20,7 +20,7 @@ from framework.labelling.job import make
 from framework.labelling.masks import Masks
 from framework.labelling.quality import measure_maps
 from framework.labelling.walk.job import RandomWalk
-from tests.test_classifier import run_of
+from tests.methods.test_classifier import run_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
