@@ -123,7 +123,6 @@ class Method(nn.Module, ABC):
     multilabel: ClassVar[bool] = False
     """Whether structures may overlap: masks are bits (bit i is class i + 1), networks have no channel for the
     background, channel k > 0 of `predict` is the probability of class k alone, channel 0 that of none."""
-
     examples: ClassVar[dict[str, Example]] = {}
     """Tiny runs by variant, the plain one under "", for the contract tests and the golden losses."""
 
