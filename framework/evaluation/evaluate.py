@@ -73,8 +73,9 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     if is_finished(out, spec):
         return out.read_json("summary.json")
     with out.lock():
-        started, images, predictor = time.perf_counter(), len(corpus.ids(split)), Predictor(model)
+        started, predictor = time.perf_counter(), Predictor(model)
         predictor.card.require_fits(corpus.info)
+        images = len(corpus.ids(split))
         summary: dict[str, Any] = {"split": split, "cases": images}
         if predictor.method.segments:
             summary |= _score_masks(corpus, predictor, split, out)

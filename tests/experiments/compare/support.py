@@ -46,7 +46,9 @@ def seed_run(
     model, evaluation = Store.at(root / f"{recipe}-{seed}"), Store.at(root / f"{recipe}-{seed}-val")
     counts = {"parameters": 1234567} | ({} if memory is None else {"peak_memory_mb": memory})
     model.write_json("artifact.json", {"counts": counts})
-    model.write_text("metrics.jsonl", "\n".join(map(json.dumps, log or log_of((4, 0.5), (8, 0.7)))))
+    model.write_text(
+        "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in log or log_of((4, 0.5), (8, 0.7)))
+    )
     evaluation.write_json("artifact.json", {"inputs": {"corpus": {"path": "data/eyes", "hash": "c"}}})
     evaluation.write_json("summary.json", {"split": "val"})
     evaluation.write_table("cases.parquet", case_table(dice))
