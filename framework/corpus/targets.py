@@ -17,7 +17,7 @@ UNKNOWN = -1
 
 
 class TargetConfig(Settings):
-    """One question about an image, answered by a label of the corpus."""
+    """What an image is classified by: classes of the values of one of the corpus's labels."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
     label: str

@@ -72,7 +72,7 @@ def known_predictions(table: pa.Table, target: str, classes: Sequence[str]) -> t
 
 
 def _rows(predictor: Predictor, samples: list[Sample]) -> Iterator[dict[str, Any]]:
-    predicted = predictor.answers(np.stack([predictor.prepare(sample.image) for sample in samples]))
+    predicted = predictor.classify(np.stack([predictor.prepare(sample.image) for sample in samples]))
     for i, sample in enumerate(samples):
         for target in predictor.method.targets:
             truth, probability = target.of_one(sample.labels.tolist()), predicted[target.name][i].numpy()

@@ -74,11 +74,11 @@ class Predictor:
         return resize_image(image, self.run.corpus.size)
 
     @torch.no_grad()
-    def answers(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
+    def classify(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:
         """Probabilities `[B, C]` by target, float32 on the processor, of pictures `[B, C, S, S]`."""
         with autocast(self.device, safe_precision(self.run.train.precision, self.device, volumes=False)):
-            answers = self.method.classify(self.standardised(prepared))
-        return {name: p.float().cpu() for name, p in answers.items()}
+            by_target = self.method.classify(self.standardised(prepared))
+        return {name: p.float().cpu() for name, p in by_target.items()}
 
     @torch.no_grad()
     def probabilities(self, prepared: np.ndarray) -> dict[str, torch.Tensor]:

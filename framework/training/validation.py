@@ -106,8 +106,8 @@ class ClassificationValidator:
         with as_finished(trainer), trainer.strategy.autocast():
             for part in shares(len(self.ids), BATCH):
                 image, _ = collate([self.data.get(name) for name in self.ids[part]])
-                answers = trainer.method.classify(on_device(trainer, image))
-                columns = [answers[target.name].tolist() for target in self.targets]
+                probability = trainer.method.classify(on_device(trainer, image))
+                columns = [probability[target.name].tolist() for target in self.targets]
                 mine |= dict(zip(self.ids[part], zip(*columns, strict=True), strict=True))
         gathered = {name: rows for part in gather_objects(mine) for name, rows in part.items()}
         known, scores = {}, dict[str, Validated]()

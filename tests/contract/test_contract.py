@@ -153,13 +153,13 @@ def test_predicts_probabilities_of_the_image_size_or_of_each_answer_or_boundarie
         assert boundaries.shape == (2, 9, 12) and ((boundaries >= 0) & (boundaries <= 1)).all()
         return
     masks = trainer.method.predict(image) if trainer.method.segments else {}
-    answers = trainer.method.classify(image)
-    assert set(answers) == {target.name for target in trainer.method.targets} and (masks or answers)
+    classified = trainer.method.classify(image)
+    assert set(classified) == {target.name for target in trainer.method.targets} and (masks or classified)
     for probability in masks.values():
         assert probability.shape == (2, len(info.classes), *size)
         if trainer.method.multilabel:
             assert torch.equal(probability[:, 0], 1 - probability[:, 1:].amax(1)) and (probability >= 0).all()
     for target in trainer.method.targets:
-        assert answers[target.name].shape == (2, len(target.classes))
-    for probability in (*([] if trainer.method.multilabel else masks.values()), *answers.values()):
+        assert classified[target.name].shape == (2, len(target.classes))
+    for probability in (*([] if trainer.method.multilabel else masks.values()), *classified.values()):
         assert torch.allclose(probability.sum(1), torch.ones(2, *probability.shape[2:]), atol=1e-5)

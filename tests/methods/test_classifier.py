@@ -69,7 +69,7 @@ def test_a_classifier_learns_is_scored_and_reported(model: Store, corpus: str, t
     assert list(map(float, written)) == pytest.approx(rows[0]["probability"], abs=1e-6)
     page = Path(write_report([model, out], tmp_path / "report.html")).read_text()
     assert (
-        "Image-level answers" in page
+        "Image-level classes" in page
         and "with the image-level labels of" in page
         and "Validation AUC" in page
     )

@@ -301,7 +301,7 @@ def test_a_grader_that_attends_to_nothing_still_answers(corpus: str, tmp_path: P
 def test_a_grader_of_other_classes_is_refused(corpus: str, tmp_path: Path) -> None:
     other = {"grade": {"label": "grade", "classes": dict(reversed(SEVERE_FIRST.items()))}, "healthy": "well"}
     grader = graded(corpus, tmp_path, "well").run.models["grader"]
-    with pytest.raises(ConfigError, match=r"models\.grader: answers another 'grade'"):
+    with pytest.raises(ConfigError, match=r"models\.grader: has another 'grade'"):
         build(tiny_run(corpus, "collaborative", tmp_path, {"method": other, "models": {"grader": grader}}))
 
 

@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = shutil.copytree(PACKAGE, root / "package")  # pip builds beside the sources
     subprocess.run([sys.executable, "-m", "pip", *install, str(root / "site"), str(package)], check=True)
     environment = os.environ | {"PYTHONPATH": str(root / "site"), "COLUMNS": "200"}
-    command = [sys.executable, "-W", "ignore", "-m", "tests.plugins.whole_way", str(root)]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.plugins.every_step", str(root)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-3000:]
     (root / "said.txt").write_text(ended.stdout)

@@ -118,7 +118,7 @@ def _described(config: ComparisonConfig, name: str, path: Path) -> PipelineConfi
     run: PipelineConfig = parse(value, PipelineConfig, f"{path}: recipe '{name}'")
     kind = method_of(run.method)
     if not kind.segments and not kind.classifies():
-        fault = f"recipe '{name}' makes no masks and answers no questions (method '{run.method.name}')"
+        fault = f"recipe '{name}' makes no masks and classifies nothing (method '{run.method.name}')"
         raise ConfigError(f"{path}: {fault}, so there is nothing to compare; leave it out")
     return run
 

@@ -1,4 +1,4 @@
-"""Class activation maps: where a classifier sees the evidence for its answer (methods/README 2.3).
+"""Class activation maps: where a classifier sees the evidence for a class (methods/README 2.3).
 
 Grad-CAM++ (Chattopadhyay et al., WACV 2018) explains exp(S), whose factor exp(S) cancels in its weights; the
 code of Viniavskyi et al. leaves it in, so that there a map depends on the level of the score.

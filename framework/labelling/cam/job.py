@@ -23,7 +23,7 @@ STRIDE = 4
 
 
 class Shown(NamedTuple):
-    """A class of the masks, and the answer that means it is there: a class of a target, by numbers."""
+    """A class of the masks, and the class of a target that means it is there, by numbers."""
 
     class_id: int
     target: int
@@ -31,7 +31,7 @@ class Shown(NamedTuple):
 
 
 class Cam(Job):
-    """Map where a classifier sees the evidence for its answers, streamed by Ray Data.
+    """Map where a classifier sees the evidence for its classes, streamed by Ray Data.
 
     An image has a map for each class that its labels say is there, and none for the others.
     """
@@ -40,7 +40,7 @@ class Cam(Job):
         """How maps of evidence are made from a classifier."""
 
         shows: dict[str, tuple[str, str]] = Field(min_length=1)
-        """CLASS=TARGET.ANSWER: The mask's class that an answer of the classifier means is there."""
+        """CLASS=TARGET.VALUE: The class of the masks that a class of a target means is there."""
         kind: Literal["grad-cam++", "grad-cam", "cam"] = "grad-cam++"
         """What weighs the features."""
         scales: list[float] = Field(default=[1.0, 0.5, 0.75, 2.0], min_length=1)
@@ -57,8 +57,8 @@ class Cam(Job):
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
-        """The questions that the classifier answers."""
-        method: Any = self.model.method  # an `Explainable` one tells its class what it answers
+        """What the classifier classifies by."""
+        method: Any = self.model.method  # an `Explainable` one tells its class its targets
         if not hasattr(method, "targets_of"):
             fault = f"a model of method '{self.model.run.method.name}' has nothing to explain"
             raise ConfigError(f"{self.model.store.url}: {fault}; train method 'classifier'")
@@ -69,11 +69,11 @@ class Cam(Job):
         """What the names in `shows` stand for."""
         classes, targets = self.corpus.info.classes, {target.name: target for target in self.targets}
         shown = []
-        for name, (target, answer) in self.config.shows.items():
+        for name, (target, value) in self.config.shows.items():
             class_id = 1 + _place(name, classes[1:], f"shows.{name}: the masks have no class")
             place = _place(target, list(targets), f"shows.{name}: the classifier has no target")
             fault = f"shows.{name}: target '{target}' has no class"
-            shown.append(Shown(class_id, place, _place(answer, targets[target].classes, fault)))
+            shown.append(Shown(class_id, place, _place(value, targets[target].classes, fault)))
         return shown
 
     def rows(self) -> list[str]:
@@ -97,8 +97,8 @@ class Cam(Job):
     def counts(self, layer: LayerWriter) -> dict[str, Any]:
         classes, rows = self.corpus.info.classes, [self._answers(name) for name in layer.names]
         counts = {}
-        for shown, answers in zip(self.shown, zip(*rows, strict=True), strict=True):
-            counts[f"with {classes[shown.class_id]}"] = answers.count(shown.number)
+        for shown, values in zip(self.shown, zip(*rows, strict=True), strict=True):
+            counts[f"with {classes[shown.class_id]}"] = values.count(shown.number)
         unknown = len(self._listed()) - len(layer.names)
         return counts | ({"left out whose label is not known": unknown} if unknown else {})
 

@@ -57,7 +57,7 @@ class Classifier(Method):
 
     @classmethod
     def targets_of(cls, config: Classifier.Config, labels: Sequence[LabelInfo]) -> tuple[Target, ...]:
-        """The questions that its models answer, for a corpus with such labels."""
+        """What its models classify by, for a corpus with such labels."""
         described = config.targets or {label.name: TargetConfig(label=label.name) for label in labels}
         if not described:
             fault = "method 'classifier' needs image-level labels and the corpus has none"

@@ -78,7 +78,7 @@ class Collaborative(Lesions):
         # As text: two mappings of the same classes are equal in any order, grades are not.
         grade = self.config.grade.model_dump_json()
         if isinstance(model.method, GradingConfig) and model.method.grade.model_dump_json() != grade:
-            fault = "answers another 'grade' than this run's"
+            fault = "has another 'grade' than this run's"
             raise ConfigError(f"models.{role}: {fault}; give both the same label and classes")
         segmenter = ["generator", "discriminator"] if self.adversary else ["generator"]
         for group in ["grader"] if role == "grader" else segmenter:

@@ -163,7 +163,7 @@ def test_recipes_may_answer_questions_instead_of_making_masks(described: Path) -
     assert load_comparison(described, words).recipes["pair"].method.name == "classifier"
     words = ["recipes.pair.set.method.name=irnet", *words[1:]]
     with pytest.raises(
-        ConfigError, match=r"'pair' makes no masks and answers no questions .*; leave it out"
+        ConfigError, match=r"'pair' makes no masks and classifies nothing .*; leave it out"
     ) as raised:
         load_comparison(described, words)
     assert "\n" not in str(raised.value)

@@ -1,6 +1,6 @@
 """The whole way with an installed package's own parts: corpus, training, pseudo-labels, evaluation, report.
 
-    python -m tests.plugins.whole_way FOLDER
+    python -m tests.plugins.every_step FOLDER
 
 with the package on the path. Nothing of framework/ is edited or replaced.
 """
