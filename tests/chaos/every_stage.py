@@ -97,7 +97,8 @@ def kill_when(run: PipelineConfig, folder: Path, sign: str) -> None:
     below = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    _, alive = psutil.wait_procs(below, timeout=60)
+    # A worker that was just starting waits 60 s for Ray's control service before it gives up.
+    _, alive = psutil.wait_procs(below, timeout=120)
     assert not alive, f"these outlived the run: {alive}"
 
 
