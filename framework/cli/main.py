@@ -1,12 +1,16 @@
 """The command `scantseg`. Heavy imports wait inside the commands, so that help answers at once."""
 
+import os
+import shlex
 import signal
 import sys
+from typing import NoReturn
 
 import typer
 
 from framework.cli import corpus, jobs, results, training
 from framework.core.errors import ScantsegError
+from framework.core.interruption import Interrupted
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, by the convention of shells: 128 + the signal."""
@@ -38,7 +42,27 @@ def main(*words: str) -> None:
         line = str(error).replace("\n", " ")  # what a message quotes, such as an id, may hold anything
         typer.secho(f"error: {line}", fg="red", err=True)
         sys.exit(1)
+    except Interrupted as end:
+        _end(128 + end.signal, f" after step {end.step}, which is saved")
     except SystemExit as end:  # typer turns Ctrl-C into this exit code and says nothing
-        if end.code == INTERRUPTED:
-            typer.secho("interrupted: the same command again continues", fg="yellow", err=True)
+        if end.code in (INTERRUPTED, TERMINATED):
+            _end(end.code)
         raise
+
+
+def _end(code: int, when: str = "") -> NoReturn:
+    """Say what continues, and end without the interpreter's teardown, which waits for threads that may hang,
+    and beside Ray's aborts now and then."""
+    what = "interrupted" if code == INTERRUPTED else "terminated"
+    typer.secho(f"{what}{when}; to continue: {_typed()}", fg="yellow", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _typed() -> str:
+    """This process's command line as it was typed, `scantseg …` or `python …`."""
+    script, *words = sys.argv
+    if os.path.basename(script) == "scantseg":
+        return shlex.join(["scantseg", *words])
+    return shlex.join(["python", *sys.orig_argv[1:]])

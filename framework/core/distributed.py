@@ -35,6 +35,28 @@ def barrier() -> None:
         dist.barrier()
 
 
+def on_any_rank(fact: bool, device: torch.device) -> bool:
+    """Whether something holds on any rank, so that all act alike; a collective call."""
+    return fact if world_size() == 1 else bool(all_reduce_sum(torch.tensor([float(fact)], device=device)) > 0)
+
+
+def waited_in_vain(error: Exception) -> bool:
+    """Whether a collective call gave up, as another rank did not come within the group's time."""
+    words = ("Timed out waiting", "Application timeout", "Watchdog caught collective operation timeout")
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+
+
+def lost_a_rank(error: Exception) -> bool:
+    """Whether a collective call failed because the process of another rank has ended.
+
+    gloo has no type for its errors; each names the connection in its text.
+    """
+    words = ("Connection closed by peer", "Connection reset by peer", "gloo/transport", "Broken pipe")
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+    )
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
 """Ray's start, what its processes own, and where it keeps its own state."""
 
+import contextlib
 import logging
 import os
+import signal
 import tempfile
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from framework.core.errors import ResourceError
@@ -42,11 +46,23 @@ def start_ray() -> None:
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    # A rank that waits for one that has failed cannot take leave of it: its process is ended.
+    os.environ.setdefault("TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S", "3")
     # Workers are the job itself: at Ray's default of 15 a busy program leaves them a thirtieth of a core.
     os.environ.setdefault("RAY_worker_niceness", "0")
     # What fails reaches us as an exception; Ray's C++ layer calls more than that an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+    with _handlers_kept():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Put the handler of SIGTERM back after the block, where Ray has set one that ends with code 15."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def ray_storage(store: Store) -> str:

@@ -49,6 +49,9 @@ class ComputeConfig(Settings):
     strategy: StrategyConfig = TorchStrategy.Config()
     max_failures: int = Field(default=2, ge=0)
     """How often a lost worker is replaced before the run gives up."""
+    timeout_s: int = Field(default=300, ge=1)
+    """Seconds that workers wait for one that does not come before the run ends. A worker that hangs holds all
+    devices for so long; but all wait while the first one writes a checkpoint or the slowest one validates."""
 
     @property
     def processes(self) -> Processes:

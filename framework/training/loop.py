@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framework.core.distributed import all_reduce_sum, rank, world_size
+from framework.core.distributed import all_reduce_sum, on_any_rank, rank, world_size
+from framework.core.interruption import Interrupted
 from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
 from framework.training.trainer import Trainer
@@ -22,9 +23,12 @@ Metrics = dict[str, Tensor | float]
 Validator = MaskValidator | ClassificationValidator
 
 
-def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
+def fit(
+    trainer: Trainer, listener: Listener = lambda record: None, is_asked: Callable[[], bool] = lambda: False
+) -> None:
     """Train to the end from wherever the run is; log, validate and save where their intervals end, and at the
-    last step. `listener` hears of every validation, on every rank."""
+    last step. `listener` hears of every validation, on every rank. Raises `Interrupted`, on every rank and
+    after a checkpoint, at the end of the step in which `is_asked` says on any of them that it is to stop."""
     config, validators = trainer.run.train, build_validators(trainer)
     log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
     pending: list[Metrics] = []
@@ -43,12 +47,15 @@ def fit(trainer: Trainer, listener: Listener = lambda record: None) -> None:
             intervals = (config.validate_every, config.checkpoint_every, LOG_EVERY)
             ends = [trainer.step == config.steps or trainer.step % interval == 0 for interval in intervals]
             validates, saves, _ = ends
-            if any(ends):
+            stops = on_any_rank(is_asked(), trainer.device)
+            if any(ends) or stops:
                 _flush(trainer, log, pending)
             if validates:
                 _validate(trainer, log, validators, listener)
-            if saves:
+            if saves or stops:
                 trainer.save()
+            if stops and trainer.step < config.steps:
+                raise Interrupted(trainer.step)
     if log is not None:
         log.close()
 

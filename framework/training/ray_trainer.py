@@ -1,57 +1,80 @@
 """Ray Train around the loop: worker processes, their group, and their replacement when one is lost."""
 
-import os
+import threading
 import uuid
+from concurrent.futures import Future, wait
 from typing import Any
 
-from framework.core import errors
-from framework.core.config_files import parse
 from framework.core.errors import ScantsegError, TrainingError
+from framework.core.interruption import Interrupted, Interruption, interruptible
 from framework.core.ray_runtime import ray_storage, start_ray
 from framework.core.storage import Store
+from framework.training import ray_worker
 from framework.training.config import TrainConfig
 from framework.training.metric_log import follow
 
-FAILURE = "failure.json"
+TICK_S = 0.2
+"""Seconds between two looks at whether a signal has come."""
 
 
 def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
     """Train with `compute.workers` workers; raises the `ScantsegError` of a worker, or `TrainingError`.
 
     A lost worker is replaced `compute.max_failures` times: the group goes on from our own last checkpoint.
+    Raises `Interrupted` when it was asked to stop and the workers have done so.
     """
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     start_ray()
     run.compute.processes.require("compute.workers")
-    attempt = uuid.uuid4().hex[:12]
-    trainer = _ray_trainer(run, store, attempt, tuning)
+    stop = f"stop-{uuid.uuid4().hex[:12]}"
+    trainer = _ray_trainer(run, store, stop, tuning)
     try:
-        with follow(store, run.name, run.train.steps):
-            trainer.fit()
+        with follow(store, run.name, run.train.steps), interruptible() as interruption:
+            _fit(trainer, store, stop, interruption)
     except TrainingFailedError as error:
-        _raise_failure(store, attempt)
-        fault = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:300]
-        raise TrainingError(f"run '{run.name}': {fault}; run the same command again to continue") from None
-    _raise_failure(store, attempt)
+        raise _cause(error, run.name) from None
+    finally:
+        store.remove(stop)
 
 
-def _ray_trainer(run: TrainConfig, store: Store, attempt: str, tuning: bool) -> Any:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption) -> None:
+    """Train in another thread: in this one Ray would replace our handlers of signals. After a signal the file
+    `stop` tells the workers; raises `Interrupted` when they have stopped."""
+    ended: Future[Any] = Future()
+
+    def fit() -> None:
+        try:
+            ended.set_result(trainer.fit())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=fit, daemon=True).start()
+    while not ended.done():
+        if interruption.is_asked() and not store.exists(stop):
+            store.write_text(stop, "")
+        wait([ended], TICK_S)
+    if (step := ended.result().return_value) is not None:
+        raise Interrupted(step)
+
+
+def _ray_trainer(run: TrainConfig, store: Store, stop: str, tuning: bool) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    compute, callbacks = run.compute, []
+    compute = run.compute
+    callbacks: list[UserCallback] = [ray_worker.EndOnError()]
     if tuning:
         from ray.tune.integration.ray_train import TuneReportCallback
 
         callbacks.append(TuneReportCallback())
     resources, failures = compute.processes.resources, FailureConfig(max_failures=compute.max_failures)
-    name, place = f"{run.name}-{attempt}", ray_storage(store)
-    config = {"run": anchored(run).model_dump(), "store": store.url, "attempt": attempt, "tuning": tuning}
+    name, place = f"{run.name}-{uuid.uuid4().hex[:12]}", ray_storage(store)
+    config = {"run": anchored(run).model_dump(), "store": store.url, "stop": stop, "tuning": tuning}
     return TorchTrainer(
-        _worker,
+        ray_worker.work,
         train_loop_config=config,
-        torch_config=TorchConfig(backend="nccl" if compute.gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if compute.gpu else "gloo", timeout_s=compute.timeout_s),
         scaling_config=ScalingConfig(
             num_workers=compute.workers, use_gpu=compute.gpu, resources_per_worker=resources
         ),
@@ -67,38 +90,10 @@ def anchored(run: TrainConfig) -> TrainConfig:
     return run.model_copy(update={"corpus": corpus, "models": models})
 
 
-def _worker(config: dict[str, Any]) -> None:
-    """One rank. The driver raises errors for the reader: raised here, they would cause a retry."""
-    from ray.train import get_context, report
-    from ray.train.torch import get_device
-
-    from framework.training.worker import train_worker
-
-    store = Store.at(config["store"])
-    if _failure(store, config["attempt"]):
-        return
-    run = parse(config["run"], TrainConfig)
-    os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
-    os.environ.setdefault("LOCAL_WORLD_SIZE", str(get_context().get_local_world_size()))
-
-    def listener(record: dict[str, Any]) -> None:
-        # not at the last step: there Tune may stop the trial before the model is written
-        if config["tuning"] and record["step"] < run.train.steps:
-            report(record)
-
-    try:
-        train_worker(run, store, get_device(), listener)
-    except ScantsegError as error:
-        failure = {"attempt": config["attempt"], "type": type(error).__name__, "message": str(error)}
-        store.write_json(FAILURE, failure)
-
-
-def _failure(store: Store, attempt: str) -> dict[str, str] | None:
-    failure = store.read_json(FAILURE) if store.exists(FAILURE) else None
-    return failure if failure and failure["attempt"] == attempt else None
-
-
-def _raise_failure(store: Store, attempt: str) -> None:
-    if failure := _failure(store, attempt):
-        store.remove(FAILURE)
-        raise getattr(errors, failure["type"])(failure["message"])
+def _cause(error: Exception, name: str) -> Exception:
+    """What a worker raised, or that too many were lost."""
+    cause = getattr(error, "controller_failure", error)
+    if isinstance(cause, (ScantsegError, ray_worker.WorkerBug)):
+        return cause
+    fault = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:300]
+    return TrainingError(f"run '{name}': {fault}; run the same command again to continue")

@@ -3,6 +3,7 @@
 import torch
 
 from framework.core.artifact import is_finished
+from framework.core.interruption import interruptible
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
 from framework.training.metric_log import follow
@@ -15,7 +16,10 @@ def model_store(run: TrainConfig) -> Store:
 
 
 def train(run: TrainConfig) -> Store:
-    """Train a model, or finish it, or recognise it as finished; gives its folder."""
+    """Train a model, or finish it, or recognise it as finished; gives its folder.
+
+    Raises `Interrupted` after Ctrl-C or SIGTERM, with a checkpoint of the step that was then at work.
+    """
     store = model_store(run)
     if is_finished(store, artifact_spec(run)):
         return store
@@ -26,6 +30,6 @@ def train(run: TrainConfig) -> Store:
 
             fit_on_ray(run, store)
         else:
-            with follow(store, run.name, run.train.steps):
-                train_worker(run, store, torch.device("cpu"))
+            with follow(store, run.name, run.train.steps), interruptible() as interruption:
+                train_worker(run, store, torch.device("cpu"), is_asked=interruption.is_asked)
     return store

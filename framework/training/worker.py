@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,23 @@ SHOWN = 6
 
 
 def train_worker(
-    run: TrainConfig, store: Store, device: torch.device, listener: Listener = lambda record: None
+    run: TrainConfig,
+    store: Store,
+    device: torch.device,
+    listener: Listener = lambda record: None,
+    is_asked: Callable[[], bool] = lambda: False,
 ) -> None:
-    """What every rank does: build, restore, train, and, on rank 0, write the model."""
+    """What every rank does: build, restore, train, and, on rank 0, write the model.
+
+    Raises `Interrupted` after a checkpoint when `is_asked` says that it is to stop.
+    """
     if device.type == "cpu":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", run.compute.cpus_per_worker)))
         keep_freed_memory()
     started = time.perf_counter()
     trainer = Trainer.build(run, store, device)
     trainer.restore()
-    fit(trainer, listener)
+    fit(trainer, listener, is_asked)
     weights = trainer.weights()
     if rank() == 0:
         _write_model(trainer, weights, time.perf_counter() - started)

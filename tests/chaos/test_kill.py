@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+import ray
 import torch
 
 from framework.core.storage import Store
@@ -49,10 +50,10 @@ def test_killed_worker_is_replaced_and_no_step_is_lost(
     changes = {"train": {"steps": 100, "checkpoint_every": 10}, "compute": {"workers": 2, "max_failures": 2}}
     run = tiny_run(phantom_url, "supervised", tmp_path, changes)
     checkpoints = tmp_path / "supervised" / "checkpoints"
-    killer = threading.Thread(target=kill_a_worker_after, args=(checkpoints,), daemon=True)
-    killer.start()
-    store = train(run)
-    killer.join(timeout=60)
+    with ThreadPoolExecutor(1) as beside:
+        killed = beside.submit(kill_a_worker_after, checkpoints)
+        store = train(run)
+        assert killed.result() < 100, "the worker was killed before the end"
     whole = tiny_run(
         phantom_url, "supervised", tmp_path / "whole", {"train": {"steps": 100}, "compute": {"workers": 0}}
     )
@@ -61,12 +62,35 @@ def test_killed_worker_is_replaced_and_no_step_is_lost(
     assert store.read_json("artifact.json")["counts"]["steps"] == 100
 
 
-def kill_a_worker_after(checkpoints: Path) -> None:
+@pytest.mark.ray
+def test_sigterm_saves_on_the_workers_and_names_the_command(
+    phantom_url: str, tmp_path: Path, ray_cluster: None
+) -> None:
+    changes = {"train": {"steps": 100_000}, "compute": {"workers": 2}}
+    run = tiny_run(phantom_url, "supervised", tmp_path, changes)
+    (tmp_path / "run.yaml").write_text(run.to_yaml())
+    command = [sys.executable, "-m", "framework.cli", "train", str(tmp_path / "run.yaml")]
+    address = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    running = subprocess.Popen(
+        command, env={**os.environ, **address}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: bool(losses(run)))
+    running.terminate()
+    _, said = running.communicate(timeout=60)
+    (checkpoint,) = (tmp_path / "supervised" / "checkpoints").iterdir()
+    step = int(checkpoint.name.removeprefix("step-"))
+    typed = " ".join(["python", *command[1:]])
+    last = said.strip().splitlines()[-1]  # before it Ray tells its log level
+    assert last == f"terminated after step {step}, which is saved; to continue: {typed}"
+    assert running.returncode == 143
+
+
+def kill_a_worker_after(checkpoints: Path) -> int:
+    """Kill one when there is a checkpoint; gives the step of the newest that was then there."""
     wait_until(lambda: any(checkpoints.glob("step-*/checkpoint.json")))
-    ours = psutil.Process().children(
-        recursive=True
-    )  # another program of this machine may train on a cluster of its own
+    ours = psutil.Process().children(recursive=True)  # others may train on clusters of their own
     next(child for child in ours if "ray::RayTrainWorker" in child.name() + " ".join(child.cmdline())).kill()
+    return max(int(path.name.removeprefix("step-")) for path in checkpoints.iterdir())
 
 
 def wait_until(ready, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]

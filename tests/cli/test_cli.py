@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_an_interrupt_is_one_line_and_the_same_command_continues(tmp_path: Path)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == cli.INTERRUPTED
-    assert err.strip() == "interrupted: the same command again continues"
+    assert err.strip() == f"interrupted; to continue: {shlex.join(['python', *ENTRY[1:], *words])}"
     assert not list((tmp_path / "c").glob("*.partial"))
     ended = subprocess.run([*ENTRY, *words], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0 and "120 images" in ended.stdout

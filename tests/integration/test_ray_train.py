@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from framework.core.errors import CorpusError, ResourceError
-from framework.core.storage import Store
+from framework.core.errors import ResourceError, RowError, TrainingError
 from framework.training.checkpoint import read_tensors
-from framework.training.ray_trainer import fit_on_ray
 from framework.training.run import train
+from tests.chaos.rank_fault import fail
 from tests.contract.support import losses, tiny_run, trained
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -44,10 +44,21 @@ def test_more_workers_than_processors_is_said_at_once(phantom_url: str, tmp_path
         train(tiny_run(phantom_url, "supervised", tmp_path, {"compute": {"workers": 3}}))
 
 
-def test_an_error_in_a_worker_reaches_the_reader_as_it_is(phantom_url: str, tmp_path: Path) -> None:
-    run = tiny_run(
-        phantom_url, "coda", tmp_path, {"corpus": {"budget": {"share": 1.0}}, "compute": {"workers": 1}}
-    )
-    with pytest.raises(CorpusError, match="needs unlabelled training images"):
-        fit_on_ray(run, Store.at(tmp_path / "coda"))
-    assert not (tmp_path / "coda" / "failure.json").exists()
+@pytest.mark.parametrize(
+    ("fault", "kind", "message"),
+    [
+        ("error", RowError, "corpus c: image 'x' is damaged"),
+        (
+            "hang",
+            TrainingError,
+            "rank 0 waited 5 s for another, which hangs or is slow; raise",
+        ),
+    ],
+)
+def test_a_fault_on_one_rank_ends_the_run_at_once(
+    fault: str, kind: type[Exception], message: str, phantom_url: str, tmp_path: Path
+) -> None:
+    """Every kind of error, and bugs, are tried in tests/training/test_ray_worker.py."""
+    error, seconds = fail(phantom_url, tmp_path, fault)
+    assert type(error) is kind and re.search(message, str(error))
+    assert seconds < 30, "Ray's own patience is 1,800 s"
