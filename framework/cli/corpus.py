@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Build and look at corpora.")
 
 Names = Annotated[str, typer.Option(help="Names of the mask's classes, background first, by commas.")]
+MaskValues = Annotated[
+    str, typer.Option(help="What stands for 0, 1, … in the masks, by commas: 0,255 or '#000000,#ff0000'.")
+]
+Channels = Annotated[
+    Optional[Literal["1", "3"]], typer.Option(help="Grey or colour; default: grey where all images are.")
+]
 ShardSize = Annotated[float, typer.Option(help="Size of a Parquet shard in MB.", min=0.01)]
 
 
@@ -26,6 +32,8 @@ def build(
     classes: Names = "",
     bits: Annotated[bool, typer.Option(help="A mask pixel is one bit per lesion, not a class id.")] = False,
     labels: Annotated[str, typer.Option(help="Image-level label columns, by commas; default: found.")] = "",
+    mask_values: MaskValues = "",
+    channels: Channels = None,
     shard_mb: ShardSize = 256,
     error_budget: Annotated[
         float, typer.Option(help="Share of bad rows that fails it.", min=0, max=1)
@@ -37,7 +45,10 @@ def build(
 
     target = Store.at(out)
     encoding, name = "bits" if bits else "ids", name or target.name
-    described = folder_source(Store.at(source), name, _split(classes), encoding, _split(labels))
+    planes = 1 if channels == "1" else 3 if channels == "3" else None
+    described = folder_source(
+        Store.at(source), name, _split(classes), encoding, _split(labels), mask_values, planes
+    )
     _pack(described, target, shard_mb, error_budget)
 
 

@@ -44,6 +44,10 @@ def paint(
     return lambda path: Image.fromarray(np.full(shape, value, depth)).save(path)
 
 
+def paint_red(path: Path) -> None:
+    Image.new("RGBA", (20, 24), "red").save(path)
+
+
 BAD_ROWS = {
     "zero bytes": ("images", lambda path: path.write_bytes(b""), "image file is empty (0 bytes)"),
     "truncated": ("images", truncate, "image file cannot be read: truncated or damaged"),
@@ -57,7 +61,7 @@ BAD_ROWS = {
     "mask of another size": ("masks", paint((20, 24)), "mask is 24 x 20 but its image is 20 x 24"),
     "unknown class": ("masks", paint((24, 20), 7), "mask has unknown class ids [7]: 0..2 are known"),
     "deep unknown class": ("masks", paint((24, 20), 600, np.uint16), "mask has unknown class ids [600]"),
-    "RGBA mask": ("masks", paint((24, 20, 4)), "mask has mode RGBA: needs one channel of class ids"),
+    "mask in colour": ("masks", paint_red, "mask is in colour: needs one channel of class ids"),
     "truncated mask": ("masks", truncate, "mask file cannot be read: truncated or damaged"),
 }
 
@@ -148,3 +152,29 @@ def test_a_corpus_of_another_source_is_left_alone(folder: Path, tmp_path: Path, 
         in scantseg("corpus", "phantom", "--images", 4, "--out", tmp_path / "c").complaint
     )
     assert (tmp_path / "c/corpus.json").read_text() == before
+
+
+def test_masks_of_other_values_are_refused_and_then_converted(
+    folder: Path, tmp_path: Path, scantseg: Scantseg
+) -> None:
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(np.array([0, 128, 255], np.uint8)[np.asarray(Image.open(path))]).save(path)
+    build = ["corpus", "build", folder]
+    assert scantseg(*build, tmp_path / "c").complaint == (
+        f"{folder}/masks: masks hold values 0, 128, 255 (such as 'case-00.png'), but class ids run from 0 "
+        "without gaps; give --mask-values 0,128,255: the values that stand for 0, 1, … in turn"
+    )
+    assert scantseg(*build, tmp_path / "c", "--mask-values", "0,128,255").code == 0
+    corpus = Corpus.open(str(tmp_path / "c"))
+    mask = corpus.mask("case-00")
+    assert corpus.info.classes == ["background", "class 1", "class 2"]
+    assert mask is not None and mask[4, 3] == 1 and mask[14, 10] == 2
+    other = scantseg(*build, tmp_path / "c", "--mask-values", "0,255,128")
+    assert "holds a corpus from another source, one that changed since, or other options" in other.complaint
+
+
+def test_images_are_stored_as_they_are_told(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
+    for channels in (1, 3):
+        out = tmp_path / str(channels)
+        assert scantseg("corpus", "build", folder, out, "--channels", channels).code == 0
+        assert Corpus.open(str(out)).image("case-00").shape == (24, 20, channels)

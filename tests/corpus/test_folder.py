@@ -87,10 +87,18 @@ def test_a_slice_that_is_no_number_is_a_reject(folder: Path, write_rows: Write) 
 
 
 def test_one_colour_image_makes_the_corpus_colour(folder: Path) -> None:
-    picture = Image.open(folder / "images/case-07.png").convert("RGB")
-    picture.save(folder / "images/case-07.png")
+    Image.new("RGB", (20, 24), "red").save(folder / "images/case-07.png")
     (folder / "images/case-00.png").write_bytes(b"")  # an unreadable one says nothing
     assert folder_source(Store.at(folder), "tiny").channels == 3
+    assert folder_source(Store.at(folder), "tiny", channels=1).channels == 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_grey_images_stored_in_colour_are_grey(mode: str, folder: Path) -> None:
+    for path in (folder / "images").iterdir():
+        Image.open(path).convert(mode).save(path)
+    assert folder_source(Store.at(folder), "tiny").channels == 1
+    assert folder_source(Store.at(folder), "tiny", channels=3).channels == 3
 
 
 def test_the_fingerprint_is_of_table_files_and_options(folder: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from framework.core.errors import RowError
-from framework.imaging.decode import decode_image, decode_mask, encode_png, flatten_bits
+from framework.imaging.decode import (
+    decode_image,
+    decode_mask,
+    encode_png,
+    flatten_bits,
+    hides_pixels,
+    shows_colour,
+)
 
 Encode = Callable[[np.ndarray], bytes]
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -139,10 +147,72 @@ def test_a_mask_that_does_not_fit_says_why(png: Encode) -> None:
         decode_mask(png(np.full((6, 8), 300, np.uint16)), (6, 8), 4, "ids")
     with pytest.raises(RowError, match=r"unknown bits \[255\]: 0..3 are known"):
         decode_mask(png(np.full((6, 8), 255, np.uint8)), (6, 8), 3, "bits")
-    with pytest.raises(RowError, match="mask has mode RGBA: needs one channel"):
-        decode_mask(png(np.zeros((6, 8, 4), np.uint8)), (6, 8), 4, "ids")
+    with pytest.raises(RowError, match="mask is in colour: needs one channel"):
+        decode_mask(encoded(Image.new("RGBA", (8, 6), "red"), "PNG"), (6, 8), 4, "ids")
+    drawn = Image.fromarray(np.dstack([np.zeros((6, 8, 3), np.uint8), RAMP]))
+    with pytest.raises(RowError, match="drawn in its transparency alone"):
+        decode_mask(encoded(drawn, "PNG"), (6, 8), 48, "ids")
     with pytest.raises(RowError, match="mask file is empty"):
         decode_mask(b"", (6, 8), 4, "ids")
+
+
+def test_equal_planes_of_a_mask_are_one() -> None:
+    three = Image.fromarray(np.repeat(RAMP[..., None], 3, axis=2))
+    for mode in ("RGB", "RGBA", "LA"):
+        assert np.array_equal(decode_mask(encoded(three.convert(mode), "PNG"), (6, 8), 48, "ids"), RAMP)
+
+
+def test_a_picture_and_a_mask_are_turned_as_a_viewer_shows_them() -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6  # a quarter to the right
+    picture = Image.fromarray(RAMP)
+    for kind in ("PNG", "TIFF", "WEBP"):
+        data = encoded(picture, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+        assert np.array_equal(decode_image(data, 1)[..., 0], np.rot90(RAMP, -1)), kind
+        assert np.array_equal(decode_mask(data, (8, 6), 48, "ids"), np.rot90(RAMP, -1)), kind
+    assert decode_image(encoded(picture, "JPEG", exif=exif)).shape == (8, 6, 1)
+
+
+def test_of_a_photograph_of_several_views_the_first_is_read() -> None:
+    first, second = Image.fromarray(RAMP), Image.fromarray(RAMP[::-1].copy())
+    data = encoded(first, "MPO", save_all=True, append_images=[second])
+    assert np.array_equal(decode_image(data), decode_image(encoded(first, "JPEG")))
+
+
+def test_animations_are_refused() -> None:
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue", "green")]
+    for kind in ("PNG", "WEBP"):
+        with pytest.raises(RowError, match="image file has 3 pages: save each as a picture of its own"):
+            decode_image(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr", "P", "PA", "RGBA", "RGBX", "1", "LA"])
+def test_every_mode_is_decoded_to_what_it_shows(mode: str) -> None:
+    shown = Image.new("RGB", (8, 6), "white")
+    picture = Image.new("LAB", (8, 6), (255, 128, 128)) if mode == "LAB" else shown.convert(mode)  # type: ignore[arg-type]
+    kind = "PNG" if mode in ("P", "LA", "1", "RGBA") else "TIFF"
+    assert (decode_image(encoded(picture, kind), 3) >= 254).all()
+
+
+def test_colour_is_told_from_three_equal_planes() -> None:
+    ramp = Image.fromarray(RAMP)
+    for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
+        assert not shows_colour(encoded(ramp.convert("RGB"), kind))
+    assert not shows_colour(encoded(Image.fromarray(RAMP.astype(np.uint16)), "PNG"))
+    tinted = Image.fromarray(np.dstack([RAMP, RAMP, RAMP + 3]))
+    assert shows_colour(encoded(tinted, "PNG"))
+
+
+def test_pixels_that_are_not_opaque_are_known() -> None:
+    colour = Image.new("RGBA", (8, 6), (9, 9, 9, 255))
+    assert not hides_pixels(encoded(colour, "PNG"))
+    colour.putpixel((3, 3), (9, 9, 9, 100))
+    assert hides_pixels(encoded(colour, "PNG"))
+    palette = Image.fromarray(RAMP % 2).convert("P")
+    assert not hides_pixels(encoded(palette, "PNG"))
+    assert hides_pixels(encoded(palette, "PNG", transparency=1))
+    deep = Image.fromarray(RAMP.astype(np.uint16))
+    assert not hides_pixels(encoded(deep, "PNG", transparency=1))
 
 
 def test_the_highest_bit_wins() -> None:

@@ -45,7 +45,7 @@ def simulate(url: str, layer: str, simulator: Simulator, on_progress: OnProgress
     return make(SimulateWeak, simulator, url, layer, on_progress)
 
 
-def import_masks(folder: Path, url: str, layer: str, kind: str, **settings: float) -> Store:
+def import_masks(folder: Path, url: str, layer: str, kind: str, **settings: float | str) -> Store:
     return make(
         ImportMasks, parse({"kind": kind, **settings}, ImportMasks.Config), url, layer, folder=str(folder)
     )
@@ -222,7 +222,7 @@ def test_masks_of_a_folder_become_a_layer(corpus: Corpus, drawn: Path) -> None:
 BAD_MASKS = {
     "wrong size": (np.full((20, 24), IGNORE, np.uint8), "mask is 24 x 20 but its image is 20 x 24"),
     "unknown class": (np.full((24, 20), 3, np.uint8), r"mask has unknown class ids \[3\]: 0..2 are known"),
-    "colours": (np.zeros((24, 20, 3), np.uint8), "mask has mode RGB: needs one channel of class ids"),
+    "colours": (np.full((24, 20, 3), (9, 0, 0), np.uint8), "mask is in colour: needs one channel of"),
     "nothing left open": (
         np.zeros((24, 20), np.uint8),
         "scribble claims every pixel: save what is not drawn as 255",
@@ -283,3 +283,19 @@ def test_real_scribbles_of_acdc(tmp_path: Path, write_rows) -> None:  # type: ig
         claimed = mask != IGNORE
         assert 0 < claimed.mean() < 0.1
         assert (mask == sample.mask)[claimed].mean() > 0.9
+
+
+def test_drawn_masks_of_other_values_are_refused_and_then_converted(corpus: Corpus, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    for name in corpus.ids("train"):
+        mask = corpus.mask(name)
+        assert mask is not None
+        levels = np.array([10, 20, 30], np.uint8)[mask]
+        levels[:, 10:] = IGNORE
+        Image.fromarray(levels).save(drawn / f"{name}.png")
+    advice = r"hold values 10, 20, 255 .*, but class ids are 0..2; give --mask-values 10,20,255"
+    with pytest.raises(CorpusError, match=advice):
+        import_masks(drawn, corpus.store.url, "drawn", "scribble")
+    import_masks(drawn, corpus.store.url, "drawn", "scribble", mask_values="10,20")
+    assert all(set(np.unique(mask)) == {0, 1, IGNORE} for mask in masks_of(corpus, "drawn").values())

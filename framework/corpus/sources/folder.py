@@ -1,7 +1,7 @@
 """Import a folder of `images/`, `masks/` and `labels.csv`, as `framework/corpus/README.md` describes it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
@@ -10,14 +10,16 @@ from framework.core.labels import Encoding
 from framework.core.settings import digest
 from framework.core.storage import Store
 from framework.corpus.schema import MOST_CLASSES, LabelInfo
+from framework.corpus.sources import mask_survey
 from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
 from framework.corpus.writer import Candidate, Reject, Source
 from framework.imaging.codecs.base import Spacing
 from framework.imaging.codecs.registry import as_picture, known_suffixes
-from framework.imaging.decode import decode_image
+from framework.imaging.decode import shows_colour
+from framework.imaging.mask_values import MaskValues
 
-LOOKS = 32
-"""Images that are looked at to tell whether a corpus is in colour."""
+Meaning = Callable[[bytes], bytes]
+"""From a mask's file to what a corpus keeps of it: class ids or bits."""
 
 
 class Picture(NamedTuple):
@@ -56,19 +58,26 @@ class Layout:
         return [Reject(name, reason) for name, reason in sorted((masks | images).items())]
 
     def channels(self) -> Literal[1, 3]:
-        """3 where one of `LOOKS` images, spread over all, is in colour; all are converted to the same."""
-        listed = [self.images[record["id"]] for record in self.records if record["id"] in self.images]
-        for picture in listed[:: -(-len(listed) // LOOKS)]:
+        """3 where an image is in colour; all are converted to the same."""
+        for record in self.records:
             with contextlib.suppress(RowError):
-                if decode_image(self.read("images", picture)[0]).shape[-1] == 3:
+                picture = self.images.get(record["id"])
+                if picture and shows_colour(self.read("images", picture)[0]):
                     return 3
         return 1
+
+    def drawn(self) -> Iterator[tuple[str, bytes]]:
+        """The masks of all records by file, but those that cannot be read."""
+        for record in self.records:
+            with contextlib.suppress(RowError):
+                if mask := self.masks.get(record["id"]):
+                    yield mask.file, self.read("masks", mask)[0]
 
     def read(self, kind: str, picture: Picture) -> tuple[bytes, Spacing | None]:
         """A file of images/ or masks/ as a corpus keeps it."""
         return as_picture(self.store.read_bytes(f"{kind}/{picture.file}"), picture.file.rpartition(".")[2])
 
-    def row(self, record: Record, labels: list[LabelInfo], source: str) -> Candidate:
+    def row(self, record: Record, labels: list[LabelInfo], source: str, meaning: Meaning) -> Candidate:
         """The row of a record, read from its files."""
         file, mask = self.images.get(record["id"]), self.masks.get(record["id"])
         number = record.get("slice", "")
@@ -78,7 +87,7 @@ class Layout:
             return Reject(record["id"], f"labels.csv: slice '{number}' is not a whole number")
         try:
             image, spacing = self.read("images", file)
-            drawn = self.read("masks", mask)[0] if mask else None
+            drawn = meaning(self.read("masks", mask)[0]) if mask else None
         except RowError as error:
             return Reject(record["id"], str(error))
         return {
@@ -102,17 +111,31 @@ def folder_source(
     classes: list[str] | None = None,
     encoding: Encoding = "ids",
     labels: list[str] | None = None,
+    mask_values: str = "",
+    channels: Literal[1, 3] | None = None,
 ) -> Source:
-    """A folder as a source of rows; `classes` begin with the background. Raises `CorpusError`."""
+    """A folder as a source of rows; `classes` begin with the background. Raises `CorpusError`.
+
+    `mask_values` names what stands for 0, 1, … in the masks (`MaskValues.parse`); without it the rows raise
+    `CorpusError` where the masks are not class ids or bits for certain. `channels` None: as the images are.
+    """
     _check_classes(classes, encoding)
     layout = Layout.of(folder)
     infos = label_infos(layout.records, labels)
-    options = [classes, encoding, [info.model_dump() for info in infos]]
+    options = [classes, encoding, [info.model_dump() for info in infos], mask_values, channels]
     candidates = [*layout.records, *layout.strays()]
+    table = MaskValues.parse(mask_values) if mask_values else None
+
+    def meaning(mask: bytes) -> bytes:
+        return table.convert(mask, encoding) if table else mask
 
     def rows(start: int) -> Iterator[Candidate]:
+        if start == 0 and table is None:
+            require = {"ids": mask_survey.require_ids, "bits": mask_survey.require_bits}[encoding]
+            require(f"{folder.url}/masks", layout.drawn(), len(classes) if classes else None)
         for candidate in candidates[start:]:
-            yield candidate if isinstance(candidate, Reject) else layout.row(candidate, infos, name)
+            row = candidate if isinstance(candidate, Reject) else layout.row(candidate, infos, name, meaning)
+            yield row
 
     return Source(
         name=name,
@@ -121,7 +144,7 @@ def folder_source(
         classes=classes,
         encoding=encoding,
         labels=infos,
-        channels=layout.channels(),
+        channels=channels or layout.channels(),
         rows=rows,
     )
 

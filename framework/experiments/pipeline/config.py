@@ -29,6 +29,8 @@ class FolderConfig(Settings):
     classes: list[str] | None = None
     encoding: Literal["ids", "bits"] = "ids"
     labels: list[str] | None = None
+    mask_values: str = ""
+    channels: Literal[1, 3] | None = None
 
 
 class SourceConfig(Settings):

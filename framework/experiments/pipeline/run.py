@@ -48,7 +48,7 @@ def build_corpus(run: PipelineConfig, log: Log) -> None:
     target, folder = Store.at(run.corpus.path), run.source.folder
     if folder is not None:
         path = Store.at(folder.path)
-        source = folder_source(path, target.name, folder.classes, folder.encoding, folder.labels)
+        source = folder_source(path, target.name, **folder.model_dump(exclude={"path"}))
     else:
         assert run.source.phantom is not None
         source = phantom_source(run.source.phantom, target.name)

@@ -7,7 +7,7 @@ from framework.imaging.decode import decode_image
 class StandardCodec(Codec):
     """All that `imaging.decode` opens."""
 
-    suffixes = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp", "pgm", "ppm", "jp2")
+    suffixes = ("png", "jpg", "jpeg", "mpo", "tif", "tiff", "bmp", "webp", "pgm", "ppm", "jp2")
     kept_as_it_is = True
 
     @staticmethod

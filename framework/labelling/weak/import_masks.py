@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from framework.corpus.layer_writer import LayerWriter
     from framework.corpus.sources.folder import Picture
+    from framework.imaging.mask_values import MaskValues
 
 
 class ImportMasks(Job):
@@ -30,6 +31,8 @@ class ImportMasks(Job):
 
         kind: Literal["box", "polygon", "scribble", "noisy"]
         """What was drawn; noisy is too large or too small."""
+        mask_values: str = ""
+        """What stands for 0, 1, … in the masks, by commas: 0,255 or '#000000,#ff0000'."""
         error_budget: Annotated[float, PLACEMENT] = Field(default=0.05, ge=0, le=1)
         """Share of unusable rows over which the job gives up."""
 
@@ -43,12 +46,25 @@ class ImportMasks(Job):
 
         return pictures(self.folder)
 
+    @cached_property
+    def table(self) -> MaskValues | None:
+        from framework.imaging.mask_values import MaskValues
+
+        return MaskValues.parse(self.config.mask_values) if self.config.mask_values else None
+
     def rows(self) -> list[str]:
+        from framework.corpus.sources.mask_survey import require_ids, require_scribbles
+
         ids = self.corpus.index_columns["id"]
         names = [name for name in ids if name in self.pictures]
         if not names:
             fault = f"no picture of an image of corpus '{self.corpus.info.name}'"
             raise CorpusError(f"{self.folder.url}: {fault}; expected ID.png, such as '{ids[0]}.png'")
+        if self.table is None:
+            require = require_scribbles if self.config.kind == "scribble" else require_ids
+            files = (self.pictures[name].file for name in names)
+            masks = ((file, self.folder.read_bytes(file)) for file in files)
+            require(self.folder.url, masks, len(self.corpus.info.classes))
         return names
 
     def write(self, layer: LayerWriter) -> int:
@@ -64,6 +80,7 @@ class ImportMasks(Job):
 
         shape = self.corpus.value(name, "height"), self.corpus.value(name, "width")
         data = self.folder.read_bytes(self.pictures[name].file)
+        data = self.table.convert(data, "ids") if self.table else data
         mask = decode_mask(data, shape, len(self.corpus.info.classes), "ids")
         if self.config.kind == "scribble" and (mask != IGNORE).all():
             raise RowError(f"scribble claims every pixel: save what is not drawn as {IGNORE}")
