@@ -1,11 +1,31 @@
 """One small tree of errors. Each message is one line: what is wrong, where, and what to do about it."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+SECRETS = (
+    re.compile(r"""(:/{1,2})(?:[^\s'"@/:]+|[^\s'"@/]+:[^\s'"@]+)(?=@)"""),
+    re.compile(r"""(?i)([?&][\w-]*(?:sig|credential|token|key|secret|password)[\w-]*=)[^&\s'"]+"""),
+)
+"""What an address may hold that nobody else may read: user and password before `@`, and signatures."""
+
+
+def without_secrets(text: str) -> str:
+    """A text as others may read it, whatever address it quotes."""
+    for secret in SECRETS:
+        text = secret.sub(r"\1***", text)
+    return text
 
 
 class ScantsegError(Exception):
-    """A fault that the reader of its message can mend; the command line prints it without a stack trace."""
+    """A fault that the reader of its message can mend; the command line prints it without a stack trace.
+
+    Its message is shown without secrets.
+    """
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class ConfigError(ScantsegError, ValueError):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from framework.core.errors import StorageError
+from framework.core.errors import StorageError, without_secrets
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+"""Modes of what is written to a local disk: it may hold what identifies patients."""
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,14 +27,23 @@ class Store:
     """A folder. Holds only its address, so that it can be sent to another process."""
 
     url: str
+    attempt: str = field(default="", compare=False)
+    """Where `lock` claimed the folder: whose claim it is."""
 
     @classmethod
     def at(cls, url: str | os.PathLike[str] | Store) -> Store:
-        """A local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for others."""
+        """A local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for others.
+
+        An address is written down in artifacts, so one with a key or a signature in it is refused.
+        """
         if isinstance(url, Store):
             return url
         text = os.fspath(url)
         scheme, separator, place = text.partition("://")
+        if separator and without_secrets(text) != text:
+            fault = f"'{without_secrets(text)}': an address with a user, a key or a signature in it"
+            mend = "give bucket and folder alone, and credentials by the environment, a profile or a role"
+            raise StorageError(f"{fault}; {mend}")
         if not separator:
             return cls(os.path.abspath(os.path.expanduser(text)))
         if scheme != "s3":
@@ -63,50 +76,54 @@ class Store:
     def exists(self, name: str = "") -> bool:
         from pyarrow.fs import FileType
 
-        with self._explained(name):
+        with self.explained(name):
             return self.filesystem.get_file_info(self.path(name)).type != FileType.NotFound
 
     def names(self, prefix: str = "") -> list[str]:
         """Sorted names of files and folders directly beneath that begin so; none where no folder is."""
-        names = (info.base_name for info in self._beneath())
-        return sorted(name for name in names if name and name.startswith(prefix))
+        return [name for name in self._beneath() if name.startswith(prefix)]
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file directly beneath, by sorted name; folders and dangling links are left out."""
-        infos = sorted(self._beneath(), key=lambda info: info.path)
-        return {info.base_name: info.size for info in infos if info.is_file}
+        return {name: info.size for name, info in self._beneath().items() if info.is_file}
 
-    def _beneath(self) -> list[FileInfo]:
+    def _beneath(self) -> dict[str, FileInfo]:
+        """What is directly beneath, by sorted name."""
         from pyarrow.fs import FileSelector
 
-        with self._explained():
-            return self.filesystem.get_file_info(FileSelector(self.path(), allow_not_found=True))
+        with self.explained():
+            infos = self.filesystem.get_file_info(FileSelector(self.path(), allow_not_found=True))
+            names = {info.base_name: info for info in infos}
+        return {name: names[name] for name in sorted(names) if name}
 
     def read_bytes(self, name: str) -> bytes:
-        with self._explained(name), self.filesystem.open_input_file(self.path(name)) as file:
+        with self.explained(name), self.filesystem.open_input_file(self.path(name)) as file:
             return file.read()
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write whole or not at all: a reader sees the old content or the new one."""
-        with self._explained(name), self.atomic_writer(name) as file:
+        with self.explained(name), self.atomic_writer(name) as file:
             file.write(data)
 
     @contextlib.contextmanager
     def atomic_writer(self, name: str) -> Iterator[Any]:
         """An output file that appears under its name only when the block ends well.
 
-        A local file is written beside its place and renamed; on S3 an object appears whole when it is closed.
+        A local file is written beside its place and renamed; on S3 an object appears whole when it is closed,
+        and its upload is aborted where the block fails.
         """
-        with self._explained(name):
+        with self.explained(name):
             target = self.path(name)
             if not self.is_local:
-                with self.filesystem.open_output_stream(target) as file:
+                from framework.core.s3 import connect, upload
+
+                with upload(connect(), target) as file:
                     yield file
                 return
             partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
-            os.makedirs(os.path.dirname(target), exist_ok=True)
+            _make_folders(os.path.dirname(target))
             try:
-                with open(partial, "wb") as file:
+                with open(partial, "wb", opener=_private) as file:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())
@@ -116,15 +133,25 @@ class Store:
                     os.remove(partial)
 
     def read_text(self, name: str) -> str:
-        return self.read_bytes(name).decode()
+        try:
+            return self.read_bytes(name).decode()
+        except UnicodeDecodeError:
+            raise StorageError(f"{self.url}/{name}: not UTF-8 text; the file is damaged") from None
 
     def write_text(self, name: str, text: str) -> None:
         self.write_bytes(name, text.encode())
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str, kind: Any = Any) -> Any:
+        """A JSON file as a type that pydantic knows, such as a model of it."""
+        from pydantic import TypeAdapter, ValidationError
+
         try:
-            return json.loads(self.read_bytes(name))
-        except ValueError as error:
+            return TypeAdapter(kind).validate_python(json.loads(self.read_bytes(name)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            fault = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+            raise StorageError(f"{self.url}/{name}: not of its form ({fault}); the file is damaged") from None
+        except (ValueError, RecursionError) as error:
             raise StorageError(f"{self.url}/{name}: not valid JSON ({error}); the file is damaged") from None
 
     def write_json(self, name: str, value: Any) -> None:
@@ -136,7 +163,7 @@ class Store:
         import pyarrow.parquet as pq
 
         try:
-            with self._explained(name):
+            with self.explained(name):
                 return pq.read_table(self.path(name), columns=columns, filesystem=self.filesystem)
         except pa.ArrowInvalid as error:
             fault = f"not a readable Parquet file ({_short(error)})"
@@ -153,7 +180,7 @@ class Store:
         """Delete a file, or a folder with all below it; nothing happens when it does not exist."""
         from pyarrow.fs import FileType
 
-        with self._explained(name):
+        with self.explained(name):
             kind = self.filesystem.get_file_info(self.path(name)).type
             if kind == FileType.Directory:
                 self.filesystem.delete_dir(self.path(name))
@@ -166,31 +193,8 @@ class Store:
         self.remove(".writable")
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes of this machine out of the folder; raises `StorageError` for them.
-
-        The kernel lets go when this process ends, even if it is killed. A folder on S3 is only proven
-        writable: there, a lock would outlive a killed owner.
-        """
-        self.require_writable()
-        with contextlib.ExitStack() as stack:
-            if self.is_local:
-                folder = os.open(self.path(), os.O_RDONLY)
-                stack.callback(os.close, folder)
-                self._lock(folder)
-            yield
-
-    def _lock(self, folder: int) -> None:
-        import fcntl
-
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            mend = "wait for it, or choose another name"
-            raise StorageError(f"{self.url}: another process is at work here; {mend}") from None
-
-    @contextlib.contextmanager
-    def _explained(self, name: str = "") -> Iterator[None]:
+    def explained(self, name: str = "") -> Iterator[None]:
+        """What the system says of a file in the block, as a `StorageError` that names it and what to do."""
         where = f"{self.url}/{name}" if name else self.url
         try:
             yield
@@ -202,14 +206,13 @@ class Store:
         except PermissionError as error:
             fault = f"permission denied ({_short(error)})"
             raise StorageError(f"{where}: {fault}; check owner, mode or credentials") from None
-        except OSError as error:
-            mend = "check that the place exists and is writable"
-            raise StorageError(f"{where}: {_short(error)}; {mend}") from None
+        except UnicodeError:
+            fault = "a name here is not UTF-8"
+            raise StorageError(f"{where!a}: {fault}; rename that file or folder") from None
         except Exception as error:
-            if not type(error).__module__.startswith("botocore."):
+            if not isinstance(error, OSError) and not type(error).__module__.startswith("botocore."):
                 raise
-            mend = "check credentials, network and AWS_ENDPOINT_URL"
-            raise StorageError(f"{where}: {_short(error)}; {mend}") from None
+            raise StorageError(f"{where}: {_short(error)}; {_mend(error)}") from None
 
 
 def _short(error: BaseException) -> str:
@@ -217,13 +220,33 @@ def _short(error: BaseException) -> str:
     return text.splitlines()[0][:200]
 
 
+def _mend(error: Exception) -> str:
+    if type(error).__module__.startswith("botocore."):
+        return "check credentials, network and AWS_ENDPOINT_URL"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there, then run the same command again"
+    return "check that the place exists and is writable"
+
+
+def _make_folders(path: str) -> None:
+    """Make a folder and what is missing above it, for their owner alone; those that are there keep modes."""
+    if path and not os.path.isdir(path):
+        _make_folders(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):  # another process may be as far; a file is found next
+            os.mkdir(path, PRIVATE_FOLDER)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE_FILE)
+
+
 @lru_cache(maxsize=2)
 def _filesystem(local: bool) -> FileSystem:
-    """One file system per process; s3fs reads AWS_ENDPOINT_URL, so that other vendors' endpoints work."""
+    """One file system per process."""
     from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
 
     if local:
         return LocalFileSystem()
-    import s3fs
+    from framework.core.s3 import connect
 
-    return PyFileSystem(FSSpecHandler(s3fs.S3FileSystem(use_listings_cache=False)))
+    return PyFileSystem(FSSpecHandler(connect()))

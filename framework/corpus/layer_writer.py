@@ -12,6 +12,7 @@ from framework.core.artifact import ArtifactSpec
 from framework.core.callbacks import OnProgress, silent
 from framework.core.errors import CorpusError, RowError
 from framework.core.labels import IGNORE
+from framework.core.lock import lock
 from framework.core.storage import Store
 from framework.corpus.label_layers import LAYER_ROW
 from framework.corpus.quarantine import QUARANTINE_ROW, close_quarantine, over_budget
@@ -42,7 +43,7 @@ class LayerWriter:
 
     def write_masks(self, kind: str, mask: Callable[[str], np.ndarray]) -> int:
         """Write the missing rows and `close`; `mask` gives class ids `[H, W]`, uint8, or a `RowError`."""
-        with self.out.lock():
+        with lock(self.out):
             done = finished_ids(self.out)
             missing = [name for name in self.names if name not in done]
             for start in range(0, len(missing), PART):

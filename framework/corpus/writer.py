@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from framework.core.errors import CorpusError, RowError
 from framework.core.labels import IGNORE, Encoding
+from framework.core.lock import lock
 from framework.core.storage import Store
 from framework.corpus.quarantine import close_quarantine
 from framework.corpus.schema import MOST_CLASSES, ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
@@ -76,7 +77,7 @@ def pack(
         info = CorpusInfo.read(out)
         _require_same(source, info.fingerprint, out)
         return info
-    with out.lock():
+    with lock(out):
         progress = _begun(source, out)
         on_progress(progress.taken)
         for items in _shards(source.rows(progress.taken), shard_mb * 2**20):

@@ -12,6 +12,7 @@ from torch import Tensor
 from framework.core.artifact import ArtifactSpec, Input, finish, input_of, is_finished
 from framework.core.errors import CorpusError
 from framework.core.labels import IGNORE
+from framework.core.lock import lock
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
 from framework.evaluation.cases import case_rows, summarise, write_cases
@@ -72,7 +73,7 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     spec = ArtifactSpec("evaluation", inputs, {"split": split, "metrics": list(METRICS)})
     if is_finished(out, spec):
         return out.read_json("summary.json")
-    with out.lock():
+    with lock(out, spec.hash):
         started, predictor = time.perf_counter(), Predictor(model)
         predictor.card.require_fits(corpus.info)
         images = len(corpus.ids(split))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from framework.core.errors import RowError
+from framework.core.lock import lock
 from framework.core.ray_runtime import Processes, start_ray
 from framework.core.storage import Store
 from framework.corpus.layer_writer import LayerWriter, finished_ids, write_part
@@ -46,7 +47,7 @@ def stream(work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig)
 
     Raises `CorpusError` when more rows are unreadable than the error budget allows.
     """
-    with layer.out.lock():
+    with lock(layer.out):
         finished = finished_ids(layer.out)
         missing, done, bad = frozenset(layer.names) - finished, len(finished), 0
         layer.on_progress(done, len(layer.names))

@@ -70,7 +70,7 @@ def _ray_trainer(run: TrainConfig, store: Store, stop: str, tuning: bool) -> Any
         callbacks.append(TuneReportCallback())
     resources, failures = compute.processes.resources, FailureConfig(max_failures=compute.max_failures)
     name, place = f"{run.name}-{uuid.uuid4().hex[:12]}", ray_storage(store)
-    config = {"run": anchored(run).model_dump(), "store": store.url, "stop": stop, "tuning": tuning}
+    config = {"run": anchored(run).model_dump(), "store": store, "stop": stop, "tuning": tuning}
     return TorchTrainer(
         ray_worker.work,
         train_loop_config=config,

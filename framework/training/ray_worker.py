@@ -46,7 +46,7 @@ def work(config: dict[str, Any]) -> int | None:
 
     from framework.training.worker import train_worker
 
-    store, run = Store.at(config["store"]), parse(config["run"], TrainConfig)
+    store, run = config["store"], parse(config["run"], TrainConfig)
     os.environ["OMP_NUM_THREADS"] = str(run.compute.cpus_per_worker)
     os.environ.setdefault("LOCAL_WORLD_SIZE", str(get_context().get_local_world_size()))
 

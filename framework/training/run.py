@@ -4,6 +4,7 @@ import torch
 
 from framework.core.artifact import is_finished
 from framework.core.interruption import interruptible
+from framework.core.lock import lock
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
 from framework.training.metric_log import follow
@@ -21,15 +22,16 @@ def train(run: TrainConfig) -> Store:
     Raises `Interrupted` after Ctrl-C or SIGTERM, with a checkpoint of the step that was then at work.
     """
     store = model_store(run)
-    if is_finished(store, artifact_spec(run)):
+    spec = artifact_spec(run)
+    if is_finished(store, spec):
         return store
-    with store.lock():
-        store.write_text("config.yaml", run.to_yaml())  # anew: a failed attempt may have left another
+    with lock(store, spec.hash) as held:
+        held.write_text("config.yaml", run.to_yaml())  # anew: a failed attempt may have left another
         if run.compute.workers:
             from framework.training.ray_trainer import fit_on_ray
 
-            fit_on_ray(run, store)
+            fit_on_ray(run, held)
         else:
-            with follow(store, run.name, run.train.steps), interruptible() as interruption:
-                train_worker(run, store, torch.device("cpu"), is_asked=interruption.is_asked)
+            with follow(held, run.name, run.train.steps), interruptible() as interruption:
+                train_worker(run, held, torch.device("cpu"), is_asked=interruption.is_asked)
     return store

@@ -13,6 +13,7 @@ from torch import Tensor
 from framework.core.artifact import ArtifactSpec, Input, input_of
 from framework.core.distributed import all_reduce_sum, barrier, gather_objects, rank, world_size
 from framework.core.errors import ConfigError, TrainingError
+from framework.core.lock import require_lock
 from framework.core.rng import stable_seed
 from framework.core.storage import Store
 from framework.corpus.label_layers import layer_store
@@ -108,6 +109,7 @@ class Trainer:
         """Write a checkpoint from rank 0 and remove older ones; the state is gathered by all."""
         model, optimiser = self.strategy.model_state(), self.strategy.optimiser_state()
         if rank() == 0:
+            require_lock(self.store)
             parts = {"model": model, "optimiser": optimiser}
             if self.ema is not None:
                 parts["ema"] = self.ema.shadow

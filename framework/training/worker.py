@@ -13,6 +13,7 @@ from torch import Tensor
 from framework.core.artifact import ArtifactSpec, finish
 from framework.core.distributed import rank
 from framework.core.labels import IGNORE
+from framework.core.lock import require_lock
 from framework.core.storage import Store
 from framework.corpus.schema import NO_MASK, ModelInfo
 from framework.imaging.overlay import panels
@@ -54,6 +55,7 @@ def train_worker(
 def _write_model(trainer: Trainer, weights: dict[str, Tensor], seconds: float) -> None:
     store, corpus, labelled = trainer.store, trainer.data.corpus, labelled_ids(trainer)
     best = trainer.run.train.select == "best" and store.exists("best.safetensors")
+    require_lock(store)
     data = store.read_bytes("best.safetensors") if best else encode_tensors(weights)
     store.write_bytes("model.safetensors", data)
     store.write_json("model.json", ModelInfo.of(corpus.info).model_dump())

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import errno
+import gc
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from framework.core import s3 as s3_module
+from framework.core import storage
 from framework.core.errors import StorageError
+from framework.core.settings import Settings
 from framework.core.storage import Store
 
 
@@ -18,6 +26,20 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "local":
         return Store.at(tmp_path / "folder")
     return Store.at(request.getfixturevalue("s3")) / tmp_path.name
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a server that takes connections and says nothing, and short waits for it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setattr(s3_module, "TIMEOUT", 0.2)
+        s3_module.connect.cache_clear()
+        storage._filesystem.cache_clear()
+        yield port
+    s3_module.connect.cache_clear()
+    storage._filesystem.cache_clear()
 
 
 def test_what_is_written_is_read(store: Store) -> None:
@@ -84,6 +106,9 @@ def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("gs://bucket/x", "storage 'gs://' is not known; use a local path or s3://bucket/folder"),
         ("s3://", "names no bucket; use s3://bucket/folder"),
+        ("s3://AKIA:ab/cd@bucket/x", r"'s3://\*\*\*@bucket/x': an address with a user, a key or a signature"),
+        ("https://user:hidden@host/x", r"'https://\*\*\*@host/x': an address with a user"),
+        ("s3://b/x?X-Amz-Signature=hidden&v=1", r"'s3://b/x\?X-Amz-Signature=\*\*\*&v=1': an address with"),
     ],
 )
 def test_addresses_that_cannot_be(url: str, reason: str) -> None:
@@ -107,6 +132,85 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         file.write(b"new")
         raise ZeroDivisionError
     assert (store.read_text("a"), store.names()) == ("old", ["a"])
+
+
+@pytest.mark.parametrize("size", [10, 60 * 2**20], ids=["at once", "in parts"])
+def test_a_write_that_fails_on_s3_publishes_nothing(size: int, s3: str) -> None:
+    import boto3
+
+    store = Store.at(f"{s3}/aborted-{size}")
+    store.write_text("a", "old")
+    with pytest.raises(ZeroDivisionError), store.atomic_writer("a") as file:
+        file.write(b"0" * size)
+        raise ZeroDivisionError
+    gc.collect()
+    assert store.read_text("a") == "old"
+    assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="scans")
+
+
+def test_an_endpoint_that_never_answers_is_named(silent: int) -> None:
+    begun = time.monotonic()
+    with pytest.raises(StorageError) as caught:
+        Store.at("s3://bucket/x").exists("corpus.json")
+    said = str(caught.value)
+    assert said.startswith("s3://bucket/x/corpus.json: ") and f"http://127.0.0.1:{silent}" in said
+    assert said.endswith("; check credentials, network and AWS_ENDPOINT_URL")
+    assert time.monotonic() - begun < s3_module.S3.retries * (s3_module.TIMEOUT + 1) + 1
+
+
+def test_the_waits_for_an_endpoint_end_within_half_a_minute() -> None:
+    assert s3_module.S3.retries * s3_module.TIMEOUT <= 25
+
+
+def test_what_is_written_is_its_owner_s_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    store = Store.at(tmp_path / "runs" / "mine")
+    store.write_text("cases.csv", "p01")
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("", "runs", "runs/mine")] == [
+        0o755,
+        0o700,
+        0o700,
+    ]
+    assert (tmp_path / "runs" / "mine" / "cases.csv").stat().st_mode & 0o777 == 0o600
+
+
+class Point(Settings):
+    x: int
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"x": ', '{"x": "a"}', "[" * 100_000, "\xff"])
+def test_a_json_file_of_another_shape_is_named(content: str, tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    store.write_bytes("a.json", content.encode("latin-1"))
+    with pytest.raises(StorageError, match=r"a.json: not .*; the file is damaged") as caught:
+        store.read_json("a.json", Point)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    store.write_bytes("a", b"\xff\xfe")
+    with pytest.raises(StorageError, match="/a: not UTF-8 text; the file is damaged"):
+        store.read_text("a")
+
+
+def test_a_file_name_that_is_not_utf_8_is_said(tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))).write_text("")
+    with pytest.raises(StorageError, match="a name here is not UTF-8; rename that file or folder"):
+        Store.at(tmp_path).names()
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    said = pytest.raises(StorageError, match="a: No space left on device; make room there")
+    with said, Store.at(tmp_path).atomic_writer("a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_folder_where_a_file_should_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for work in (Store.at(tmp_path).read_bytes, lambda name: Store.at(tmp_path).write_text(name, "")):
+        with pytest.raises(StorageError, match=r"/a: .*directory"):
+            work("a")
 
 
 def test_readers_see_the_old_content_or_the_new_one(tmp_path: Path) -> None:
@@ -139,48 +243,3 @@ def test_missing_credentials_are_explained() -> None:
     )
     assert "framework.core.errors.StorageError: s3://bucket/x/corpus.json: " in ended.stderr
     assert ended.stderr.strip().endswith("; check credentials, network and AWS_ENDPOINT_URL")
-
-
-HOLDER = """
-import sys, time
-from framework.core.storage import Store
-with Store.at(sys.argv[1]).lock():
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_folder_in_work_is_not_entered_twice(tmp_path: Path) -> None:
-    store = Store.at(tmp_path / "run")
-    with (
-        store.lock(),
-        pytest.raises(StorageError, match="run: another process is at work here; wait for it"),
-        store.lock(),
-    ):
-        pass
-    with store.lock():
-        assert store.names() == []
-
-
-def test_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> None:
-    store = Store.at(tmp_path / "run")
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, store.url], stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(StorageError, match="another process is at work"), store.lock():
-            pass
-        holder.kill()
-        holder.wait()
-    with store.lock():
-        pass
-
-
-def test_a_folder_on_s3_is_proven_writable(s3: str, tmp_path: Path) -> None:
-    with (Store.at(s3) / tmp_path.name).lock():
-        pass
-    with (
-        pytest.raises(StorageError, match=r"no such bucket|bucket"),
-        Store.at("s3://no-such-bucket/run").lock(),
-    ):
-        pass

@@ -4,6 +4,7 @@ import yaml
 
 from framework.core.callbacks import Log
 from framework.core.errors import CorpusError, TrainingError
+from framework.core.lock import lock
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.experiments.tune.config import SearchConfig
@@ -47,7 +48,7 @@ def _run(config: SearchConfig, trials: Trials, log: Log) -> None:
     from framework.experiments.tune.tuner import run_trials
 
     described = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
-    with trials.store.lock():
+    with lock(trials.store, trials.hash):
         start_ray()
         config.run.compute.processes.require("run.compute.workers")
         build_corpus(config.run, log)
