@@ -16,11 +16,15 @@ def evaluate(
 
     from framework.core.storage import Store
     from framework.evaluation.evaluate import evaluate as score
+    from framework.evaluation.notices import notices
     from framework.evaluation.text import score_tables
 
     store = Store.at(model)
     target = Store.at(out or f"{store.url}-{split}")
-    Console().print(*score_tables(score(store, corpus, target, split)))
+    summary = score(store, corpus, target, split)
+    Console().print(*score_tables(summary))
+    for notice in notices(summary):
+        typer.secho(f"note: {notice}", fg="yellow")
     typer.echo(f"evaluation: {target.url}")
 
 

@@ -1,10 +1,12 @@
 """`artifact.json`: what a folder holds, what it was made from, and that it is finished."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import framework
 from framework.core.errors import CheckpointError, CorpusError
+from framework.core.machine import machine
 from framework.core.settings import digest
 from framework.core.storage import Store
 
@@ -59,6 +61,8 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
         "inputs": inputs,
         "counts": counts,
         "seconds": round(seconds, 2),
+        "made": datetime.now(UTC).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),
+        "machine": machine(),
         "finished": True,
         "version": framework.__version__,
     }

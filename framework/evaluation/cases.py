@@ -2,17 +2,16 @@
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
 from framework.core.storage import Store
-from framework.metrics.base import CaseMetric, Numbers
-from framework.metrics.bootstrap import METHOD, mean_intervals
+from framework.evaluation.case_scores import CaseScores
+from framework.metrics.base import CaseMetric
+from framework.metrics.bootstrap import METHOD
 from framework.metrics.case_masks import CaseMasks, Mask
 from framework.metrics.registry import metrics_of
 
@@ -68,41 +67,23 @@ def write_csv(store: Store, name: str, table: pa.Table) -> None:
 def summarise(
     table: pa.Table, classes: Sequence[str], *, split: str, unit: str, dimension: int
 ) -> dict[str, Any]:
-    """The masks' part of `summary.json`: by predictor and foreground class, and for their mean, all metrics.
+    """The masks' part of `summary.json`: by predictor, foreground class and for their mean, all scores.
 
-    `unit` is "px" or "mm". "mean" is first taken over the classes of a case, so that all cases weigh alike.
+    `unit` is "px" or "mm". A mean is over the cases that have the class, that over classes is of those; where
+    some cases lack a class, `reference` holds what a model scores that predicts nothing.
     """
-    predictors = {
-        name: _summarise_predictor(table.filter(pc.field("predictor") == name), classes)
-        for name in table["predictor"].unique().to_pylist()
+    groups, predictors = groups_of(table), table["predictor"].unique().to_pylist()
+    scores = {
+        name: CaseScores.of([table.filter(pc.field("predictor") == name)], groups, classes[1:])
+        for name in predictors
     }
-    described = {"split": split, "unit": unit, "dimension": dimension, "cases": len(table["case"].unique())}
-    return described | {"interval": METHOD, "predictors": predictors}
-
-
-def _summarise_predictor(table: pa.Table, classes: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
-    names, keys = list(classes[1:]), [metric.key for metric in metrics_of(CaseMetric)]
-    groups = groups_of(table)
-    values = with_mean(case_values(table, list(groups), names, keys))
-    intervals = iter(mean_intervals(values.reshape(len(values), -1), list(groups.values())))
-    return {name: {key: asdict(next(intervals)) for key in keys} for name in [*names, "mean"]}
+    first = scores[predictors[0]]
+    described = {"split": split, "unit": unit, "dimension": dimension}
+    described |= {"cases": len(groups), "groups": len(set(groups.values())), "interval": METHOD}
+    described |= {"predictors": {name: each.structures() for name, each in scores.items()}}
+    return described | ({"reference": first.of_silence().structures()} if first.clean else {})
 
 
 def groups_of(table: pa.Table, column: str = "case") -> dict[str, str]:
     """The group of each case, in the order of a table."""
     return dict(zip(table[column].to_pylist(), table["group"].to_pylist(), strict=True))
-
-
-def case_values(table: pa.Table, cases: Sequence[str], classes: Sequence[str], keys: list[str]) -> Numbers:
-    """Columns of one predictor's rows as `[cases, classes, keys]`, in these orders."""
-    row, column = ({name: i for i, name in enumerate(names)} for names in (cases, classes))
-    values = np.full((len(cases), len(classes), len(keys)), np.nan)
-    for entry in table.select(["case", "class", *keys]).to_pylist():
-        values[row[entry["case"]], column[entry["class"]]] = [entry[key] for key in keys]
-    assert not np.isnan(values).any(), "an evaluation lacks a case or a class"
-    return values
-
-
-def with_mean(values: Numbers) -> Numbers:
-    """Values `[cases, classes, ...]` with the mean over the classes as one more."""
-    return np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)

@@ -53,9 +53,11 @@ def prediction_row(target: Target, name: str, group: str, truth: int, probabilit
 def summarise_target(table: pa.Table, target: Target) -> dict[str, Any]:
     """One target's part of `summary.json`, of the images whose class is known; None where undefined."""
     once, drawn = known_predictions(table, target.name, target.classes)
+    rows = (row for row in table.to_pylist() if row["target"] == target.name and row["truth"] is not None)
     return {
         "classes": list(target.classes),
         "images": len(once.truth),
+        "groups": len({row["group"] for row in rows}),
         "interval": METHOD,
         "confusion": once.confusion[0].astype(int).tolist(),
         **{m.key: spread_interval(m.compute(once)[0], m.compute(drawn)) for m in metrics_of(ImageMetric)},

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,13 @@ from framework.inference.predictor import Predictor
 from framework.metrics.base import CaseMetric
 from framework.metrics.registry import METRICS, leading
 
-SHOWN = 3  # pictures of each of the best, the median and the worst cases
+SHOWN = 3  # pictures of each of the worst, the median and the best cases
+MEANS = "over cases that have the structure"
+"""The rule of the headline: an evaluation under another rule is another one."""
 Rows = list[dict[str, Any]]
-Shown = tuple[float, str, str]
-"""A case's mean over classes of the leading metric, by the first predictor; its name; the image to show."""
+Shown = tuple[float | None, str, str]
+"""A case's mean over the classes that it has of the leading metric, by the first predictor, None where it has
+none; its name; the image to show."""
 
 
 @dataclass
@@ -70,7 +74,8 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     """
     corpus = Corpus.open(corpus_url)
     inputs = {"model": input_of(model, "model"), "corpus": Input(corpus.store.url, corpus.info.version)}
-    spec = ArtifactSpec("evaluation", inputs, {"split": split, "metrics": list(METRICS)})
+    settings = {"split": split, "metrics": list(METRICS), "means": MEANS}
+    spec = ArtifactSpec("evaluation", inputs, settings)
     if is_finished(out, spec):
         return out.read_json("summary.json")
     with lock(out, spec.hash):
@@ -83,8 +88,14 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
         if predictor.method.targets:
             summary["targets"] = classify(corpus, predictor, split, out)
         out.write_json("summary.json", summary)
-        finish(out, spec, {"cases": summary["cases"], "images": images}, time.perf_counter() - started)
+        counts = {"cases": summary["cases"], "images": images, **_speed(predictor)}
+        finish(out, spec, counts, time.perf_counter() - started)
     return summary
+
+
+def _speed(predictor: Predictor) -> dict[str, float]:
+    """Seconds that the network took for a picture, its resizing included."""
+    return {"seconds_per_image": round(predictor.seconds / predictor.images, 5)} if predictor.images else {}
 
 
 def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
@@ -113,15 +124,20 @@ def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[Ro
     rows: Rows = []
     shown: list[Shown] = []
     pooled: Rows = []
-    ranking = leading(CaseMetric).key
     for case in (volume_cases if predictor.run.corpus.patch else image_cases)(corpus, predictor, ids):
         scores = {name: case.rows(name, corpus.info.classes) for name in case.predicted[0]}
         first = next(iter(scores.values()))
         fullest = max(case.samples, key=lambda sample: sample.structure)
-        shown.append((float(np.mean([row[ranking] for row in first])), case.name, fullest.id))
+        shown.append((mean_score(first), case.name, fullest.id))
         rows += [row for each in scores.values() for row in each]
         pooled += case.pooled
     return rows, shown, pooled
+
+
+def mean_score(rows: Rows) -> float | None:
+    """A case's mean of the leading metric over the classes that it has; None where it has none."""
+    scores = [row[leading(CaseMetric).key] for row in rows if row["truth"]]
+    return fmean(scores) if scores else None
 
 
 def image_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterator[Case]:
@@ -154,12 +170,14 @@ def volume_cases(corpus: Corpus, predictor: Predictor, ids: list[str]) -> Iterat
 
 
 def _write_pictures(out: Store, corpus: Corpus, predictor: Predictor, shown: list[Shown]) -> None:
-    """Panels of the best, median and worst cases, predicted anew, so that no image is kept until then."""
+    """Panels of the worst, median and best of the cases that have a structure, predicted anew, so that no
+    image is kept until then."""
     metric = leading(CaseMetric)
-    sign = -1 if metric.larger_is_better else 1
-    ranked = sorted(shown, key=lambda entry: (sign * entry[0], entry[1]))
+    sign = 1 if metric.larger_is_better else -1
+    scored = [(score, case, name) for score, case, name in shown if score is not None]
+    ranked = sorted(scored, key=lambda entry: (sign * entry[0], entry[1]))
     middle = max(0, (len(ranked) - SHOWN) // 2)
-    chosen = {"best": ranked[:SHOWN], "median": ranked[middle : middle + SHOWN], "worst": ranked[-SHOWN:]}
+    chosen = {"worst": ranked[:SHOWN], "median": ranked[middle : middle + SHOWN], "best": ranked[-SHOWN:]}
     listed = []
     for rank, entries in chosen.items():
         for i, (score, case, name) in enumerate(entries):

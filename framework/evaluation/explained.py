@@ -29,8 +29,8 @@ def write_explained(out: Store, corpus: Corpus, predictor: Predictor, names: Seq
             return
         columns = ["image", *seen, "prediction", "truth"]
         out.write_bytes(file, side_by_side(_panels(predictor, sample, image, seen)))
-        predictions = _predictions(predictor, sample, image)
-        entries.append({"name": sample.id, "file": file, "predictions": predictions})
+        told = {"predictions": _predictions(predictor, sample, image), "inside": _inside(sample, seen)}
+        entries.append({"name": sample.id, "file": file} | told)
     out.write_json("explained.json", {"columns": columns, "pictures": entries})
 
 
@@ -56,6 +56,19 @@ def _drawn(base: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.dtype.kind == "f":
         return heat(base, values)
     return overlay(base, resize_mask(values, *base.shape[:2]))
+
+
+def _inside(sample: Sample, seen: dict[str, torch.Tensor]) -> dict[str, float]:
+    """By map, the share of it that lies inside the true mask of any structure, where there is one."""
+    if sample.mask is None or not sample.structure:
+        return {}
+    shares = {}
+    for name, values in seen.items():
+        evidence = values[0].cpu().numpy()
+        if evidence.dtype.kind == "f" and evidence.sum() > 0:
+            mask = resize_mask(np.asarray(sample.mask), *evidence.shape[-2:])
+            shares[name] = float(evidence[(mask > 0) & (mask != IGNORE)].sum() / evidence.sum())
+    return shares
 
 
 @torch.no_grad()

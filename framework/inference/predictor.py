@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,7 @@ class Predictor:
             fault = f"does not fit its config.yaml ({str(error)[:120]})"
             raise CheckpointError(f"{store.url}/model.safetensors: {fault}") from None
         lay_out(self.method.eval().to(self.device))
+        self.seconds, self.images = 0.0, 0  # of pictures that went through the network, and how many
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """A decoded picture `[H, W, C]` at the network's size `[C, S, S]`."""
@@ -102,7 +104,10 @@ class Predictor:
 
         The network runs once over all pictures; only one at a time is at its own size.
         """
+        started = time.perf_counter()
         predictions = self.probabilities(np.stack([self.prepare(image) for image in images]))
+        self.seconds += time.perf_counter() - started
+        self.images += len(images)
         for i, image in enumerate(images):
             yield {name: at_own_size(many[i], image.shape[:2]) for name, many in predictions.items()}
 

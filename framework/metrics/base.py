@@ -59,34 +59,38 @@ class Metric(ABC):
 
 
 class CaseMetric(Metric):
-    """A value of each case and structure, summarised by means over cases, with a policy for empty masks.
+    """A value of each case and structure, summarised by the mean over the cases that have the structure.
 
-    | truth   | prediction | state       | value      | overlaps | distances |
-    | ------- | ---------- | ----------- | ---------- | -------- | --------- |
-    | present | present    | both        | `measured` |          |           |
-    | present | empty      | missed      | `missed`   | 0        | diagonal  |
-    | empty   | present    | false alarm | `missed`   | 0        | diagonal  |
-    | empty   | empty      | absent      | `absent`   | 1        | 0         |
+    | truth   | prediction | state       | value      | overlaps | distances | counts in the mean of    |
+    | ------- | ---------- | ----------- | ---------- | -------- | --------- | ------------------------ |
+    | present | present    | both        | `measured` |          |           | headline, selection, all |
+    | present | empty      | missed      | `worst`    | 0        | diagonal  | headline, selection, all |
+    | empty   | present    | false alarm | `worst`    | 0        | diagonal  | selection, all           |
+    | empty   | empty      | absent      | none       | `absent` | `absent`  | all, as 1 or 0           |
 
-    So a miss is never better than any prediction, and nothing is dropped as NaN.
+    So a miss is never better than any prediction, and a model that finds nothing has the worst score there
+    is. Whatever is chosen on validation images is chosen by the mean that false alarms lower (nnU-Net's
+    convention); the mean over all cases is shown beside, because others publish it.
     """
 
     parts = "classes"
+    undefined = "in no case"
     absent: ClassVar[float] = 1.0
+    """Stands for a case with neither in the mean over all cases alone."""
 
     @abstractmethod
     def measured(self, masks: CaseMasks) -> float:
         """The value of two masks that are not empty."""
 
-    def missed(self, masks: CaseMasks) -> float:
+    def worst(self, masks: CaseMasks) -> float:
         """The value where one mask alone is empty: the worst there is."""
         return 0.0
 
-    def value(self, masks: CaseMasks) -> float:
-        """The value of any two masks."""
+    def value(self, masks: CaseMasks) -> float | None:
+        """The value of any two masks; None where both are empty."""
         if masks.state == "both":
             return self.measured(masks)
-        return self.absent if masks.state == "absent" else self.missed(masks)
+        return None if masks.state == "absent" else self.worst(masks)
 
 
 class OverlapMetric(CaseMetric):

@@ -4,6 +4,8 @@ The cluster bootstrap draws whole patients with replacement (Field and Welsh, J.
 seeds on their own (Owen, The pigeonhole bootstrap, Ann. Appl. Stat. 1, 2007).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,31 +27,51 @@ class Interval:
     high: float
 
 
-def mean_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
-    """One interval for each column of `values` `[cases, columns]`; `groups[i]` is the patient of case i.
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """A statistic of each of C columns: by training seed, and in every resample of the patients; NaN where
+    it is not defined."""
 
-    All columns share the same resamples; with one group the interval is the mean.
-    """
+    values: NDArray[np.float64]
+    """`[seeds, C]`."""
+    spread: NDArray[np.float64]
+    """`[seeds, RESAMPLES, C]`."""
+
+    def with_mean(self) -> Resampled:
+        """With one more column: the mean of those that are defined."""
+        return Resampled(_with_mean(self.values), _with_mean(self.spread))
+
+    def intervals(self, seed: int = 0) -> list[Interval | None]:
+        """Over patients and seeds, for each column; None where no case defines it.
+
+        A few seeds show little of the spread between seeds, so the interval is then rather narrow.
+        """
+        columns = zip(self.values.T, self.spread.transpose(2, 0, 1), strict=True)
+        ends = (spread_interval(values.mean(), over_seeds(spread, seed)) for values, spread in columns)
+        return [None if interval is None else Interval(**interval) for interval in ends]
+
+
+def means(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> Resampled:
+    """The means of columns of `values` `[seeds, cases, C]` over the cases that are not NaN; `groups[i]` is
+    the patient of case i. All columns share the same resamples."""
+    columns = np.asarray(values, dtype=np.float64)
+    members = np.unique(np.asarray(groups), return_inverse=True)[1]
+    drawn = _draws(np.random.default_rng(seed), int(members.max()) + 1)
+    by_group = np.eye(int(members.max()) + 1)[members].T
+    sums, counts = by_group @ np.nan_to_num(columns), by_group @ np.isfinite(columns).astype(float)
+    with np.errstate(invalid="ignore"):
+        return Resampled(sums.sum(1) / counts.sum(1), (drawn @ sums) / (drawn @ counts))
+
+
+def mean_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
+    """One interval for each column of `values` `[cases, columns]`, which has no NaN; with one group the
+    interval is the mean."""
     return crossed_intervals(np.asarray(values, dtype=np.float64)[None], groups, seed)
 
 
 def crossed_intervals(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> list[Interval]:
-    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and seeds alike.
-
-    A few seeds show little of the spread between seeds, so the interval is then rather narrow.
-    """
-    columns = np.asarray(values, dtype=np.float64)
-    members = np.unique(np.asarray(groups), return_inverse=True)[1]
-    count = np.bincount(members).astype(np.float64)
-    sums = np.zeros((len(columns), len(count), columns.shape[2]))
-    for total, trained in zip(sums, columns, strict=True):
-        np.add.at(total, members, trained)
-    rng = np.random.default_rng(seed)
-    drawn, weight = _draws(rng, len(count)), _draws(rng, len(columns)) / len(columns)
-    resampled = sum(weight[:, [i]] * (drawn @ total) for i, total in enumerate(sums))
-    low, high = np.percentile(resampled / (drawn @ count)[:, None], [2.5, 97.5], axis=0)
-    mean = sums.mean(axis=0).sum(axis=0) / count.sum()
-    return [Interval(*map(float, ends)) for ends in zip(mean, low, high, strict=True)]
+    """One interval for each column of `values` `[seeds, cases, columns]`, over patients and seeds alike."""
+    return [interval for interval in means(values, groups, seed).intervals(seed) if interval is not None]
 
 
 def spread_interval(value: float, spread: NDArray[np.float64]) -> dict[str, float] | None:
@@ -71,6 +93,12 @@ def over_seeds(spread: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64
     """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over seeds drawn as well."""
     weight = _draws(np.random.default_rng([seed, len(spread)]), len(spread)) / len(spread)
     return (weight.T * spread).sum(axis=0)
+
+
+def _with_mean(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    defined = np.isfinite(columns).sum(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([columns, np.nansum(columns, -1, keepdims=True) / defined], axis=-1)
 
 
 def _draws(rng: np.random.Generator, size: int) -> NDArray[np.int64]:

@@ -1,5 +1,8 @@
 """HD95 and ASD: how far apart the boundaries of two masks are, in the unit of the spacing."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from framework.metrics.base import CaseMetric
@@ -11,8 +14,13 @@ class BoundaryDistance(CaseMetric):
 
     larger_is_better, in_spacing, absent = False, True, 0.0
 
-    def missed(self, masks: CaseMasks) -> float:
+    def worst(self, masks: CaseMasks) -> float:
         return masks.diagonal
+
+    def text(self, interval: Mapping[str, Any] | None, sign: str = "") -> str:
+        """With the number of missed cases that are in it as their diagonal."""
+        missed = (interval or {}).get("missed")
+        return super().text(interval, sign) + (f" ({missed} missed at the diagonal)" if missed else "")
 
 
 class HD95(BoundaryDistance):

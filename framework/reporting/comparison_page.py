@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from framework.evaluation.text import over_all_head
 from framework.metrics.base import CaseMetric, Metric
 from framework.metrics.bootstrap import Interval
 from framework.metrics.registry import METRICS, metrics_of
@@ -28,9 +29,9 @@ def comparison_entry(artifact: Artifact) -> Entry:
         "recipes": recipes,
         "styles": styles,
         "metrics": metrics,
+        "over_all": {metric.key: over_all_head(metric) for metric in metrics},
         "pooled": {name: score | {"metric": METRICS[score["metric"]]} for name, score in pooled.items()},
         "classes": class_colours(table["classes"]),
-        "best": best_row(table, metrics[0]) if metrics else None,
         "costs": costs(table),
         "forests": [(metric, forest) for metric, forest in forests if forest],
         "charts": curves_of(table),
@@ -38,13 +39,6 @@ def comparison_entry(artifact: Artifact) -> Entry:
         "configurations": {name: artifact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
         "parents": artifact.parents,
     }
-
-
-def best_row(table: Entry, metric: Metric) -> Entry:
-    """The row whose mean over classes is the best by a metric."""
-    rows = [row for row in table["rows"] if metric.key in row["scores"]]
-    best = max if metric.larger_is_better else min
-    return best(rows, key=lambda row: row["scores"][metric.key]["classes"]["mean"]["mean"])
 
 
 def costs(table: Entry) -> list[Entry]:

@@ -1,5 +1,6 @@
 """One offline HTML file about models, layers, evaluations and comparisons."""
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ import jinja2
 
 import framework
 from framework.core.storage import Store
+from framework.evaluation.case_scores import MEAN
+from framework.evaluation.notices import disagreement, notices
+from framework.evaluation.text import over_all_head, reference
 from framework.metrics.base import CaseMetric, ImageMetric, PooledMetric
 from framework.metrics.bootstrap import METHOD
 from framework.metrics.registry import METRICS, metrics_of
@@ -28,8 +32,9 @@ Entry = dict[str, Any]
 def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
     """Write one HTML file that needs nothing else to `out`, local or on S3, and give its address.
 
-    `sources` are artifacts' folders, or folders of such; the first one's name is the title. What a source
-    lacks is said in a sentence. Raises `StorageError` for a source without artifacts.
+    `sources` are artifacts' folders, or folders of such; the first one's name is the title. What the scores
+    say comes first; sections that nothing belongs to are left out. Raises `StorageError` for a source
+    without artifacts.
     """
     page = render(gather(sources), sources[0].name)
     folder, _, name = Store.at(out).url.rpartition("/")
@@ -50,6 +55,7 @@ def render(artifacts: Sequence[Artifact], title: str) -> str:
         comparisons=[comparison_entry(artifact) for artifact in compared],
         detailed=len(compared) < len(artifacts),
         models=[model_entry(model, results, classifications) for model in models],
+        told=told(results),
         artifacts=artifacts,
         picture=lineage_picture(artifacts, {a.key: note(a) for a in artifacts}),
         curves=curves(models, logs),
@@ -132,7 +138,7 @@ def curves(models: Sequence[Artifact], logs: dict[str, list[Entry]]) -> list[Cha
     for metric in METRICS.values():
         scores = coloured((names[m.key], validation_points(logs[m.key], metric.key)) for m in models)
         title = f"Validation {metric.name}, mean over {metric.parts}"
-        charts += [line_chart(title, scores)] if scores else []
+        charts += [line_chart(title, scores, include=(0.0,))] if scores else []
     return charts
 
 
@@ -160,23 +166,36 @@ def pseudo_entries(artifact: Artifact) -> list[Entry]:
             name: {"kept_share": pixels["kept"] / max(1, pixels["predicted"]), "pixels": pixels["predicted"]}
             for name, pixels in artifact.counts["classes"].items()
         }
-        entries.append(shared | {"checked": False, "classes": classes})
+        entries.append(shared | {"checked": False, "classes": classes, "least": []})
     if artifact.store.exists("quality.json"):
-        entries.append(shared | {"checked": True} | artifact.store.read_json("quality.json"))
+        entries.append(shared | {"checked": True, "least": []} | artifact.store.read_json("quality.json"))
     return entries
 
 
+def told(results: Sequence[Entry]) -> list[str]:
+    """What a reader must not overlook in the evaluations, and where two splits disagree about a model."""
+    lines = [f"{result['name']}: {line}" for result in results for line in notices(result["summary"])]
+    for one, other in itertools.combinations(results, 2):
+        if one["model_key"] is not None and one["model_key"] == other["model_key"]:
+            lines += disagreement(one["model"], one["summary"], other["summary"])
+    return lines
+
+
 def evaluation_entry(evaluation: Artifact) -> Entry:
-    """An evaluation's summary, how often each class was missed or falsely claimed, and its pictures."""
+    """An evaluation's summary, the rows of its table, and its pictures."""
     store, summary = evaluation.store, evaluation.store.read_json("summary.json")
-    first = next(iter(summary["predictors"].values()))
+    first, seconds = next(iter(summary["predictors"].values())), evaluation.counts.get("seconds_per_image")
+    metrics = metrics_of(CaseMetric, first[MEAN])
     return origin(evaluation) | {
         "summary": summary,
-        "metrics": metrics_of(CaseMetric, first["mean"]),
-        "pooled": metrics_of(PooledMetric, summary.get("pooled", {}).get("mean", ())),
-        "headline": first["mean"],
-        "classes": class_colours(name for name in first if name != "mean"),
-        "states": states(store),
+        "rows": list((summary["predictors"] | reference(summary)).items()),
+        "metrics": metrics,
+        "over_all": over_all_head(metrics[0]),
+        "speed": None if seconds is None else f"{seconds:.3g} s",
+        "machine": evaluation.record.get("machine"),
+        "pooled": metrics_of(PooledMetric, summary.get("pooled", {}).get(MEAN, ())),
+        "headline": first[MEAN],
+        "classes": class_colours(name for name in first if name != MEAN),
         "pictures": with_data(store, store.read_json("pictures.json")),
         "explained": explained(store),
     }
@@ -204,9 +223,3 @@ def explained(store: Store) -> Entry | None:
         return None
     shown = store.read_json("explained.json")
     return shown | {"pictures": with_data(store, shown["pictures"])}
-
-
-def states(store: Store) -> Counter[tuple[str, str, str]]:
-    """How often each (predictor, class, state) is in the per-case table."""
-    table = store.read_table("cases.parquet").select(["predictor", "class", "state"])
-    return Counter(zip(*(column.to_pylist() for column in table.columns), strict=True))

@@ -18,7 +18,7 @@ from framework.corpus.targets import UNKNOWN
 from framework.loading.loader import collate
 from framework.methods.common.losses import hard_labels
 from framework.methods.sliding_window import predict_whole
-from framework.metrics.base import ImageMetric, Numbers, OverlapMetric, PooledMetric, Predictions
+from framework.metrics.base import ImageMetric, Metric, Numbers, OverlapMetric, PooledMetric, Predictions
 from framework.metrics.registry import metrics_of
 
 if TYPE_CHECKING:
@@ -148,15 +148,23 @@ class CaseTally:
                 self.sums[row, :, k].index_add_(0, cases, pixels.flatten(1).sum(1).float())
 
     def scores(self) -> Scores:
-        """Means over cases of each foreground class, and their mean; empty masks as in the per-case table."""
+        """Of each foreground class the mean over the cases that have it or were given it, None without any,
+        and the mean of these: a false alarm costs, and silence earns nothing (nnU-Net's convention)."""
         overlap, predicted, truth = all_reduce_sum(self.sums)[..., 1:]
-        both, none = (predicted > 0) & (truth > 0), predicted + truth == 0
+        both, counted = (predicted > 0) & (truth > 0), predicted + truth > 0
         scores: Scores = {}
         for metric in metrics_of(OverlapMetric):
-            missed = torch.where(none, metric.absent, 0.0)
-            values = torch.where(both, metric.from_sizes(overlap, predicted, truth), missed).mean(0)
-            scores[metric.key] = Validated(values.tolist(), values.mean().item())
+            values = torch.where(both, metric.from_sizes(overlap, predicted, truth), 0.0)
+            means = (values.sum(0) / counted.sum(0)).tolist()
+            scores[metric.key] = shown_and_mean(metric, means)
         return scores
+
+
+def shown_and_mean(metric: Metric, values: Sequence[float]) -> Validated:
+    """Values of classes, None for those that are not defined, and the mean of the others."""
+    defined = [value for value in values if np.isfinite(value)]
+    shown = [value if np.isfinite(value) else None for value in values]
+    return Validated(shown, float(np.mean(defined)) if defined else metric.chance)
 
 
 class PooledTally:
@@ -177,11 +185,7 @@ class PooledTally:
 
     def scores(self) -> Scores:
         """The value of each class, None for one that no image shows, and the mean of the others."""
-        scores: Scores = {}
-        for metric, sums in self.sums.items():
-            values = metric.compute(all_reduce_sum(sums).cpu().numpy())
-            defined = values[np.isfinite(values)]
-            mean = float(defined.mean()) if len(defined) else metric.chance
-            shown = [float(value) if np.isfinite(value) else None for value in values]
-            scores[metric.key] = Validated(shown, mean)
-        return scores
+        return {
+            metric.key: shown_and_mean(metric, metric.compute(all_reduce_sum(sums).cpu().numpy()).tolist())
+            for metric, sums in self.sums.items()
+        }

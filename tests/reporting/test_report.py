@@ -88,7 +88,8 @@ def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
     truth = np.zeros((40, 40), np.uint8)
     truth[5:15, 5:15], truth[20:35, 20:35] = 1, 2
     rows, listed = [], []
-    for i, rank in enumerate(["best", "median", "median", "worst"]):
+    for i, rank in enumerate(["best", "median", "median", "worst", "clean"]):
+        truth = truth if rank != "clean" else np.zeros_like(truth)
         predicted = np.roll(truth, i, 0) if rank != "worst" else np.where(truth == 1, 0, truth)
         case = case_rows(
             "both",
@@ -100,6 +101,8 @@ def evaluation(root: Path, name: str, hash: str, of: tuple[str, str]) -> Store:
             CLASSES,
         )
         rows += case
+        if rank == "clean":
+            continue
         store.write_bytes(f"{i}.png", panels(np.full((40, 40, 3), 80 + i, np.uint8), truth, predicted))
         listed.append(
             {
@@ -149,9 +152,44 @@ def words(page: str) -> str:
 
 def test_says_what_was_trained_on_what(run, tmp_path):
     text = words(page_of([run], tmp_path / "eyes.html"))
-    assert "round-1 was trained on eyes with the masks of 20 of 1,200 images (2 of 10 groups)" in text
+    assert "It was trained on eyes with the masks of 20 of 1,200 images (2 of 10 groups)" in text
     assert "with pseudo-masks for 1,180 images" in text
-    assert "On the test split of eyes its mean Dice is 0." in text
+    assert (
+        "finds 7 of the 8 structures in 5 cases of the test split of eyes, with false alarms in 0 of 2"
+        in text
+    )
+    assert "its mean Dice is 0." in text
+    places = [
+        text.index(word) for word in ("finds 7", "Too few cases", "Results", "Cases", "Learning curves")
+    ]
+    assert places == sorted(places) and text.index("Provenance") > text.index("Pseudo-labels")
+
+
+def test_scores_stand_beside_their_denominators_and_what_silence_scores(run, tmp_path):
+    text = words(page_of([run / "test-1"], tmp_path / "r.html"))
+    assert "disc <b> 0 Dice" not in text and "3 of 4" in text and "0 of 1" in text
+    assert "1 missed at the diagonal" in text
+    assert "predicts nothing" in text and "Dice, empty = 1" in text
+    silence = text[text.index("predicts nothing") :]
+    assert "disc <b> 0.000 0.000 – 0.000 0.000 0.000 – 0.000 – – 0 of 4 0 of 1 0.200" in silence
+
+
+def test_two_splits_that_disagree_about_a_model_are_told(run, tmp_path):
+    summary = (run / "test-1").read_json("summary.json")
+    low = {"mean": 0.11, "low": 0.1, "high": 0.12}
+    summary["predictors"]["both"]["mean"]["dice"] = low
+    artifact(
+        Path(run.url), "evaluation", "val-1", "e9", {"model": ("run/round-1", "m1"), "corpus": CORPUS}, {}
+    )
+    for name in ("pictures.json", "cases.parquet"):
+        (run / "val-1").write_bytes(name, (run / "test-1").read_bytes(name))
+    for picture in (run / "test-1").read_json("pictures.json"):
+        (run / "val-1").write_bytes(picture["file"], (run / "test-1").read_bytes(picture["file"]))
+    (run / "val-1").write_json("summary.json", summary | {"split": "val"})
+    counts = {"counts": {"cases": 4, "images": 4}}
+    (run / "val-1").write_json("artifact.json", (run / "val-1").read_json("artifact.json") | counts)
+    text = words(page_of([run], tmp_path / "r.html"))
+    assert "round-1 (both): Dice is 0.8" in text and "0.110 on val, which differ by more than chance." in text
 
 
 def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
@@ -184,16 +222,8 @@ def test_lesions_that_overlap_have_a_table_and_a_curve(run, tmp_path):
 
 def test_has_every_section(run, tmp_path):
     page = page_of([run], tmp_path / "r.html")
-    for section in (
-        "lineage",
-        "results",
-        "curves",
-        "pseudo-labels",
-        "distribution-alignment",
-        "cases",
-        "configuration",
-    ):
-        assert f'<section id="{section}">' in page
+    order = ["results", "cases", "curves", "pseudo-labels", "distribution-alignment", "provenance"]
+    assert re.findall(r'<section [^>]*id="([^"]+)"', page) == order
     text = words(page)
     assert "Label budget" in text and "90 %" in text and "97 %" in text and "nothing kept" in text
     assert (
@@ -201,7 +231,7 @@ def test_has_every_section(run, tmp_path):
         and "diagonal of the image" in text
         and "There is no" not in text
     )
-    assert "95 %" in text and "missed" in text
+    assert "95 %" in text and "missed" in text and "Configuration of round-1" in text
 
 
 def test_loads_nothing(run, tmp_path):
@@ -227,11 +257,11 @@ def test_lineage_reaches_inputs_that_are_not_sources(run, tmp_path):
     assert page_of([run], tmp_path / "all.html").count('class="arrow"') == 9
 
 
-def test_missing_pieces_are_sentences(run, tmp_path):
+def test_empty_sections_are_left_out_and_missing_files_told(run, tmp_path):
     bare = artifact(tmp_path, "layer", "seeds", "s", {"corpus": CORPUS}, {"rows": 3, "quarantined": 0})
-    text = words(page_of([bare], tmp_path / "r.html"))
-    assert "There is no model among the sources." in text
-    assert "There is no evaluation of masks among the sources, so there are no results" in text
+    page = page_of([bare], tmp_path / "r.html")
+    assert "There is no model among the sources." in words(page)
+    assert re.findall(r'<section [^>]*id="([^"]+)"', page) == ["provenance"]
     for name in ("metrics.jsonl", "config.yaml"):
         (Path(run.url) / "round-2" / name).unlink()
     page = page_of([run / "round-2"], tmp_path / "r.html")
@@ -241,7 +271,7 @@ def test_missing_pieces_are_sentences(run, tmp_path):
 
 def test_only_models_with_statistics_show_marginals(run, tmp_path):
     page = page_of([run], tmp_path / "r.html")
-    marginals = page[page.index('id="distribution-alignment"') : page.index('id="cases"')]
+    marginals = page[page.index('id="distribution-alignment"') : page.index('id="provenance"')]
     assert "round-1" in marginals and "round-2" not in marginals
     assert marginals.count('class="chart"') == 3 * len(CLASSES)
 
@@ -257,11 +287,13 @@ def test_a_comparison_alone_shows_only_itself(tmp_path):
     assert re.findall(r'<section [^>]*id="([^"]+)"', page) == [
         "table",
         "difference",
-        "cost",
         "side-by-side",
+        "cost",
         "recipes",
     ]
     text = words(page)
+    assert text.startswith("eyes-val By Dice, pair is better than plain <b>.")
+    assert "Too few cases to tell much: disc (6), ring (6)." in text and "2 seeds: two trainings" in text
     assert "eyes compares plain <b>, pair, each trained with seeds 0, 1, on 6 cases (3 groups) of" in text
     assert "There is no" not in text and "choices are made" in text and "not reached (1 of 2 seeds)" in text
     assert (
@@ -286,14 +318,19 @@ def test_a_source_without_artifacts_is_an_error(tmp_path):
 MEASURE = """<script>addEventListener("load", () => {
   const shown = e => e.getBoundingClientRect().width > 20 && e.getBoundingClientRect().height > 10;
   const all = name => [...document.querySelectorAll(name)];
-  document.title = JSON.stringify({
+  all("details").forEach(e => e.open = true);
+  parent.postMessage(JSON.stringify({
     images: all("img").map(e => shown(e) && e.naturalWidth), tables: all("table").map(shown),
     charts: all("svg.chart").map(shown),
     forests: all("svg.forest").map(shown),
-    wide: document.documentElement.scrollWidth - innerWidth, text: document.body.innerText,
+    cut: all("td, th").filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth).map(e => e.innerText),
+    width: innerWidth, wide: document.documentElement.scrollWidth - innerWidth, text: document.body.innerText,
     loaded: performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
-  });
+  }), "*");
 });</script></head>"""
+FRAME = """<title></title><script>onmessage = e => document.title = e.data</script>
+<iframe src="measured.html" style="width: {}px; height: 1400px; border: 0"></iframe>"""
+"""A page of any width: a window is at least 500 pixels wide."""
 
 
 def chromium(profile: Path, page: Path, width: int, *task: str) -> str:
@@ -307,30 +344,31 @@ def chromium(profile: Path, page: Path, width: int, *task: str) -> str:
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
 class TestInBrowser:
-    @pytest.mark.parametrize("width", [1280, 800])
+    @pytest.mark.parametrize("width", [1400, 800, 390])
     def test_tables_charts_and_pictures_are_visible(self, run, tmp_path, width):
         sizes = self.measured(page_of([run], tmp_path / "r.html"), tmp_path, width)
         assert len(sizes["images"]) == 8 and all(natural > 700 for natural in sizes["images"])
         assert len(sizes["tables"]) == 7 and all(sizes["tables"])
         assert len(sizes["charts"]) == 11 and all(sizes["charts"])
-        assert sizes["wide"] <= 0 and sizes["loaded"] == []
+        assert sizes["wide"] <= 0 and sizes["loaded"] == [] and sizes["cut"] == []
         assert (
             "mean over classes" in sizes["text"]
             and "disc <b>" in sizes["text"]
-            and "Empty masks." in sizes["text"]
+            and "Scores." in sizes["text"]
         )
 
-    @pytest.mark.parametrize("width", [1280, 800])
+    @pytest.mark.parametrize("width", [1400, 800, 390])
     def test_a_comparison_is_visible(self, tmp_path, width):
         page = page_of([comparison_artifact(tmp_path / "c")], tmp_path / "r.html")
         sizes = self.measured(page, tmp_path, width)
         assert len(sizes["images"]) == 3 and all(natural > 900 for natural in sizes["images"])
         assert sizes["tables"] == [True] * 2 and sizes["charts"] == [True] and sizes["forests"] == [True]
-        assert sizes["wide"] <= 0 and sizes["loaded"] == []
+        assert sizes["wide"] <= 0 and sizes["loaded"] == [] and sizes["cut"] == []
         assert (
             "recipe better" in sizes["text"]
             and "plain <b>" in sizes["text"]
-            and "time to Dice 0.45" in sizes["text"]
+            and "time to Dice 0.45" in (page if width == 390 else sizes["text"])
+            and sizes["width"] == width
         )
 
     def measured(self, page: str, folder: Path, width: int) -> dict:
@@ -339,7 +377,8 @@ class TestInBrowser:
             "</head>", MEASURE, 1
         )
         (folder / "measured.html").write_text(page)
-        dom = chromium(folder / "profile", folder / "measured.html", width, "--dump-dom")
+        (folder / "frame.html").write_text(FRAME.format(width))
+        dom = chromium(folder / "profile", folder / "frame.html", 1500, "--dump-dom")
         title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
         assert title
         return json.loads(html.unescape(title[1]))

@@ -1,7 +1,6 @@
 """The same cases for all recipes: image, truth, and one prediction each."""
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +8,7 @@ import pyarrow as pa
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, Sample
 from framework.evaluation import cases
-from framework.evaluation.evaluate import predicted_mask
+from framework.evaluation.evaluate import mean_score, predicted_mask
 from framework.experiments.compare.table import SeedRun
 from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
@@ -34,29 +33,33 @@ def write_pictures(folder: Store, runs: Sequence[SeedRun], control: str, corpus_
 def _panels(folder: Store, firsts: Sequence[SeedRun], control: str, corpus_url: str) -> list[dict[str, Any]]:
     scores = {run.recipe: mean_scores(run.evaluation.read_table(cases.FILE)) for run in firsts}
     corpus, predictors, listed = Corpus.open(corpus_url), [Predictor(run.model) for run in firsts], []
-    for rank, case in choose(scores.get(control, scores[firsts[0].recipe])).items():
+    chosen = choose(scores.get(control, scores[firsts[0].recipe]))
+    for rank, case in chosen.items():
         file, sample = f"{rank}.png", fullest(corpus, case)
         assert sample.mask is not None
         masks = (predicted_mask(corpus, predictor, sample) for predictor in predictors)
         folder.write_bytes(file, panels(sample.image, sample.mask, *masks))
-        values = {name: by_case[case] for name, by_case in scores.items()}
+        values = {name: by_case.get(case) for name, by_case in scores.items()}
         listed.append({"rank": rank, "case": case, "image": sample.id, "file": file, "scores": values})
     return listed
 
 
 def mean_scores(table: pa.Table) -> dict[str, float]:
-    """By case, a table's leading metric of the first predictor, averaged over classes; cases without any
-    structure are left out unless there are no others."""
-    key = leading(CaseMetric).key
+    """By case that has a structure, a table's leading metric of the first predictor, averaged over the
+    classes that it has."""
     rows = [row for row in table.to_pylist() if row["predictor"] == table["predictor"][0].as_py()]
-    structured = {row["case"] for row in rows if row["truth"]} or {row["case"] for row in rows}
-    return {case: fmean(row[key] for row in rows if row["case"] == case) for case in structured}
+    cases = {row["case"]: [each for each in rows if each["case"] == row["case"]] for row in rows}
+    scores = {case: mean_score(own) for case, own in cases.items()}
+    return {case: score for case, score in scores.items() if score is not None}
 
 
 def choose(scores: dict[str, float]) -> dict[str, str]:
-    """The worst, the median and the best case, by rank; equal scores in the order of their names."""
+    """The worst, the median and the best case, by rank; equal scores in the order of their names; none of
+    none."""
     sign = 1 if leading(CaseMetric).larger_is_better else -1
     ranked = sorted(scores, key=lambda case: (sign * scores[case], case))
+    if not ranked:
+        return {}
     return {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
 
 

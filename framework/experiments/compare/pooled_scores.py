@@ -4,18 +4,17 @@ Each is computed anew in every resample of the patients, and then averaged over 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.core.storage import Store
 from framework.evaluation import classification, pooled
+from framework.experiments.compare.verdict import Row, difference_row
 from framework.metrics.base import ImageMetric, PooledMetric
-from framework.metrics.bootstrap import over_seeds, resamples, spread_interval
+from framework.metrics.bootstrap import Resampled, over_seeds, resamples, spread_interval
 from framework.metrics.registry import compared
-
-Row = dict[str, Any]
 
 
 class PooledScore(NamedTuple):
@@ -24,6 +23,7 @@ class PooledScore(NamedTuple):
     metric: str
     classes: tuple[str, ...]
     images: int
+    patients: int
     values: NDArray[np.float64]
     """By training seed, `[seeds]`; NaN where it is undefined."""
     spread: NDArray[np.float64]
@@ -56,8 +56,8 @@ def _row(score: PooledScore, against: PooledScore | None) -> Row | None:
         return None
     difference = None
     if against is not None and against.classes == score.classes:
-        change = (score.values - against.values).mean()
-        difference = spread_interval(change, over_seeds(score.spread - against.spread))
+        values, spread = score.values - against.values, score.spread - against.spread
+        difference = difference_row(Resampled(values[:, None], spread[..., None]), score.patients)
     by_seed = {"by_seed": score.values.tolist(), "difference": difference}
     return {"metric": score.metric, "images": score.images} | interval | by_seed
 
@@ -70,13 +70,15 @@ def _seed_scores(evaluation: Store) -> Iterator[tuple[str, PooledScore]]:
         for metric in compared(PooledMetric):
             parts = pooled.contributions(table, metric)
             value, spread = (pooled.pooled_values(metric, parts, weight)[:, -1] for weight in weights)
-            yield metric.name, PooledScore(metric.key, tuple(classes), len(groups), value, spread[None])
+            counts = len(groups), len(set(groups))
+            yield metric.name, PooledScore(metric.key, tuple(classes), *counts, value, spread[None])
     for target, scores in evaluation.read_json("summary.json").get("targets", {}).items():
         table, classes = evaluation.read_table(classification.FILE), scores["classes"]
         once, drawn = classification.known_predictions(table, target, classes)
         for metric in compared(ImageMetric):
             value, spread = metric.compute(once), metric.compute(drawn)[None]
-            score = PooledScore(metric.key, tuple(classes), len(once.truth), value, spread)
+            counts = scores["images"], scores["groups"]
+            score = PooledScore(metric.key, tuple(classes), *counts, value, spread)
             yield f"{target} {metric.name}", score
 
 

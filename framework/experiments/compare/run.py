@@ -21,6 +21,7 @@ from framework.experiments.compare.config import Comparison
 from framework.experiments.compare.pictures import write_pictures
 from framework.experiments.compare.table import SeedRun, compared
 from framework.experiments.compare.text import csv_text, markdown
+from framework.experiments.compare.verdict import disagreement
 from framework.experiments.pipeline.run import build_corpus
 from framework.methods.registry import method_of
 from framework.reporting.report import write_report
@@ -57,6 +58,9 @@ def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
     settings = config.model_dump(include={"seeds", "split", "control", "target_dice"})
     spec = ArtifactSpec("comparison", inputs, settings | {"recipes": list(config.recipes)})
     table = {"name": config.name, **compared(runs, config.control, config.target_dice)}
+    validated = comparison.root / f"{config.name}-val"
+    if config.split == "test" and validated.exists("table.json"):
+        table["notices"] += disagreement(table, validated.read_json("table.json"))
     folder.write_json("table.json", table)
     folder.write_text("table.csv", csv_text(table))
     folder.write_text("table.md", markdown(table))

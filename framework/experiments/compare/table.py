@@ -2,22 +2,22 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from framework.core.storage import Store
 from framework.evaluation import cases, classification
-from framework.experiments.compare.pooled_scores import Row, pooled_rows, recipe_scores
+from framework.evaluation.case_scores import MEAN, CaseScores
+from framework.experiments.compare.pooled_scores import pooled_rows, recipe_scores
+from framework.experiments.compare.verdict import Row, difference_row, notices, verdicts
 from framework.metrics.base import CaseMetric
-from framework.metrics.bootstrap import CROSSED, crossed_intervals
+from framework.metrics.bootstrap import CROSSED
 from framework.metrics.registry import compared as compared_metrics
 from framework.training import metric_log
 
+COUNTS = ("found", "false_alarms")
 Records = Sequence[dict[str, Any]]
 
 
@@ -30,12 +30,12 @@ class SeedRun(NamedTuple):
     evaluation: Store
 
 
-class CaseScores(NamedTuple):
-    """What a recipe's predictor scored, by metric `[seeds, cases, classes + 1]`, the last being the mean."""
+class PredictorScores(NamedTuple):
+    """What a recipe's predictor scored, with all seeds."""
 
     recipe: str
     predictor: str
-    values: dict[str, NDArray[np.float64]]
+    scores: CaseScores
 
 
 def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dict[str, Any]:
@@ -47,14 +47,14 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
     of: dict[str, list[SeedRun]] = {}
     for run in runs:
         of.setdefault(run.recipe, []).append(run)
-    groups, classes, rows = _by_case(of, control)
+    groups, classes, rows, reference = _by_case(of, control)
     pooled = pooled_rows({name: recipe_scores([run.evaluation for run in of[name]]) for name in of}, control)
     shared = {name: row for scores in pooled.values() for name, row in scores.items()}
     logs = {name: [metric_log.read(run.model) for run in of[name]] for name in of}
     costs = {name: cost([run.model for run in of[name]], logs[name], target) for name in of}
     corpus = runs[0].evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
     rows.sort(key=lambda row: list(of).index(row["recipe"]))
-    return {
+    table = {
         "split": runs[0].evaluation.read_json("summary.json")["split"],
         "corpus": corpus.rsplit("/", 1)[-1],
         "cases": len(groups),
@@ -65,44 +65,46 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
         "target_dice": target,
         "interval": CROSSED,
         "metrics": [metric.key for metric in compared_metrics(CaseMetric)] if classes else [],
+        "reference": reference,
         "pooled": {name: {key: row[key] for key in ("metric", "images")} for name, row in shared.items()},
         "rows": [row | {"pooled": pooled.pop(row["recipe"], {})} | costs[row["recipe"]] for row in rows],
         "judged_by": {name: metric_log.judged_by(logs[name][0]) for name in of},
         "curves": {name: mean_curve(logs[name]) for name in of},
     }
+    return table | {"verdicts": verdicts(table), "notices": notices(table)}
 
 
-def _by_case(of: dict[str, list[SeedRun]], control: str) -> tuple[dict[str, str], list[str], list[Row]]:
-    """The group of each case, the classes and the rows; of each image, and no classes, without any masks."""
+def _by_case(
+    of: dict[str, list[SeedRun]], control: str
+) -> tuple[dict[str, str], list[str], list[Row], Row | None]:
+    """The group of each case, the classes, the rows, and what a model scores that predicts nothing; of each
+    image, and no classes, without any masks."""
     masked = [name for name, runs in of.items() if runs[0].evaluation.exists(cases.FILE)]
     rows = [{"recipe": name, "predictor": None, "scores": {}} for name in of if name not in masked]
     if not masked:
-        return cases.groups_of(of[control][0].evaluation.read_table(classification.FILE), "id"), [], rows
+        groups = cases.groups_of(of[control][0].evaluation.read_table(classification.FILE), "id")
+        return groups, [], rows, None
     tables = {name: [run.evaluation.read_table(cases.FILE) for run in of[name]] for name in masked}
     first = tables[control if control in masked else masked[0]][0]
     groups, classes = cases.groups_of(first), first["class"].unique().to_pylist()
-    scores = [entry for name in masked for entry in case_scores(name, tables[name], list(groups), classes)]
-    return groups, classes, case_rows(scores, control, list(groups.values()), classes) + rows
+    scores = [entry for name in masked for entry in predictor_scores(name, tables[name], groups, classes)]
+    silence = scores[0].scores.of_silence().structures() if scores[0].scores.clean else None
+    return groups, classes, case_rows(scores, control) + rows, silence
 
 
-def case_scores(
-    recipe: str, tables: Sequence[pa.Table], names: list[str], classes: list[str]
-) -> list[CaseScores]:
-    """The scores of each predictor from a per-case table per seed, in the order of `names` and `classes`."""
-    keys = [metric.key for metric in compared_metrics(CaseMetric)]
+def predictor_scores(
+    recipe: str, tables: Sequence[pa.Table], groups: dict[str, str], classes: Sequence[str]
+) -> list[PredictorScores]:
+    """The scores of each predictor from a per-case table per seed; `groups` has the group of each case."""
     scores = []
     for predictor in tables[0]["predictor"].unique().to_pylist():
         own = [table.filter(pc.field("predictor") == predictor) for table in tables]
-        values = [cases.with_mean(cases.case_values(table, names, classes, keys)) for table in own]
-        by_key = {key: np.stack(values)[..., i] for i, key in enumerate(keys)}
-        scores.append(CaseScores(recipe, predictor, by_key))
+        scores.append(PredictorScores(recipe, predictor, CaseScores.of(own, groups, classes)))
     return scores
 
 
-def case_rows(
-    scores: Sequence[CaseScores], control: str, groups: Sequence[str], classes: Sequence[str]
-) -> list[Row]:
-    """A row per predictor: by metric the mean of each class and over classes, and the latter's difference.
+def case_rows(scores: Sequence[PredictorScores], control: str) -> list[Row]:
+    """A row per predictor: its structures, and by metric the mean over classes by seed and its difference.
 
     It is to the control's predictor of the same name or else its first, case by case and seed by seed; the
     control's own rows have none, and no row where the control makes no masks.
@@ -112,20 +114,29 @@ def case_rows(
     for entry in scores:
         rival = controls.get(entry.predictor, next(iter(controls.values()), None))
         against = None if entry.recipe == control else rival
-        values = {key: _case_row(entry, against, key, groups, classes) for key in entry.values}
-        rows.append({"recipe": entry.recipe, "predictor": entry.predictor, "scores": values})
+        structures, metrics = entry.scores.structures(), compared_metrics(CaseMetric)
+        values = {metric.key: _case_row(entry, against, metric, structures) for metric in metrics}
+        counts = {name: {key: each[key] for key in COUNTS} for name, each in structures.items()}
+        rows.append(
+            {"recipe": entry.recipe, "predictor": entry.predictor, "scores": values, "counts": counts}
+        )
     return rows
 
 
 def _case_row(
-    entry: CaseScores, against: CaseScores | None, key: str, groups: Sequence[str], classes: Sequence[str]
+    entry: PredictorScores, against: PredictorScores | None, metric: CaseMetric, structures: Row
 ) -> Row:
-    values, difference = entry.values[key], None
+    difference = None
     if against is not None:
-        [change] = crossed_intervals(values[..., -1:] - against.values[key][..., -1:], groups)
-        difference = asdict(change) | {"against": against.predictor}
-    means = dict(zip([*classes, "mean"], map(asdict, crossed_intervals(values, groups)), strict=True))
-    return {"classes": means, "by_seed": values[..., -1].mean(1).tolist(), "difference": difference}
+        change = entry.scores.difference(against.scores, metric)
+        described = difference_row(change, len(set(entry.scores.groups)))
+        difference = described and described | {"against": against.predictor}
+    return {
+        "classes": {name: each[metric.key] for name, each in structures.items()},
+        "all_cases": structures[MEAN]["all_cases"][metric.key],
+        "by_seed": entry.scores.headline(metric).values[:, -1].tolist(),
+        "difference": difference,
+    }
 
 
 def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None) -> Row:

@@ -22,6 +22,8 @@ from framework.experiments.compare.table import SeedRun, compared
 from framework.experiments.compare.text import csv_text, markdown
 from framework.imaging.overlay import panels
 from framework.metrics.average_precision import AUPR
+from framework.metrics.base import CaseMetric
+from framework.metrics.registry import metrics_of
 
 CLASSES = ["disc", "ring"]
 
@@ -112,8 +114,9 @@ def case_table(dice: Dice) -> pa.Table:
             "case": f"eye-{i}",
             "group": f"p{i // 2}",
             "class": CLASSES[k],
-            "dice": float(value),
+            **{metric.key: float(value) for metric in metrics_of(CaseMetric)},
             "truth": 9,
+            "predicted": 9,
         }
         for name, values in dice.items()
         for (i, k), value in np.ndenumerate(values)

@@ -40,7 +40,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name": "tiny",
         "out": str(root / "out"),
         "seeds": [0, 1],
-        "source": {"phantom": {"images": 40, "size": 48}},
+        "source": {"phantom": {"images": 80, "size": 48}},
         "recipes": {
             name: {"config": "tiny.yaml", "set": {"method": {"name": name}}} for name in ("supervised", "cps")
         },
@@ -92,8 +92,8 @@ def test_the_page_is_made_from_the_artifact_alone(described: Path, said: list[st
     assert (tmp_path / "again.html").read_text() == page
     write_report([Store.at(described.parent / "out")], tmp_path / "root.html")
     assert (
-        '<section id="lineage">' in (tmp_path / "root.html").read_text()
-        and '<section id="lineage">' not in page
+        '<section id="provenance">' in (tmp_path / "root.html").read_text()
+        and '<section id="provenance">' not in page
     )
 
 
@@ -106,7 +106,7 @@ def test_the_same_command_again_makes_only_what_is_missing(described: Path, said
     again: list[str] = []
     compare(load_comparison(described), again.append)
     assert len(files) == 7 and before == {file: file.stat().st_mtime_ns for file in files}
-    assert not any("training" in line for line in again) and (root / "cps-1-val/artifact.json").exists()
+    assert not any(": training" in line for line in again) and (root / "cps-1-val/artifact.json").exists()
     assert (root / "tiny-val/table.json").read_text() == table
     fewer = compare(load_comparison(described, ["seeds=[0]"]), again.append)
     assert fewer.read_json("table.json")["seeds"] == [0]

@@ -13,37 +13,29 @@ from hypothesis import strategies as st
 from framework.experiments.compare.pictures import choose, mean_scores
 from framework.experiments.compare.table import (
     case_rows,
-    case_scores,
     compared,
     mean_curve,
+    predictor_scores,
     seconds_to,
 )
 from framework.experiments.compare.text import csv_text, markdown, time_to_target
 from framework.reporting.comparison_page import median_seconds
 from tests.experiments.compare.support import CLASSES, case_table, comparison_artifact, log_of, seed_run
 
-CASES = [f"eye-{i}" for i in range(8)]
-GROUPS = [f"p{i // 2}" for i in range(8)]
+GROUPS = {f"eye-{i}": f"p{i // 2}" for i in range(8)}
 BASE = np.random.default_rng(0).uniform(0.1, 0.6, (8, 2))
 
 
 def rows_of(control: dict, other: dict) -> dict[tuple[str, str], dict]:
     """Rows of a control and another recipe with two seeds, by recipe and predictor."""
     scores = [s for name, values in (("control", control), ("other", other)) for s in scores_of(name, values)]
-    return {
-        (row["recipe"], row["predictor"]): row["scores"]["dice"]
-        for row in case_rows(scores, "control", GROUPS, CLASSES)
-    }
+    return {(row["recipe"], row["predictor"]): row["scores"]["dice"] for row in case_rows(scores, "control")}
 
 
 def scores_of(name: str, dice: dict) -> list:
     """The second seed is 0.1 above the first."""
-    return case_scores(
-        name,
-        [case_table({key: values + shift for key, values in dice.items()}) for shift in (0, 0.1)],
-        CASES,
-        CLASSES,
-    )
+    tables = [case_table({key: values + shift for key, values in dice.items()}) for shift in (0, 0.1)]
+    return predictor_scores(name, tables, GROUPS, CLASSES)
 
 
 def test_a_difference_that_is_the_same_in_every_case_has_no_spread() -> None:
@@ -74,10 +66,8 @@ def test_a_predictor_is_held_against_its_namesake_or_the_first() -> None:
 @given(st.permutations(range(16)))
 def test_the_order_of_a_table_does_not_matter(order: list[int]) -> None:
     table = case_table({"network 1": BASE})
-    [entry] = case_scores("one", [table.take(order)], CASES, CLASSES)
-    assert np.allclose(entry.values["dice"][0, :, :2], BASE) and np.allclose(
-        entry.values["dice"][0, :, 2], BASE.mean(1)
-    )
+    [entry] = predictor_scores("one", [table.take(order)], GROUPS, CLASSES)
+    assert np.allclose(entry.scores.values["dice"][0], BASE) and entry.scores.groups == list(GROUPS.values())
 
 
 def test_time_to_a_target() -> None:
@@ -127,9 +117,12 @@ def test_costs(tmp_path: Path) -> None:
 def test_markdown_has_a_cell_for_every_head(tmp_path: Path) -> None:
     store = comparison_artifact(tmp_path)
     lines = store.read_text("table.md").strip().splitlines()
-    assert lines[0] == "Dice [95 % interval] over 6 cases of val and seeds 0, 1"
+    assert lines[0] == "* By Dice, pair is better than plain <b>."
+    start = lines.index("") + 1
+    lines = lines[start:]
+    assert lines[0].startswith("Dice [95 % interval] over those of 6 cases that have the structure of val")
     assert len({line.count("|") for line in lines[2:]}) == 1 and len(lines) == 2 + 2 + 3
-    assert "| plain <b> | network 1 |" in lines[4] and "| – |" in lines[4]
+    assert "| plain <b> | network 1 |" in lines[4] and "| – |" in lines[4] and "(12 of 12)" in lines[4]
     assert "time to 0.45" in lines[2] and "not reached (1 of 2 seeds)" in lines[4]
     without = store.read_json("table.json") | {"target_dice": None}
     for row in without["rows"]:
@@ -156,14 +149,14 @@ def test_the_shown_cases_are_the_controls_worst_median_and_best() -> None:
     assert set(choose({"only": 0.5}).values()) == {"only"}
 
 
-def test_cases_without_structure_are_not_shown_unless_there_are_no_others() -> None:
+def test_cases_without_structure_are_not_shown() -> None:
     table = case_table({"network 1": BASE})
     at = table.schema.get_field_index("truth")
     half = table.set_column(at, "truth", pa.array([0] * 8 + [3] * 8))
     assert set(mean_scores(half)) == {"eye-4", "eye-5", "eye-6", "eye-7"}
-    assert len(mean_scores(table.set_column(at, "truth", pa.array([0] * 16)))) == 8
+    assert choose(mean_scores(table.set_column(at, "truth", pa.array([0] * 16)))) == {}
 
 
 def test_a_table_without_a_case_is_not_averaged_over() -> None:
     with pytest.raises(AssertionError, match="lacks a case"):
-        case_scores("one", [case_table({"network 1": BASE[:7]})], CASES, CLASSES)
+        predictor_scores("one", [case_table({"network 1": BASE[:7]})], GROUPS, CLASSES)
