@@ -47,10 +47,9 @@ def quality_of(corpus: Corpus, layer: Layer, names: list[str]) -> dict[str, floa
         assert truth is not None, f"{sample.id} has no true mask"
         weak = layer.mask(sample.id, truth.shape)
         shown = (set(np.unique(truth)) | set(np.unique(weak))) - {0, IGNORE}
-        if shown:
-            quality[sample.id] = float(
-                np.mean([Dice().value(CaseMasks.of(truth == k, weak == k)) for k in shown])
-            )
+        values = (Dice().value(CaseMasks.of(truth == k, weak == k)) for k in shown)
+        if scores := [value for value in values if value is not None]:
+            quality[sample.id] = float(np.mean(scores))
     return quality
 
 
