@@ -82,11 +82,14 @@ def inspect(
 
     from framework.core.storage import Store
     from framework.corpus.label_layers import Layer
+    from framework.corpus.quarantine import quarantine_lines
     from framework.corpus.reader import Corpus
     from framework.reporting.contact_sheet import contact_sheet, describe
 
     opened = Corpus.open(corpus)
     Console().print(describe(opened))
+    for line in [*opened.info.notes, *quarantine_lines(opened.store)]:
+        typer.echo(f"note: {line}")
     sheet = contact_sheet(opened, count, layer=Layer.open(opened, layer) if layer else None)
     Store.at(Path(out).parent).write_bytes(Path(out).name, sheet)
     typer.echo(f"contact sheet: {out}")
@@ -108,6 +111,8 @@ def _pack(source: Source, target: Store, shard_mb: float, error_budget: float) -
     typer.echo(f"corpus: {target.url} ({rows} images in {len(info.shards)} shards, version {info.version})")
     if bad:
         typer.secho(f"{bad} rows are in quarantine: see quarantine.parquet", fg="yellow", err=True)
+    for note in info.notes:
+        typer.secho(f"note: {note}", fg="yellow", err=True)
 
 
 def _split(text: str) -> list[str] | None:

@@ -87,6 +87,12 @@ class Store:
         """Bytes of each file directly beneath, by sorted name; folders and dangling links are left out."""
         return {name: info.size for name, info in self._beneath().items() if info.is_file}
 
+    def folders(self) -> list[str]:
+        """Sorted names of the folders directly beneath."""
+        from pyarrow.fs import FileType
+
+        return [name for name, info in self._beneath().items() if info.type == FileType.Directory]
+
     def _beneath(self) -> dict[str, FileInfo]:
         """What is directly beneath, by sorted name."""
         from pyarrow.fs import FileSelector

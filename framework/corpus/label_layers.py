@@ -74,4 +74,5 @@ class Layer:
 
     def mask(self, name: str, shape: Sequence[int]) -> np.ndarray:
         """The mask `[H, W]` as class ids, 255 where nothing is claimed."""
-        return decode_mask(self._reader.row(name)["mask"], (shape[0], shape[1]), self._classes, "ids")
+        with self._reader.explained(name):
+            return decode_mask(self._reader.row(name)["mask"], (shape[0], shape[1]), self._classes, "ids")

@@ -67,5 +67,6 @@ class MapLayer:
         row = self._reader.row(name)
         if not row["classes"]:
             return {}
-        stacked = decode_image(row["maps"], channels=1)[..., 0].astype(np.float32) / 255
+        with self._reader.explained(name):
+            stacked = decode_image(row["maps"], channels=1)[..., 0].astype(np.float32) / 255
         return dict(zip(row["classes"], np.split(stacked, len(row["classes"])), strict=True))

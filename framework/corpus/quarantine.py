@@ -1,5 +1,6 @@
 """Rows that cannot be used, each with its reason, and the share of them that a job may have."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -8,6 +9,9 @@ from framework.core.errors import CorpusError
 from framework.core.storage import Store
 
 QUARANTINE_ROW = pa.schema([("id", pa.string()), ("reason", pa.string())])
+
+SHOWN = 3
+"""Ids that a line gives of many."""
 
 Rejected = Sequence[dict[str, str]]
 """Rows of `id` and `reason`."""
@@ -25,3 +29,12 @@ def over_budget(store: Store, rejected: Rejected, total: int, budget: float, adv
     first = f"first: '{rejected[0]['id']}': {rejected[0]['reason']}; all: quarantine*.parquet there"
     fault = f"{len(rejected)} rows cannot be used, over the error budget of {budget:.1%} of {total} ({first})"
     return CorpusError(f"{store.url}: {fault}; mend them and {advice}")
+
+
+def quarantine_lines(store: Store) -> list[str]:
+    """What is in the quarantine of a corpus: a line a reason, with the first ids."""
+    names = defaultdict(list)
+    for row in store.read_table("quarantine.parquet").to_pylist():
+        names[row["reason"]].append(row["id"])
+    shown = {reason: ", ".join(f"'{name}'" for name in ids[:SHOWN]) for reason, ids in names.items()}
+    return [f"{len(ids)} in quarantine ({shown[reason]}): {reason}" for reason, ids in names.items()]

@@ -10,18 +10,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framework.core.errors import CorpusError, StorageError
+from framework.core.errors import CorpusError, RowError, StorageError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
-from framework.corpus.schema import INDEX_COLUMNS, CorpusInfo
+from framework.corpus.schema import INDEX_COLUMNS, OF_CORPUS, CorpusInfo, shard_owner
 from framework.imaging.decode import decode_image, decode_mask, flatten_bits
 
 
 class ShardReader:
     """Rows of Parquet shards by id; of the large columns it holds the last few row groups alone."""
 
-    def __init__(self, store: Store, files: list[str], small: list[str], large: list[str]) -> None:
-        self.store, self.large = store, large
+    def __init__(
+        self,
+        store: Store,
+        files: list[str],
+        small: list[str],
+        large: list[str],
+        fingerprint: str | None = None,
+    ) -> None:
+        """With the `fingerprint` of a corpus, shards of another one are a `StorageError`."""
+        self.store, self.large, self._fingerprint = store, large, fingerprint
         self.index: dict[str, list[Any]] = {column: [] for column in small}
         """The small columns of all rows, in stored order."""
         self._places: dict[str, tuple[str, int, int]] = {}
@@ -31,6 +39,7 @@ class ShardReader:
 
     def _read_index(self, shard: str) -> None:
         with self._open(shard) as file:
+            self._check_owner(file, shard)
             columns = file.read(columns=list(self.index)).to_pydict()
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         places = ((shard, group, row) for group, size in enumerate(sizes) for row in range(size))
@@ -38,8 +47,23 @@ class ShardReader:
         for name, values in columns.items():
             self.index[name] += values
 
+    def _check_owner(self, file: pq.ParquetFile, shard: str) -> None:
+        owner = (file.metadata.metadata or {}).get(OF_CORPUS)
+        if self._fingerprint is not None and owner != shard_owner(self._fingerprint, shard):
+            fault = "is a shard of another corpus, or another one of this"
+            raise StorageError(f"{self.store.url}/{shard}: {fault}; put the right file back, or build anew")
+
     def __contains__(self, name: str) -> bool:
         return name in self._places
+
+    @contextlib.contextmanager
+    def explained(self, name: str) -> Iterator[None]:
+        """A `RowError` in the block says which row it is of, and where that lies."""
+        try:
+            yield
+        except RowError as error:
+            place = f"{self.store.url}/{self._places[name][0]}: row '{name}'"
+            raise RowError(f"{place}: {error}; it changed since it was made: make it again") from None
 
     def row(self, name: str) -> dict[str, Any]:
         """The large columns of one row."""
@@ -60,6 +84,8 @@ class ShardReader:
         try:
             with pq.ParquetFile(path, filesystem=filesystem, pre_buffer=False) as file:
                 yield file
+        except StorageError:
+            raise
         except (OSError, pa.ArrowException) as error:
             fault = f"shard is missing or damaged ({str(error).splitlines()[0][:120]})"
             raise StorageError(f"{self.store.url}/{shard}: {fault}; make it again") from None
@@ -99,10 +125,15 @@ class Corpus:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.info = CorpusInfo.read(store)
-        self._reader = ShardReader(store, self.info.shards, INDEX_COLUMNS, ["image", "mask"])
+        self._reader = ShardReader(
+            store, self.info.shards, INDEX_COLUMNS, ["image", "mask"], self.info.fingerprint
+        )
         self.index_columns = self._reader.index
         """All that is known of the images but how they look, by column, in stored order."""
         self._position = {name: i for i, name in enumerate(self.index_columns["id"])}
+        if (rows := len(self.index_columns["id"])) != (packed := self.info.counts["rows"]):
+            fault = f"the shards hold {rows} rows, and corpus.json says {packed}"
+            raise CorpusError(f"{store.url}: {fault}; build the corpus anew")
 
     @classmethod
     def open(cls, url: str | Store) -> Self:
@@ -131,7 +162,7 @@ class Corpus:
                 raise CorpusError(f"corpus '{self.info.name}': {fault}; {mend}")
             volumes.setdefault(volume, []).append(name)
         for names in volumes.values():
-            names.sort(key=lambda name: self.value(name, "slice") or 0)
+            names.sort(key=lambda name: self.value(name, "slice"))
         return volumes
 
     def value(self, name: str, column: str) -> Any:
@@ -140,7 +171,8 @@ class Corpus:
 
     def image(self, name: str) -> np.ndarray:
         """The decoded image `[H, W, C]` of one row."""
-        return decode_image(self._reader.row(name)["image"], self.info.channels)
+        with self._reader.explained(name):
+            return decode_image(self._reader.row(name)["image"], self.info.channels)
 
     def mask(self, name: str) -> np.ndarray | None:
         """The mask `[H, W]` as class ids, or None."""
@@ -149,12 +181,13 @@ class Corpus:
     def read(self, name: str) -> Sample:
         """One whole row, decoded."""
         row = self._reader.row(name)
-        image = decode_image(row["image"], self.info.channels)
         mask = bits = None
-        if row["mask"] is not None:
-            mask = decode_mask(row["mask"], image.shape[:2], len(self.info.classes), self.info.encoding)
-            if self.info.encoding == "bits":
-                bits, mask = mask, flatten_bits(mask)
+        with self._reader.explained(name):
+            image = decode_image(row["image"], self.info.channels)
+            if row["mask"] is not None:
+                mask = decode_mask(row["mask"], image.shape[:2], len(self.info.classes), self.info.encoding)
+        if mask is not None:
+            bits, mask = (mask, flatten_bits(mask)) if self.info.encoding == "bits" else (None, mask)
         known = {key: self.value(name, key) for key in ("group", "split", "volume", "slice", "spacing")}
         labels = np.asarray(self.value(name, "labels"), np.int32)
         return Sample(id=name, image=image, mask=mask, bits=bits, labels=labels, **known)

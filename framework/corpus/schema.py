@@ -1,8 +1,9 @@
 """The columns of a corpus, and `corpus.json`, the description beside its shards."""
 
-from typing import Literal, Self
+from typing import Any, Final, Literal, Self
 
 import pyarrow as pa
+from pydantic import ValidationError, field_validator
 
 from framework.core.errors import CorpusError, StorageError
 from framework.core.labels import Encoding
@@ -23,6 +24,11 @@ MOST_CLASSES = {"ids": 255, "bits": 9}
 ROWS_PER_GROUP = 32
 """Rows of a Parquet row group: what one random access reads."""
 
+FORMAT: Final = 2
+"""Of `corpus.json`. In 1, a version did not cover names of classes and labels, encoding and spacing."""
+OF_CORPUS = b"scantseg.corpus"
+"""Key of a shard's metadata: the fingerprint of the corpus that it belongs to, and its own name."""
+
 ROW = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -33,7 +39,7 @@ ROW = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
         pa.field("volume", pa.string()),
         pa.field("slice", pa.int32()),
-        pa.field("spacing", pa.list_(pa.float32())),  # mm: slice, row, column
+        pa.field("spacing", pa.list_(pa.float32())),  # mm: slice, row, column; or row, column
         pa.field("mask", pa.binary()),  # PNG of class ids or lesion bits
         pa.field("mask_kind", pa.string()),
         pa.field("labels", pa.list_(pa.int32()), nullable=False),  # one per CorpusInfo.labels, -1 unknown
@@ -43,6 +49,11 @@ ROW = pa.schema(
 )
 INDEX_COLUMNS = [name for name in ROW.names if name not in ("image", "mask")]
 """The columns that fit in memory for any corpus: all that is known of an image but how it looks."""
+
+
+def shard_owner(fingerprint: str, shard: str) -> bytes:
+    """What the metadata of a shard say: shards of two corpora are never mixed."""
+    return f"{fingerprint}/{shard}".encode()
 
 
 class LabelInfo(Settings):
@@ -62,6 +73,7 @@ class Intensity(Settings):
 class CorpusInfo(Settings):
     """What `corpus.json` holds."""
 
+    format: Literal[2]
     name: str
     classes: list[str]
     encoding: Encoding
@@ -72,8 +84,17 @@ class CorpusInfo(Settings):
     fingerprint: str
     """Fingerprint of the source: two sources are never mixed."""
     version: str
-    """Hash over ids, splits, labels, images and masks: equal versions are equal corpora."""
+    """Hash over all rows and what their numbers mean: equal versions are equal corpora."""
     shards: list[str]
+    notes: list[str]
+    """What the build found that a user should know, a line each."""
+
+    @field_validator("counts")
+    @classmethod
+    def _has_rows(cls, counts: dict[str, int]) -> dict[str, int]:
+        if missing := {"rows", "quarantined"} - counts.keys():
+            raise ValueError(f"lacks {' and '.join(sorted(missing))}")
+        return counts
 
     @classmethod
     def read(cls, store: Store) -> Self:
@@ -84,10 +105,15 @@ class CorpusInfo(Settings):
                 hint = "its build was interrupted: run the same build again"
             raise CorpusError(f"{store.url}: no corpus here; {hint}")
         try:
-            return cls.model_validate(store.read_json("corpus.json"))
-        except (ValueError, StorageError) as error:
-            fault = f"not readable ({str(error).splitlines()[0]})"
-            raise CorpusError(f"{store.url}/corpus.json: {fault}; rebuild it") from None
+            described = store.read_json("corpus.json")
+            _require_format(described, store)
+            return cls.model_validate(described)
+        except ValidationError as error:
+            first = error.errors()[0]
+            fault = f"not readable ({'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']})"
+            raise CorpusError(f"{store.url}/corpus.json: {fault}; build the corpus anew") from None
+        except StorageError as error:
+            raise CorpusError(f"{error}; build the corpus anew") from None
 
     def label(self, name: str) -> int:
         """Position of an image-level label in the `labels` column."""
@@ -96,6 +122,16 @@ class CorpusInfo(Settings):
             known = ", ".join(names) or "none"
             raise CorpusError(f"corpus '{self.name}' has no image label '{name}'; it has: {known}")
         return names.index(name)
+
+
+def _require_format(described: Any, store: Store) -> None:
+    if (
+        isinstance(described, dict)
+        and "version" in described
+        and (own := described.get("format", 1)) != FORMAT
+    ):
+        fault = f"of format {own}, and this scantseg reads format {FORMAT}"
+        raise CorpusError(f"{store.url}/corpus.json: {fault}; build the corpus anew, into another folder")
 
 
 class ModelInfo(Settings):

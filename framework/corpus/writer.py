@@ -1,19 +1,34 @@
 """Pack rows into Parquet shards: one source, in order, restartable after every shard."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from framework.core.errors import CorpusError, RowError
 from framework.core.labels import IGNORE, Encoding
 from framework.core.lock import lock
+from framework.core.settings import Settings, digest
 from framework.core.storage import Store
+from framework.corpus.findings import findings
 from framework.corpus.quarantine import close_quarantine
-from framework.corpus.schema import MOST_CLASSES, ROW, ROWS_PER_GROUP, CorpusInfo, Intensity, LabelInfo
+from framework.corpus.schema import (
+    FORMAT,
+    INDEX_COLUMNS,
+    MOST_CLASSES,
+    OF_CORPUS,
+    ROW,
+    ROWS_PER_GROUP,
+    CorpusInfo,
+    Intensity,
+    LabelInfo,
+    shard_owner,
+)
 from framework.imaging.decode import decode_image, decode_mask
 
 
@@ -43,22 +58,34 @@ class Source:
     channels: Literal[1, 3]
     rows: Callable[[int], Iterable[Candidate]]
     """The candidates from a position on, in a fixed order."""
+    notes: list[str] = field(default_factory=list)
+    """What was found in reading it that a user should know."""
 
 
-@dataclass
-class _Progress:
+class _Slice(Settings):
+    """What all slices of a volume share; `id` is of the first."""
+
+    id: str
+    size: tuple[int, ...]
+    """Pixels of height and width."""
+    bits: int
+    spacing: list[float] | None
+
+
+class _Progress(Settings):
     """What a restart needs; written beside the shards as `building.json`."""
 
     fingerprint: str
     taken: int = 0
-    shards: list[str] = field(default_factory=list)
-    quarantine: list[dict[str, str]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    shards: list[str] = []
+    quarantine: list[dict[str, str]] = []
+    counts: dict[str, int] = {}
     digest: str = ""
     highest: int = 0
     ignored: int = 0
-    sums: list[list[float]] = field(default_factory=lambda: [[0.0] * 3, [0.0] * 3])
+    sums: list[list[float]] = [[0.0] * 3, [0.0] * 3]
     pixels: int = 0
+    volumes: dict[str, _Slice] = {}
 
 
 def pack(
@@ -82,7 +109,7 @@ def pack(
         on_progress(progress.taken)
         for items in _shards(source.rows(progress.taken), shard_mb * 2**20):
             _write_shard(source, items, out, progress)
-            out.write_json("building.json", asdict(progress))
+            out.write_json("building.json", progress.model_dump())
             on_progress(len(items))
             if len(progress.quarantine) > error_budget * source.total:
                 break
@@ -93,8 +120,12 @@ def pack(
 
 def _begun(source: Source, out: Store) -> _Progress:
     if not out.exists("building.json"):
-        return _Progress(source.fingerprint)
-    progress = _Progress(**out.read_json("building.json"))
+        return _Progress(fingerprint=source.fingerprint)
+    try:
+        progress = _Progress.model_validate(out.read_json("building.json"))
+    except ValidationError:
+        fault = "not readable, or of another version of scantseg"
+        raise CorpusError(f"{out.url}/building.json: {fault}; delete the folder and build anew") from None
     _require_same(source, progress.fingerprint, out)
     return progress
 
@@ -131,7 +162,9 @@ def _write_shard(source: Source, items: list[Candidate], out: Store, progress: _
             name = item.id if isinstance(item, Reject) else item["id"]
             progress.quarantine.append({"id": name, "reason": str(error)})
     if rows:
-        file, table = f"rows-{len(progress.shards):05d}.parquet", pa.Table.from_pylist(rows, schema=ROW)
+        file = f"rows-{len(progress.shards):05d}.parquet"
+        owner = ROW.with_metadata({OF_CORPUS: shard_owner(source.fingerprint, file)})
+        table = pa.Table.from_pylist(rows, schema=owner)
         out.write_table(file, table, row_group_size=ROWS_PER_GROUP, compression="none")
         progress.shards.append(file)
     progress.taken += len(items)
@@ -142,6 +175,7 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
     image = decode_image(row["image"], source.channels)
     row["height"], row["width"] = image.shape[:2]
     row["hash"] = hashlib.sha256(row["image"]).hexdigest()
+    _match_volume(row, image, progress)
     if row["mask"] is not None:
         classes = len(source.classes) if source.classes else MOST_CLASSES[source.encoding]
         mask = decode_mask(row["mask"], image.shape[:2], classes, source.encoding)
@@ -154,11 +188,32 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
     _sum_intensities(image, progress)
 
 
+def _match_volume(row: dict[str, Any], image: np.ndarray, progress: _Progress) -> None:
+    """Slices stack only where all are of one size, depth and spacing."""
+    if row["volume"] is None:
+        return
+    spacing = row.get("spacing")
+    own = _Slice(
+        id=row["id"], size=image.shape[:2], bits=8 * image.itemsize, spacing=spacing and list(spacing)
+    )
+    first = progress.volumes.setdefault(row["volume"], own)
+    for what, mine, others in (
+        ("size in pixels", own.size, first.size),
+        ("bits of a pixel", own.bits, first.bits),
+        ("spacing in mm", own.spacing, first.spacing),
+    ):
+        if mine != others:
+            fault = f"slices '{first.id}' and '{own.id}' differ in {what}: {others} and {mine}"
+            mend = "mend them, or take the volume out"
+            raise CorpusError(f"volume '{row['volume']}': {fault}; {mend}")
+
+
 def _chained(previous: str, row: dict[str, Any]) -> str:
     mask = hashlib.sha256(row["mask"] or b"").hexdigest()
-    identity = (row["id"], row["group"], row["split"], row["hash"], list(row["labels"]), row["volume"])
-    parts = map(str, (previous, *identity, row["slice"], mask))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    identity = [row[name] for name in ("id", "group", "split", "hash", "volume", "slice", "mask_kind")]
+    spacing = [float(size) for size in row.get("spacing") or []]
+    parts = json.dumps([previous, *identity, list(row["labels"]), spacing, mask])
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def _sum_intensities(image: np.ndarray, progress: _Progress) -> None:
@@ -179,17 +234,22 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         mend = "save them with 1 for the first structure, or leave masks/ away"
         raise CorpusError(f"{out.url}: the masks hold no class id but 0{ignored}; {mend}")
     highest = progress.highest if source.encoding == "ids" else progress.highest.bit_length()
+    classes = source.classes or ["background", *(f"class {i + 1}" for i in range(max(1, highest)))]
+    labels = [label.model_dump() for label in source.labels]
+    index = pa.concat_tables([out.read_table(shard, INDEX_COLUMNS) for shard in progress.shards])
     info = CorpusInfo(
+        format=FORMAT,
         name=source.name,
-        classes=source.classes or ["background", *(f"class {i + 1}" for i in range(max(1, highest)))],
+        classes=classes,
         encoding=source.encoding,
         labels=source.labels,
         channels=source.channels,
         intensity=_intensity(progress, source.channels),
         counts={**progress.counts, "quarantined": len(progress.quarantine)},
         fingerprint=source.fingerprint,
-        version=progress.digest[:16],
+        version=digest([FORMAT, classes, source.encoding, labels, source.channels, progress.digest]),
         shards=progress.shards,
+        notes=[*source.notes, *findings(index.to_pydict())],
     )
     out.write_text("corpus.json", info.model_dump_json(indent=2))
     out.remove("building.json")

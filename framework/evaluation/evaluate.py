@@ -53,15 +53,20 @@ class Case:
         if predictor.method.multilabel:
             self.pooled += pooled_rows(sample, next(iter(probability.values())), predictor.card.info.classes)
 
-    def rows(self, predictor: str, classes: Sequence[str]) -> Rows:
-        """The case's rows of the per-case table: of its whole volume, or of its only image."""
+    def rows(self, predictor: str, classes: Sequence[str], unit: str) -> Rows:
+        """The case's rows of the per-case table: of its whole volume, or of its only image.
+
+        Distances are in `unit`, "mm" or "px".
+        """
         order = sorted(range(len(self.samples)), key=lambda i: self.samples[i].slice or 0)
         truth = np.stack([self.samples[i].planes(len(classes)) for i in order], axis=1)
         predicted = np.stack([self.predicted[i][predictor] for i in order], axis=1)
-        ignored, spacing = np.stack([self.samples[i].mask == IGNORE for i in order]), self.spacing
+        ignored, spacing = np.stack([self.samples[i].mask == IGNORE for i in order]), None
+        if unit == "mm":
+            spacing = self.spacing
         if self.samples[0].volume is None:
             truth, predicted, ignored = truth[:, 0], predicted[:, 0], ignored[0]
-            spacing = spacing and spacing[1:]
+            spacing = spacing and spacing[-2:]
         return case_rows(predictor, self.name, self.group, truth, predicted, ignored, classes, spacing)
 
 
@@ -99,15 +104,20 @@ def _speed(predictor: Predictor) -> dict[str, float]:
 
 
 def _score_masks(corpus: Corpus, predictor: Predictor, split: str, out: Store) -> dict[str, Any]:
-    rows, shown, pooled = _score_all(corpus, predictor, scored_images(corpus, split))
-    names, table = corpus.ids(split), write_cases(out, rows)
-    dimension = 3 if any(corpus.value(name, "volume") for name in names) else 2
-    unit = "mm" if all(corpus.value(name, "spacing") for name in names) else "px"
+    names = scored_images(corpus, split)
+    unit = unit_of(corpus, names)
+    rows, shown, pooled = _score_all(corpus, predictor, names, unit)
+    table, dimension = write_cases(out, rows), 3 if any(corpus.value(name, "volume") for name in names) else 2
     _write_pictures(out, corpus, predictor, shown)
     if not predictor.run.corpus.patch:
         write_explained(out, corpus, predictor, [image for *_, image in shown])
     summary = summarise(table, corpus.info.classes, split=split, unit=unit, dimension=dimension)
     return summary | ({"pooled": summarise_pooled(write_pooled(out, pooled))} if pooled else {})
+
+
+def unit_of(corpus: Corpus, names: Sequence[str]) -> str:
+    """What distances in these images are measured in: "mm" where all have a spacing, else "px" in all."""
+    return "mm" if all(corpus.value(name, "spacing") for name in names) else "px"
 
 
 def scored_images(corpus: Corpus, split: str) -> list[str]:
@@ -119,13 +129,15 @@ def scored_images(corpus: Corpus, split: str) -> list[str]:
     return ids
 
 
-def _score_all(corpus: Corpus, predictor: Predictor, ids: list[str]) -> tuple[Rows, list[Shown], Rows]:
+def _score_all(
+    corpus: Corpus, predictor: Predictor, ids: list[str], unit: str
+) -> tuple[Rows, list[Shown], Rows]:
     """All rows of the per-case table, what a picture of each case needs, and all rows of the pooled table."""
     rows: Rows = []
     shown: list[Shown] = []
     pooled: Rows = []
     for case in (volume_cases if predictor.run.corpus.patch else image_cases)(corpus, predictor, ids):
-        scores = {name: case.rows(name, corpus.info.classes) for name in case.predicted[0]}
+        scores = {name: case.rows(name, corpus.info.classes, unit) for name in case.predicted[0]}
         first = next(iter(scores.values()))
         fullest = max(case.samples, key=lambda sample: sample.structure)
         shown.append((mean_score(first), case.name, fullest.id))

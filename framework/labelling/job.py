@@ -12,6 +12,7 @@ from framework.core.artifact import ArtifactSpec, Input, Kind, finish, input_of,
 from framework.core.callbacks import OnProgress, silent
 from framework.core.settings import PLACEMENT, Settings, digest, identity
 from framework.core.storage import Store
+from framework.corpus.sources.listing import Listing
 
 if TYPE_CHECKING:
     from framework.corpus.layer_writer import LayerWriter
@@ -137,7 +138,7 @@ def _work(job: Job, out: Store, spec: ArtifactSpec, on_progress: OnProgress) -> 
 
 
 def _opened(role: str, where: str, corpus: Corpus) -> tuple[Any, Input]:
-    """Something that a job reads, and its hash: of a folder the names and sizes of its files count."""
+    """Something that a job reads, and its hash: of a folder names and sizes, and the pictures' bytes."""
     if role == "maps":
         from framework.corpus.map_layers import MapLayer
 
@@ -148,4 +149,4 @@ def _opened(role: str, where: str, corpus: Corpus) -> tuple[Any, Input]:
         from framework.inference.predictor import ModelCard
 
         return ModelCard.open(store), input_of(store, "model")
-    return store, Input(store.url, digest(store.sizes()))
+    return store, Input(store.url, digest([store.sizes(), Listing.of(store).content()]))

@@ -109,6 +109,45 @@ def test_files_without_rows_are_in_quarantine(folder: Path, tmp_path: Path, scan
     assert "12 images" in scantseg("corpus", "build", folder, tmp_path / "c", "--error-budget", "0.1").out
 
 
+def test_what_was_found_is_told_at_build_and_by_inspect(
+    folder: Path, tmp_path: Path, scantseg: Scantseg
+) -> None:
+    table = (folder / "labels.csv").read_text().splitlines()
+    ages = "".join(f"{line};{'age' if i == 0 else 40.5 + i}\n" for i, line in enumerate(table))
+    (folder / "labels.csv").write_bytes(ages.replace(",", ";").encode("utf-16"))
+    (folder / "images/scan.dcm").write_bytes(b"x")
+    shutil.copy(folder / "images/case-00.png", folder / "images/case-10.png")
+    (folder / "masks/case-03.png").write_bytes(b"x")
+    command = ["corpus", "build", folder, tmp_path / "c", "--error-budget", "0.1"]
+    told = [
+        "labels.csv is read as utf-16 text",
+        "labels.csv is read as separated by semicolons",
+        "column 'age' is left out: its numbers are not all whole ones from 0 to 63, such as '41.5'",
+        "images/: 1 files are of kinds that are not read (.dcm): 'scan.dcm'; save pictures as PNG",
+        "1 pictures are in two splits, so that scores flatter: 'case-00' (train) = 'case-10' (test)",
+        "split 'val' holds one group alone: its scores say little of others",
+        "split 'test' holds one group alone: its scores say little of others",
+    ]
+    for _ in range(2):  # the same command again says the same
+        assert [line for line in scantseg(*command).err.splitlines() if line.startswith("note:")] == [
+            f"note: {line}" for line in told
+        ]
+    shown = scantseg("corpus", "inspect", tmp_path / "c", "--out", tmp_path / "sheet.png").out
+    assert all(f"note: {line}\n" in shown for line in told)
+    assert "note: 1 in quarantine ('case-03'): mask file cannot be read: not a picture" in shown
+
+
+def test_a_mask_edited_in_place_is_another_source(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
+    (folder / "masks/case-01.png").unlink()
+    mask, pixels = folder / "masks/case-01.bmp", np.eye(24, 20, dtype=np.uint8)
+    Image.fromarray(pixels).save(mask)
+    assert scantseg("corpus", "build", folder, tmp_path / "c").code == 0
+    size = mask.stat().st_size
+    Image.fromarray(1 - pixels).save(mask)
+    assert mask.stat().st_size == size
+    assert "one that changed since" in scantseg("corpus", "build", folder, tmp_path / "c").complaint
+
+
 BAD_TABLES = {
     "id,split\n": "labels.csv: no rows; it needs one row per image",
     "": "labels.csv: no column 'id'; it has: none",
@@ -116,6 +155,9 @@ BAD_TABLES = {
     "id,split,patient\ncase-00,train,p\ncase-01,test,p\n": "group 'p' is in two splits, 'train' and 'test'",
     'id,split\n"case\n00",trian\n': "labels.csv: id 'case 00' has split 'trian'",
     "id,split\ncase-00,trian\n": "labels.csv: id 'case-00' has split 'trian'; did you mean 'train'?",
+    "id,volume,slice\ncase-00,v,1\ncase-01,v,\n": "id 'case-01' of volume 'v' has no slice number",
+    "id,spacing_x,spacing_y\ncase-00,0,1\n": "labels.csv: id 'case-00': spacing '0' is no size of a pixel",
+    f"id,spacing\ncase-00,{'9' * 30}\n": "id 'case-00': spacing '99999999999999999999' is no size of a pixel",
     "id,split\ncase-00,test\n": "no row is in split 'train'; check the column 'split' of labels.csv",
 }
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+import io
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -8,12 +11,22 @@ from hypothesis import strategies as st
 
 from framework.core.errors import CorpusError
 from framework.core.storage import Store
-from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
+from framework.corpus.schema import LabelInfo
+from framework.corpus.sources.label_columns import find_labels, label_value
+from framework.corpus.sources.labels_csv import Record, Table, read_table, volume_of
+
+
+def whole_table(folder: Path, text: str | bytes) -> Table:
+    (folder / "labels.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_table(Store.at(folder))
 
 
 def table(folder: Path, text: str | bytes) -> list[Record]:
-    (folder / "labels.csv").write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_table(Store.at(folder))
+    return whole_table(folder, text).records
+
+
+def labels(rows: list[dict[str, str]], chosen: list[str] | None = None) -> list[LabelInfo]:
+    return find_labels(rows, rows[0], chosen)[0]
 
 
 def test_rows_come_by_id_with_group_and_split(tmp_path: Path) -> None:
@@ -39,7 +52,8 @@ def test_without_a_split_patients_are_shared_out_by_a_hash(tmp_path: Path) -> No
         ("", "no column 'id'; it has: none"),
         ("\n\n", "no column 'id'; it has: none"),
         ("id,split\n", "no rows; it needs one row per image"),
-        ("name;split\na;train\n", "no column 'id'; it has: name;split; separate columns by commas"),
+        ("name;split\na;train\n", "no column 'id'; it has: name;split"),
+        ("id,ID\na,b\n", "column 'id' occurs twice ('id', 'ID'); rename or remove one"),
         ("id,split\na,train\nb\n", "row 2 has 1 cells for 2 columns: b"),
         ("id,split\na,train,x\n", "row 1 has 3 cells for 2 columns"),
         ("id,split\n ,train\n", "row 1 has no id"),
@@ -48,7 +62,23 @@ def test_without_a_split_patients_are_shared_out_by_a_hash(tmp_path: Path) -> No
         ("id,split\na,trian\n", "id 'a' has split 'trian'; did you mean 'train'?"),
         ("id,split,group\na,train,p\nb,test,p\n", "group 'p' is in two splits, 'train' and 'test'"),
         ("id,patient,slice\na,p,1\nb,p,1\n", "ids 'a' and 'b' are both slice 1 of volume 'p'"),
-        ("id,name\na,M\xfcller\n".encode("latin-1"), "not UTF-8 text"),
+        ("id,patient,slice\na,p,1\nb,p,1.0\n", "ids 'a' and 'b' are both slice 1 of volume 'p'"),
+        ("id,split,patient\na,train,p\nb,test,p\n", "group 'p' is in two splits, 'train' and 'test'"),
+        ("id,split,volume,slice\na,train,v,1\nb,test,v,2\n", "group 'v' is in two splits"),
+        (
+            "id,split,group,patient\na,train,g,p\nb,test,h,p\n",
+            "patient 'p' is in two splits, 'train' and 'test' (id 'b'); a patient must stay in one",
+        ),
+        (
+            "id,split,group,volume,slice\na,train,g,v,1\nb,train,h,v,2\n",
+            "volume 'v' is in two groups, 'g' (id 'a') and 'h' (id 'b'); a volume is of one patient",
+        ),
+        ("id,volume,slice\na,v,1\nb,v,\n", "id 'b' of volume 'v' has no slice number; number all slices"),
+        ("id,volume,slice\na,v,1\nb,v,NA\n", "id 'b' of volume 'v' has no slice number"),
+        ("id,volume\na,v\n", "id 'a' of volume 'v' has no slice number"),
+        ("id,slice\na,1\n", "id 'a' has a slice number and is of no volume; add a column 'volume'"),
+        ("id,split\na,train\nb,\n", "id 'b' has no split, and others have one; fill in all, or none"),
+        ("id,name\na,\x81\n".encode("latin-1"), "not utf-8-sig or cp1252 text; save it as CSV in UTF-8"),
         ("id\n" + "x" * 200_000, "not readable as CSV"),
     ],
 )
@@ -85,36 +115,146 @@ def test_slices_of_a_patient_and_phase_are_a_volume() -> None:
     assert volume_of({"id": "a", "group": "p1"}) is None
 
 
+@pytest.mark.parametrize(
+    ("columns", "group"),
+    [
+        ({"group": "g", "patient": "p", "volume": "v", "slice": "1"}, "g"),
+        ({"group": "", "patient": "p", "volume": "v", "slice": "1"}, "p"),
+        ({"patient": "n/a", "volume": "v", "slice": "1"}, "v"),
+        ({"patient": "NaN"}, "007"),
+        ({"Subject ID": "p"}, "p"),
+    ],
+)
+def test_a_group_is_the_group_else_the_patient_else_the_volume_else_the_id(
+    columns: dict[str, str], group: str, tmp_path: Path
+) -> None:
+    text = f"id,{','.join(columns)}\n007,{','.join(columns.values())}\n"
+    assert [(row["id"], row["group"]) for row in table(tmp_path, text)] == [("007", group)]
+
+
 def test_columns_of_few_whole_numbers_or_words_are_labels() -> None:
     rows = [
         {
-            "id": f"i{i}",
-            "split": "train",
-            "group": f"g{i}",
-            "grade": str(i % 3),
+            "grade": f"{i % 3}.0",
             "code": f"0{i % 2}",
             "word": "xy"[i % 2],
         }
         | {"share": f"{i}.5", "pixels": str(i * 10), "uuid": f"u{i}", "blank": "", "unknown": "-1"}
+        | {
+            "long": "1" * 30,
+            "mixed": "a1"[i % 2],
+            "slice_thickness": "5",
+            "comma": f"{i},5",
+            "endless": "-inf",
+        }
         for i in range(70)
     ]
-    values_of = {info.name: info.values for info in label_infos(rows, None)}
+    infos, notes = find_labels(rows, rows[0], None)
+    values_of = {info.name: info.values for info in infos}
     assert values_of == {"grade": ["0", "1", "2"], "code": ["0", "1"], "word": ["x", "y"]}
-    assert [info.name for info in label_infos(rows, ["word"])] == ["word"]
+    numbers = "its numbers are not all whole ones from 0 to 63, such as"
+    assert notes == [
+        f"column 'share' is left out: {numbers} '0.5'",
+        f"column 'pixels' is left out: {numbers} '100'",
+        "column 'uuid' is left out: it has 70 different words, and a label at most 64",
+        "column 'blank' is left out: it holds no value",
+        "column 'unknown' is left out: it holds no value but -1, which is unknown",
+        f"column 'long' is left out: {numbers} '11111111111111111111'",
+        "column 'mixed' is left out: it mixes words and numbers, such as 'a' and '1'",
+        "column 'slice_thickness' is left out: it looks like a spacing; if it is one, in mm, name it"
+        " spacing_x, spacing_y or spacing_z",
+        f"column 'comma' is left out: {numbers} '0,5'",
+        f"column 'endless' is left out: {numbers} '-inf'",
+    ]
+    assert [info.name for info in labels(rows, ["word"])] == ["word"]
+    assert (
+        "column 'grade' is left out: it is not among the chosen labels"
+        in find_labels(rows, rows[0], ["word"])[1]
+    )
+
+
+def test_words_that_only_case_tells_apart_are_told() -> None:
+    rows = [{"sex": "m"}, {"sex": "M"}, {"sex": "f"}]
+    assert find_labels(rows, ["sex"], None)[1] == [
+        "column 'sex': 'M' and 'm' are two values; write them alike if not"
+    ]
 
 
 def test_a_chosen_column_must_be_a_label() -> None:
     rows = [{"id": "a", "split": "train", "group": "a", "grade": "1", "share": "0.5"}]
     with pytest.raises(CorpusError, match="no label column 'grad'; did you mean 'grade'"):
-        label_infos(rows, ["grad"])
-    with pytest.raises(CorpusError, match="column 'share' is no label"):
-        label_infos(rows, ["share"])
+        labels(rows, ["grad"])
+    with pytest.raises(CorpusError, match="column 'share' is no label: its numbers are not all whole"):
+        labels(rows, ["share"])
 
 
-@given(st.lists(st.sampled_from(["", "-1", "0", "1", "01", "5"]) | st.integers(0, 63).map(str), min_size=1))
+def test_cells_that_say_nothing_are_empty_and_those_that_may_be_meant_are_told(tmp_path: Path) -> None:
+    blanks = ["NA", "nan", "None", "N/A", "null", "#N/A", "", "NULL"]
+    read = whole_table(tmp_path, "id,Grade\n" + "".join(f"na{i},{cell}\n" for i, cell in enumerate(blanks)))
+    assert [(row["id"], row["Grade"]) for row in read.records] == [(f"na{i}", "") for i in range(8)]
+    assert read.notes == [
+        f"column 'Grade': '{word}' is unknown (1 rows)" for word in ("None", "null", "NULL")
+    ]
+
+
+def test_what_is_read_otherwise_than_written_is_told(tmp_path: Path) -> None:
+    read = whole_table(tmp_path, "ID,Split,PatientID,Slice Index,Pixel_Spacing,\na,train,p,1,0.5,x\n")
+    assert read.others == []
+    assert read.notes == [
+        "column 'ID' is read as 'id'",
+        "column 'Split' is read as 'split'",
+        "column 'PatientID' is read as 'patient'",
+        "column 'Slice Index' is read as 'slice'",
+        "column 'Pixel_Spacing' is read as 'spacing'",
+        "column 6 is left out: it has no name",
+    ]
+
+
+ENCODINGS = {
+    "utf-8": [],
+    "utf-8-sig": [],
+    "utf-16": ["labels.csv is read as utf-16 text"],
+    "utf-16-le": ["labels.csv is read as utf-16-le text"],
+    "utf-16-be": ["labels.csv is read as utf-16-be text"],
+    "cp1252": ["labels.csv is read as cp1252 text"],
+}
+SIGNS = {",": [], ";": ["semicolons"], "\t": ["tabs"], "|": ["bars"]}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    encoding=st.sampled_from([*ENCODINGS]),
+    sign=st.sampled_from([*SIGNS]),
+    told=st.booleans(),
+    cells=st.lists(st.text(st.sampled_from("aé ,;|\t\"'1")), min_size=1, max_size=5),
+)
+def test_any_encoding_and_delimiter_give_the_same_table(
+    encoding: str, sign: str, told: bool, cells: list[str], tmp_path: Path
+) -> None:
+    lines = io.StringIO()
+    rows = [["id", "wörd"], *([f"i{i}", cell] for i, cell in enumerate(cells))]
+    csv.writer(lines, delimiter=sign).writerows(rows)
+    text = f"sep={sign}\r\n{lines.getvalue()}" if told else lines.getvalue()
+    read = whole_table(tmp_path, text.encode(encoding))
+    assert [row["wörd"] for row in read.records] == [cell.strip() for cell in cells]
+    separated = [f"labels.csv is read as separated by {name}" for name in SIGNS[sign]]
+    assert read.notes == [*ENCODINGS[encoding], *separated]
+
+
+def test_decomposed_letters_are_the_composed_ones(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "id,größe\nmüller,öl\n")
+    assert table(tmp_path, decomposed)[0].items() >= {"id": "müller", "größe": "öl"}.items()
+
+
+@given(
+    st.lists(
+        st.sampled_from(["", "-1", "0", "1", "01", "1.0", "1.", "5"]) | st.integers(0, 63).map(str),
+        min_size=1,
+    )
+)
 def test_numbers_keep_their_value_and_blanks_are_unknown(cells: list[str]) -> None:
-    infos = label_infos([{"id": str(i), "grade": cell} for i, cell in enumerate(cells)], None)
-    known = [int(cell) for cell in cells if cell not in ("", "-1")]
+    infos, _ = find_labels([{"grade": cell} for cell in cells], ["grade"], None)
+    known = [int(float(cell)) for cell in cells if cell not in ("", "-1")]
     assert bool(infos) == bool(known)
     for info in infos:
-        assert [label_value(cell, info) for cell in cells] == [int(cell or -1) for cell in cells]
+        assert [label_value(cell, info) for cell in cells] == [int(float(cell or -1)) for cell in cells]

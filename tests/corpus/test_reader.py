@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import random
 import shutil
 import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.core.errors import CorpusError, StorageError
+from framework.core.errors import CorpusError, RowError, StorageError
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.sources import phantom
@@ -95,12 +97,72 @@ def test_any_ids_come_back(png: Encode, ids: list[str]) -> None:
 def test_what_is_no_corpus_says_what_to_do(tmp_path: Path, phantom_url: str) -> None:
     with pytest.raises(CorpusError, match="no corpus here; make one with `scantseg corpus build`"):
         Corpus.open(str(tmp_path / "nowhere"))
-    (tmp_path / "corpus.json").write_text('{"name": "x"')
-    with pytest.raises(CorpusError, match=r"corpus.json: not readable .*; rebuild it"):
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"name": "x"', r"not valid JSON \(.*\); the file is damaged; build the corpus anew"),
+        ('{"name": "x"}', r"not readable \(format: Field required\); build the corpus anew"),
+        ("[]", r"not readable \(all of it: Input should be .*\); build the corpus anew"),
+        ("\0\1", r"not valid JSON \(.*\); the file is damaged; build the corpus anew"),
+        (
+            '{"name": "x", "version": "01f5"}',
+            "of format 1, and this scantseg reads format 2; build the corpus anew, into another folder",
+        ),
+    ],
+)
+def test_a_corpus_json_of_another_shape_is_one_line(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "corpus.json").write_text(text)
+    with pytest.raises(CorpusError, match=rf"^{tmp_path}/corpus.json: {reason}$"):
         Corpus.open(str(tmp_path))
-    (tmp_path / "corpus.json").write_text('{"name": "x"}')
-    with pytest.raises(CorpusError, match=r"corpus.json: not readable .*; rebuild it"):
+
+
+def test_counts_that_lack_the_rows_are_no_description(tmp_path: Path, phantom_url: str) -> None:
+    described = json.loads((Path(phantom_url) / "corpus.json").read_text())
+    (tmp_path / "corpus.json").write_text(json.dumps(described | {"counts": {"train": 1}}))
+    with pytest.raises(CorpusError, match=r"counts: Value error, lacks quarantined and rows\); build"):
         Corpus.open(str(tmp_path))
+
+
+def test_a_damaged_row_is_named_with_its_shard(tmp_path: Path, png: Encode) -> None:
+    """A picture that was whole at build: what a flipped bit of a disk does to it."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    pack(source_of(["a", "b"], lambda i: png(noise + i)), Store.at(tmp_path / "c"))
+    shard = tmp_path / "c/rows-00000.parquet"
+    whole, picture = shard.read_bytes(), png(noise + 1)
+    shard.write_bytes(whole.replace(picture[200:300], bytes(100)))
+    corpus = Corpus.open(str(tmp_path / "c"))
+    assert np.array_equal(corpus.image("a")[..., 0], noise)
+    for read in (corpus.image, corpus.read):
+        with pytest.raises(RowError) as caught:
+            read("b")
+        assert str(caught.value).startswith(f"{shard}: row 'b': image file cannot be read: truncated")
+        assert str(caught.value).endswith("; it changed since it was made: make it again")
+
+
+def test_a_shard_of_another_corpus_is_refused(tmp_path: Path, png: Encode) -> None:
+    for name, rows in (("c", 3), ("other", 3)):
+        source = replace(
+            source_of([*"abc"][:rows], lambda i: png(np.full((4, 4), i, np.uint8))), fingerprint=name
+        )
+        pack(source, Store.at(tmp_path / name))
+    shutil.copy(tmp_path / "other/rows-00000.parquet", tmp_path / "c")
+    with pytest.raises(
+        StorageError, match=r"c/rows-00000.parquet: is a shard of another corpus, or another one"
+    ):
+        Corpus.open(str(tmp_path / "c"))
+
+
+def test_shards_of_the_same_source_with_other_rows_are_refused(tmp_path: Path, png: Encode) -> None:
+    ids, image = [*"abcdef"], png(np.zeros((64, 64), np.uint8))
+    for name, size in (("c", 1e-6), ("other", 256)):
+        pack(source_of(ids, lambda i: image), Store.at(tmp_path / name), shard_mb=size)
+    shutil.copy(tmp_path / "other/rows-00000.parquet", tmp_path / "c")
+    with pytest.raises(
+        CorpusError, match="the shards hold 11 rows, and corpus.json says 6; build the corpus anew"
+    ):
+        Corpus.open(str(tmp_path / "c"))
 
 
 def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path: Path, phantom_url: str) -> None:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from framework.core.errors import CorpusError, StorageError
+from framework.core.artifact import ArtifactSpec, Input, finish, is_finished
+from framework.core.errors import CheckpointError, CorpusError, StorageError
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import ROW, ROWS_PER_GROUP, LabelInfo
@@ -130,6 +131,109 @@ def test_the_version_is_of_the_rows_and_not_of_the_shards(source: Source, tmp_pa
     small, large = (pack(source, Store.at(tmp_path / str(size)), size) for size in (SHARD_MB, 256))
     changed = pack(spoiled(source, {3: next(iter(source.rows(4)))["image"]}), Store.at(tmp_path / "changed"))  # type: ignore[index]
     assert small.version == large.version != changed.version
+
+
+MEANINGS: dict[str, Callable[[Source], Source]] = {
+    "names of classes": lambda source: replace(source, classes=["background", "edge"]),
+    "number of classes": lambda source: replace(source, classes=["background", "corner", "edge"]),
+    "encoding": lambda source: replace(source, encoding="bits"),
+    "names of labels": lambda source: replace(source, labels=[LabelInfo(name="level", values=[*"abc"])]),
+    "values of labels": lambda source: replace(source, labels=[LabelInfo(name="grade", values=[*"xyz"])]),
+    "channels": lambda source: replace(source, channels=3),
+    "spacing": lambda source: edited(source, spacing=[0.5, 0.5]),
+    "kind of mask": lambda source: edited(source, mask_kind="box"),
+    "masks": lambda source: edited(source, mask=None, mask_kind=None),
+    "group": lambda source: edited(source, group="p"),
+    "split": lambda source: edited(source, split="val"),
+    "labels": lambda source: edited(source, labels=[2]),
+}
+
+
+def edited(source: Source, **fields: Any) -> Source:
+    """The source with another value in its second row."""
+
+    def rows(start: int) -> Iterator[Any]:
+        for i, row in enumerate(source.rows(start), start=start):
+            yield {**row, **fields} if i == 1 and isinstance(row, dict) else row
+
+    return replace(source, rows=rows)
+
+
+@pytest.fixture(scope="module")
+def version(source: Source, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return pack(source, Store.at(tmp_path_factory.mktemp("whole"))).version
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_the_version_is_of_what_the_rows_mean(
+    meaning: str, source: Source, version: str, tmp_path: Path
+) -> None:
+    other = replace(MEANINGS[meaning](source), fingerprint="noise-2")
+    assert pack(other, Store.at(tmp_path / "other")).version != version
+
+
+def test_the_name_of_a_corpus_is_not_part_of_its_version(
+    source: Source, version: str, tmp_path: Path
+) -> None:
+    assert pack(replace(source, name="other", notes=["told"]), Store.at(tmp_path / "c")).version == version
+
+
+def test_an_artifact_of_one_version_is_not_taken_for_that_of_another(source: Source, tmp_path: Path) -> None:
+    """What a model, an evaluation and a layer are recognised by."""
+    specs = []
+    for name, classes in (("one", ["background", "corner"]), ("other", ["background", "edge"])):
+        info = pack(replace(source, classes=classes), Store.at(tmp_path / name))
+        specs.append(ArtifactSpec("model", {"corpus": Input(name, info.version)}, {}))
+    finish(Store.at(tmp_path / "model"), specs[0], {}, 0)
+    assert is_finished(Store.at(tmp_path / "model"), specs[0])
+    with pytest.raises(CheckpointError, match="holds a finished model of another configuration or input"):
+        is_finished(Store.at(tmp_path / "model"), specs[1])
+
+
+def volume_rows(source: Source, *changes: dict[str, Any]) -> Source:
+    """The source's first rows as slices of one volume, each with changes of its own."""
+    rows = [
+        {**row, "volume": "v", "slice": i, "group": "p", "spacing": [5.0, 1.0, 1.0], **change}
+        for i, (row, change) in enumerate(zip(source.rows(0), changes, strict=False))
+        if isinstance(row, dict)
+    ]
+    return replace(source, rows=lambda start: rows[start:], total=len(rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"spacing": [5.0, 1.0, 2.0]}, "differ in spacing in mm: [5.0, 1.0, 1.0] and [5.0, 1.0, 2.0]"),
+        ({"spacing": None}, "differ in spacing in mm: [5.0, 1.0, 1.0] and None"),
+        ({"image": (64, 32, np.uint8), "mask": None}, "differ in size in pixels: (64, 64) and (64, 32)"),
+        ({"image": (64, 64, np.uint16)}, "differ in bits of a pixel: 8 and 16"),
+    ],
+)
+def test_slices_that_do_not_stack_are_refused(
+    change: dict[str, Any], fault: str, source: Source, png: Encode, tmp_path: Path
+) -> None:
+    """Also when the build was cut between them."""
+    if image := change.get("image"):
+        change = {**change, "image": png(np.zeros(image[:2], image[2]))}
+    broken = volume_rows(source, {}, {}, change)
+    with pytest.raises(CorpusError) as caught:
+        pack(broken, Store.at(tmp_path / "c"))
+    expected = f"volume 'v': slices 'row-000' and 'row-002' {fault}; mend them, or take the volume out"
+    assert str(caught.value) == expected
+    with pytest.raises(Killed):
+        pack(killed_at(broken, 2), Store.at(tmp_path / "cut"), 1e-6)
+    with pytest.raises(CorpusError, match="volume 'v': slices 'row-000' and 'row-002' differ"):
+        pack(broken, Store.at(tmp_path / "cut"), 1e-6)
+
+
+def test_a_record_of_a_build_by_another_version_is_one_line(source: Source, tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "c")
+    for text in ("[]", '{"fingerprint": "noise-1", "strange": 1}'):
+        store.write_text("building.json", text)
+        with pytest.raises(
+            CorpusError, match=r"building.json: not readable, .*; delete the folder and build"
+        ):
+            pack(source, store)
 
 
 @pytest.mark.parametrize("place", [0, 1, 30, 55, 99])

@@ -3,7 +3,9 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
+
+import numpy as np
 
 from framework.core.errors import CorpusError, RowError
 from framework.core.labels import Encoding
@@ -11,10 +13,13 @@ from framework.core.settings import digest
 from framework.core.storage import Store
 from framework.corpus.schema import MOST_CLASSES, LabelInfo
 from framework.corpus.sources import mask_survey
-from framework.corpus.sources.labels_csv import Record, label_infos, label_value, read_table, volume_of
+from framework.corpus.sources.label_columns import find_labels, label_value
+from framework.corpus.sources.labels_csv import Record, Table, read_table, slice_of, volume_of
+from framework.corpus.sources.listing import Listing, Picture
+from framework.corpus.sources.spacing_columns import spacing_of
 from framework.corpus.writer import Candidate, Reject, Source
 from framework.imaging.codecs.base import Spacing
-from framework.imaging.codecs.registry import as_picture, known_suffixes
+from framework.imaging.codecs.registry import as_picture
 from framework.imaging.decode import shows_colour
 from framework.imaging.mask_values import MaskValues
 
@@ -22,46 +27,54 @@ Meaning = Callable[[bytes], bytes]
 """From a mask's file to what a corpus keeps of it: class ids or bits."""
 
 
-class Picture(NamedTuple):
-    """A file of images/ or masks/ and its bytes."""
-
-    file: str
-    size: int
-
-
 @dataclass(frozen=True)
 class Layout:
     """What a folder holds: the rows of its table, and its pictures by id."""
 
     store: Store
-    records: list[Record]
-    images: dict[str, Picture]
-    masks: dict[str, Picture]
+    table: Table
+    images: Listing
+    masks: Listing
+    spacings: dict[str, list[float] | None]
+    """Of the table, by id."""
 
     @classmethod
     def of(cls, folder: Store) -> Self:
         """Raises `CorpusError` when the folder is not of this layout or its table contradicts itself."""
-        layout = cls(folder, read_table(folder), pictures(folder / "images"), pictures(folder / "masks"))
-        if not layout.images:
-            raise CorpusError(f"{folder.url}/images: no image found; expected images/, masks/ and labels.csv")
-        if not any(record["id"] in layout.images for record in layout.records):
-            example = next(iter(layout.images))
-            fault = f"no id of labels.csv has a file in images/ (such as '{example}')"
-            raise CorpusError(f"{folder.url}: {fault}")
+        table = read_table(folder)
+        spacings = {row["id"]: spacing_of(row, volume_of(row) is not None) for row in table.records}
+        layout = cls(folder, table, Listing.of(folder / "images"), Listing.of(folder / "masks"), spacings)
+        pictures = layout.images.pictures
+        if not pictures and not layout.images.outside:
+            found = "; ".join(["no image found", *layout.images.notes()])
+            raise CorpusError(f"{folder.url}/images: {found}; expected images/, masks/ and labels.csv")
+        if pictures and not any(record["id"] in pictures for record in table.records):
+            fault = f"no id of labels.csv has a file in images/ (such as '{next(iter(pictures))}')"
+            mend = "an id is the name of a file without its ending"
+            raise CorpusError(f"{folder.url}: {fault}; {mend}")
         return layout
+
+    @property
+    def records(self) -> list[Record]:
+        return self.table.records
 
     def strays(self) -> list[Reject]:
         """Pictures that belong to no row: nothing is left out without a word."""
         ids = {record["id"] for record in self.records}
-        images = {name: "image without a row of its id in labels.csv" for name in self.images.keys() - ids}
-        masks = {name: "mask without a row of its id in labels.csv" for name in self.masks.keys() - ids}
+        images, masks = (
+            {
+                name: listing.outside.get(name, f"{what} without a row of its id in labels.csv")
+                for name in listing.ids - ids
+            }
+            for what, listing in (("image", self.images), ("mask", self.masks))
+        )
         return [Reject(name, reason) for name, reason in sorted((masks | images).items())]
 
     def channels(self) -> Literal[1, 3]:
         """3 where an image is in colour; all are converted to the same."""
         for record in self.records:
             with contextlib.suppress(RowError):
-                picture = self.images.get(record["id"])
+                picture = self.images.pictures.get(record["id"])
                 if picture and shows_colour(self.read("images", picture)[0]):
                     return 3
         return 1
@@ -70,7 +83,7 @@ class Layout:
         """The masks of all records by file, but those that cannot be read."""
         for record in self.records:
             with contextlib.suppress(RowError):
-                if mask := self.masks.get(record["id"]):
+                if mask := self.masks.pictures.get(record["id"]):
                     yield mask.file, self.read("masks", mask)[0]
 
     def read(self, kind: str, picture: Picture) -> tuple[bytes, Spacing | None]:
@@ -79,24 +92,27 @@ class Layout:
 
     def row(self, record: Record, labels: list[LabelInfo], source: str, meaning: Meaning) -> Candidate:
         """The row of a record, read from its files."""
-        file, mask = self.images.get(record["id"]), self.masks.get(record["id"])
-        number = record.get("slice", "")
+        name, number = record["id"], slice_of(record)
+        file, mask = self.images.pictures.get(name), self.masks.pictures.get(name)
         if file is None:
-            return Reject(record["id"], "no file of this id in images/")
-        if number and not number.isdecimal():
-            return Reject(record["id"], f"labels.csv: slice '{number}' is not a whole number")
+            return Reject(name, self.images.reason(name) or "no file of this id in images/")
+        if mask is None and (reason := self.masks.reason(name)):
+            return Reject(name, reason)
+        if record.get("slice") and number is None:
+            return Reject(name, f"labels.csv: slice '{record['slice']:.20}' is not a whole number")
         try:
             image, spacing = self.read("images", file)
             drawn = meaning(self.read("masks", mask)[0]) if mask else None
+            spacing = _agreed(self.spacings[name], spacing)
         except RowError as error:
-            return Reject(record["id"], str(error))
+            return Reject(name, str(error))
         return {
-            "id": record["id"],
+            "id": name,
             "group": record["group"],
             "split": record["split"],
             "image": image,
             "volume": volume_of(record),
-            "slice": int(number) if number else None,
+            "slice": number,
             "spacing": spacing,
             "mask": drawn,
             "mask_kind": "mask" if mask else None,
@@ -121,7 +137,7 @@ def folder_source(
     """
     _check_classes(classes, encoding)
     layout = Layout.of(folder)
-    infos = label_infos(layout.records, labels)
+    infos, left_out = find_labels(layout.records, layout.table.others, labels)
     options = [classes, encoding, [info.model_dump() for info in infos], mask_values, channels]
     candidates = [*layout.records, *layout.strays()]
     table = MaskValues.parse(mask_values) if mask_values else None
@@ -139,14 +155,22 @@ def folder_source(
 
     return Source(
         name=name,
-        fingerprint=digest([layout.records, layout.images, layout.masks, options]),
+        fingerprint=digest([layout.records, layout.images.content(), layout.masks.content(), options]),
         total=len(candidates),
         classes=classes,
         encoding=encoding,
         labels=infos,
         channels=channels or layout.channels(),
         rows=rows,
+        notes=[*layout.table.notes, *left_out, *layout.images.notes(), *layout.masks.notes()],
     )
+
+
+def _agreed(told: list[float] | None, stored: Spacing | None) -> list[float] | None:
+    """The spacing of the table, or that of the file; `RowError` where they contradict each other."""
+    if told and stored and not np.allclose(told, stored[-len(told) :], rtol=1e-3):
+        raise RowError(f"spacing is {told} mm in labels.csv and {list(stored)} in the file: mend the table")
+    return told or (list(stored) if stored else None)
 
 
 def _check_classes(classes: list[str] | None, encoding: Encoding) -> None:
@@ -156,21 +180,9 @@ def _check_classes(classes: list[str] | None, encoding: Encoding) -> None:
     if not 2 <= len(classes) <= most:
         needed = f"give 2 to {most} for masks of {encoding}, the background first"
         raise CorpusError(f"classes: {len(classes)} names; {needed}")
+    if not all(classes) or "mean" in classes:
+        fault = "a name is empty" if not all(classes) else "'mean' is the name of the mean over the classes"
+        raise CorpusError(f"classes: {fault}; give each class a name of its own")
     if len(set(classes)) < len(classes):
         names = ", ".join(classes)
         raise CorpusError(f"classes: a name occurs twice in {names}; give each class a name of its own")
-
-
-def pictures(folder: Store) -> dict[str, Picture]:
-    """By id: the file's name without its ending."""
-    by_id: dict[str, Picture] = {}
-    suffixes = known_suffixes()
-    for file, size in folder.sizes().items():
-        stem, _, ending = file.rpartition(".")
-        if not stem or stem.startswith(".") or ending.lower() not in suffixes:
-            continue
-        if stem in by_id:
-            fault = f"'{by_id[stem].file}' and '{file}' are of one id"
-            raise CorpusError(f"{folder.url}: {fault}; keep one of them")
-        by_id[stem] = Picture(file, size)
-    return by_id

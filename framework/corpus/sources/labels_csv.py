@@ -1,58 +1,69 @@
 """`labels.csv`: one row per image, read as text and checked for contradictions."""
 
-import csv
-import io
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
 from framework.core.errors import CorpusError, nearest
 from framework.core.rng import stable_seed
 from framework.core.storage import Store
-from framework.corpus.schema import SPLITS, LabelInfo
+from framework.corpus.schema import SPLITS
+from framework.corpus.sources import spacing_columns
+from framework.corpus.sources.label_columns import whole_number
+from framework.corpus.sources.table_text import Text, read_text
 
-MOST_VALUES = 64
-"""A column with more values than this is a measurement, not a label."""
-STRUCTURE = ("id", "split", "group", "patient", "volume", "phase", "slice")
+STRUCTURE = ("id", "split", "group", "patient", "volume", "phase", "slice", *spacing_columns.COLUMNS)
 """Columns that are no labels."""
+SPELLINGS = {
+    **{name.replace("_", ""): name for name in STRUCTURE},
+    **dict.fromkeys(("patientid", "subject", "subjectid"), "patient"),
+    **{"groupid": "group", "volumeid": "volume", "slicenumber": "slice", "sliceindex": "slice"},
+    **spacing_columns.spellings(),
+}
+"""The column of `STRUCTURE` that a name stands for, without regard to case and all but letters and digits."""
+UNKNOWN = ("", "na", "n/a", "#n/a", "<na>", "nan", "none", "null")
+"""Cells that say nothing, in any case."""
+MOST_SLICES = 2**31 - 1
 
 Record = dict[str, str]
-"""A row by column, with `group` and `split` filled in."""
+"""A row by column, with `group` and `split` filled in; a cell that says nothing is empty."""
 
 
-def read_table(folder: Store) -> list[Record]:
-    """The rows of `labels.csv` by id; raises `CorpusError` where there is none or it contradicts itself."""
+class Table(NamedTuple):
+    """The rows by id, the columns that are none of `STRUCTURE`, and what was found in the reading."""
+
+    records: list[Record]
+    others: list[str]
+    notes: list[str]
+
+
+def read_table(folder: Store) -> Table:
+    """`labels.csv` of a folder; raises `CorpusError` where there is none or it contradicts itself."""
     where = f"{folder.url}/labels.csv"
     if not folder.exists("labels.csv"):
         missing = "labels.csv" if folder.exists() else "folder"
         raise CorpusError(f"{folder.url}: no {missing} there; expected images/, masks/ and labels.csv")
-    records = _parse(folder.read_bytes("labels.csv"), where)
-    for record in records:
-        record["group"] = record.get("group") or record.get("patient") or record["id"]
-        record["split"] = record.get("split") or _hashed_split(record["group"])
+    text = read_text(folder.read_bytes("labels.csv"), where, meaning)
+    head = [meaning(column) for column in text.head]
+    _check_shape(head, text, where)
+    rows = [{column: cell for column, cell in zip(head, row, strict=True) if column} for row in text.rows]
+    records = [_known(row) for row in rows]
+    _fill(records, where)
     records.sort(key=lambda record: record["id"])
     _check_ids(records, where)
+    _check_volumes(records, where)
     _check_splits(records, where)
-    return records
+    others = [column for column in head if column and column not in STRUCTURE]
+    return Table(
+        records, others, [*text.notes, *_renamed(text.head), *_unnamed(text), *_spelled(rows, others)]
+    )
 
 
-def label_infos(records: list[Record], chosen: list[str] | None) -> list[LabelInfo]:
-    """The image-level labels: the chosen columns, or all that look like one. Raises `CorpusError`."""
-    columns, infos = [column for column in records[0] if column not in STRUCTURE], []
-    for name in columns if chosen is None else chosen:
-        if name not in columns:
-            raise CorpusError(f"labels.csv has no label column '{name}'{nearest(name, columns)}")
-        if info := _label_info(name, {record[name] for record in records if record[name]}):
-            infos.append(info)
-        elif chosen is not None:
-            needs = f"whole numbers from 0 to {MOST_VALUES - 1}, or at most {MOST_VALUES} different words"
-            raise CorpusError(f"labels.csv: column '{name}' is no label: it needs {needs}")
-    return infos
-
-
-def label_value(text: str, info: LabelInfo) -> int:
-    """Position among the label's values, -1 for unknown; `01` is 1."""
-    value = str(int(text)) if re.fullmatch(r"-?\d+", text) else text
-    return -1 if value in ("", "-1") else info.values.index(value)
+def meaning(column: str) -> str:
+    """The column of `STRUCTURE` that a column's name stands for, else the name itself."""
+    return SPELLINGS.get(re.sub(r"[\W_]", "", column.lower()), column)
 
 
 def volume_of(record: Record) -> str | None:
@@ -64,31 +75,44 @@ def volume_of(record: Record) -> str | None:
     return "-".join(part for part in (record["group"], record.get("phase", "")) if part)
 
 
-def _parse(data: bytes, where: str) -> list[Record]:
-    try:
-        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
-    except UnicodeDecodeError:
-        raise CorpusError(f"{where}: not UTF-8 text; save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise CorpusError(f"{where}: not readable as CSV ({error})") from None
-    head, *rows = [[cell.strip() for cell in line] for line in lines if any(line)] or [[]]
-    _check_shape(head, rows, where)
-    return [{column: cell for column, cell in zip(head, row, strict=True) if column} for row in rows]
+def slice_of(record: Record) -> int | None:
+    """The number of a slice, None where the image has none or it is no number of a slice."""
+    number = whole_number(record.get("slice", ""))
+    return number if number is not None and 0 <= number <= MOST_SLICES else None
 
 
-def _check_shape(head: list[str], rows: list[list[str]], where: str) -> None:
+def _check_shape(head: list[str], text: Text, where: str) -> None:
     if "id" not in head:
-        hint = "; separate columns by commas" if len(head) == 1 and re.search(r"[;\t]", head[0]) else ""
-        raise CorpusError(f"{where}: no column 'id'; it has: {', '.join(head) or 'none'}{hint}")
+        raise CorpusError(f"{where}: no column 'id'; it has: {', '.join(text.head) or 'none'}")
     twice = [column for column, times in Counter(head).items() if column and times > 1]
     if twice:
-        raise CorpusError(f"{where}: column '{twice[0]}' occurs twice; rename or remove one")
-    if not rows:
+        spelled = ", ".join(
+            f"'{name}'" for name, column in zip(text.head, head, strict=True) if column in twice
+        )
+        raise CorpusError(f"{where}: column '{twice[0]}' occurs twice ({spelled}); rename or remove one")
+    if not text.rows:
         raise CorpusError(f"{where}: no rows; it needs one row per image")
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(text.rows, start=1):
         fault = "" if len(row) == len(head) else f"{len(row)} cells for {len(head)} columns"
         if fault or not row[head.index("id")]:
             raise CorpusError(f"{where}: row {number} has {fault or 'no id'}: {','.join(row)[:80]}")
+
+
+def _known(row: Record) -> Record:
+    """A row whose cells that say nothing are empty; an id is an id, whatever it says."""
+    return {name: "" if name != "id" and cell.lower() in UNKNOWN else cell for name, cell in row.items()}
+
+
+def _fill(records: list[Record], where: str) -> None:
+    """Give each record its group and its split."""
+    splits = [bool(record.get("split")) for record in records]
+    if any(splits) and not all(splits):
+        name = records[splits.index(False)]["id"]
+        raise CorpusError(f"{where}: id '{name}' has no split, and others have one; fill in all, or none")
+    for record in records:
+        names = (record.get(column) for column in ("group", "patient", "volume", "id"))
+        record["group"] = next(name for name in names if name)
+        record["split"] = record.get("split") or _hashed_split(record["group"])
 
 
 def _hashed_split(group: str) -> str:
@@ -97,44 +121,82 @@ def _hashed_split(group: str) -> str:
 
 
 def _check_ids(records: list[Record], where: str) -> None:
-    """Ids are unique, and so are the slices of a volume."""
-    ids: set[str] = set()
-    slices: dict[tuple[str | None, str], str] = {}
+    for one, other in pairwise(records):
+        if one["id"] == other["id"]:
+            raise CorpusError(f"{where}: id '{one['id']}' occurs twice; ids must be unique")
+
+
+def _check_volumes(records: list[Record], where: str) -> None:
+    """A volume is of one group, and each of its slices has a number of its own."""
+    slices: dict[tuple[str, int], str] = {}
+    groups: dict[str, Record] = {}
     for record in records:
-        if record["id"] in ids:
-            raise CorpusError(f"{where}: id '{record['id']}' occurs twice; ids must be unique")
-        ids.add(record["id"])
-        if number := record.get("slice"):
-            volume = volume_of(record)
-            other = slices.setdefault((volume, number), record["id"])
-            if other != record["id"]:
-                fault = f"ids '{other}' and '{record['id']}' are both slice {number} of volume '{volume}'"
-                raise CorpusError(f"{where}: {fault}; tell the volumes apart by a column 'volume' or 'phase'")
+        if (volume := volume_of(record)) is None:
+            continue
+        _check_slice(record, volume, where)
+        name, number = record["id"], slice_of(record)
+        if number is not None and (other := slices.setdefault((volume, number), name)) != name:
+            fault = f"ids '{other}' and '{name}' are both slice {number} of volume '{volume}'"
+            raise CorpusError(f"{where}: {fault}; tell the volumes apart by a column 'volume' or 'phase'")
+        first = groups.setdefault(volume, record)
+        if first["group"] != record["group"]:
+            fault = f"volume '{volume}' is in two groups, '{first['group']}' (id '{first['id']}')"
+            mend = "a volume is of one patient; name volumes apart by the column 'volume'"
+            raise CorpusError(f"{where}: {fault} and '{record['group']}' (id '{name}'); {mend}")
+
+
+def _check_slice(record: Record, volume: str, where: str) -> None:
+    """A slice without its number has no place in its volume, and a number alone makes no volume."""
+    fault = ""
+    if not record.get("slice"):
+        fault = f"of volume '{volume}' has no slice number"
+        mend = "number all slices in the column 'slice', or name the column 'group' if it tells no volumes"
+    elif not any(record.get(column) for column in ("volume", "patient")) and record["group"] == record["id"]:
+        fault = "has a slice number and is of no volume"
+        mend = "add a column 'volume' or 'patient', or leave 'slice' out"
+    if fault:
+        raise CorpusError(f"{where}: id '{record['id']}' {fault}; {mend}")
 
 
 def _check_splits(records: list[Record], where: str) -> None:
-    """Splits are known, and no group lies in two."""
-    splits: dict[str, str] = {}
+    """Splits are known, and no group, patient or volume lies in two."""
+    splits: dict[tuple[str, str], str] = {}
     for record in records:
-        name, group, split = record["id"], record["group"], record["split"]
+        name, split = record["id"], record["split"]
         if split not in SPLITS:
             raise CorpusError(f"{where}: id '{name}' has split '{split}'{nearest(split, SPLITS)}")
         if split == "excluded":
             continue
-        if (first := splits.setdefault(group, split)) != split:
-            fault = f"group '{group}' is in two splits, '{first}' and '{split}' (id '{name}')"
-            raise CorpusError(f"{where}: {fault}; a patient must stay in one")
+        for column, value in _owners(record):
+            if (first := splits.setdefault((column, value), split)) != split:
+                fault = f"{column} '{value}' is in two splits, '{first}' and '{split}' (id '{name}')"
+                raise CorpusError(f"{where}: {fault}; a patient must stay in one")
 
 
-def _label_info(name: str, values: set[str]) -> LabelInfo | None:
-    """Whole numbers from 0 keep their value as id; words are numbered as sorted; None for all else."""
-    if not values:
-        return None
-    if all(re.fullmatch(r"-?\d+", v) for v in values):
-        numbers = {int(v) for v in values} - {-1}
-        if not numbers or min(numbers) < 0 or max(numbers) >= MOST_VALUES:
-            return None
-        return LabelInfo(name=name, values=[str(v) for v in range(max(numbers) + 1)])
-    if len(values) > MOST_VALUES or any(re.fullmatch(r"[-+]?[\d.]+(e-?\d+)?", v) for v in values):
-        return None
-    return LabelInfo(name=name, values=sorted(values))
+def _owners(record: Record) -> Iterator[tuple[str, str]]:
+    """What must not lie in two splits, by column."""
+    for column in ("group", "patient", "volume"):
+        if value := record.get(column):
+            yield column, value
+
+
+def _renamed(head: list[str]) -> list[str]:
+    names = [(column, meaning(column)) for column in head]
+    return [f"column '{column}' is read as '{name}'" for column, name in names if column != name]
+
+
+def _unnamed(text: Text) -> list[str]:
+    empty = [
+        place for place, name in enumerate(text.head) if not name and any(row[place] for row in text.rows)
+    ]
+    return [f"column {place + 1} is left out: it has no name" for place in empty]
+
+
+def _spelled(rows: list[Record], columns: list[str]) -> list[str]:
+    """A word for "unknown" may be meant as a category, such as a grade 'none'."""
+    found = Counter((name, row[name]) for name in columns for row in rows if _is_spelled(row[name]))
+    return [f"column '{name}': '{word}' is unknown ({n} rows)" for (name, word), n in found.items()]
+
+
+def _is_spelled(cell: str) -> bool:
+    return cell.lower() in ("none", "null")

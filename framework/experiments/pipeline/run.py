@@ -54,6 +54,8 @@ def build_corpus(run: PipelineConfig, log: Log) -> None:
         source = phantom_source(run.source.phantom, target.name)
     info = pack(source, target)
     log(f"corpus {info.name}: {info.counts['rows']} images, version {info.version}")
+    for note in info.notes:
+        log(f"  note: {note}")
 
 
 def phantom_source(config: PhantomConfig, name: str) -> Source:

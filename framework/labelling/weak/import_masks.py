@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from framework.corpus.layer_writer import LayerWriter
-    from framework.corpus.sources.folder import Picture
+    from framework.corpus.sources.listing import Picture
     from framework.imaging.mask_values import MaskValues
 
 
@@ -42,9 +42,9 @@ class ImportMasks(Job):
 
     @cached_property
     def pictures(self) -> dict[str, Picture]:
-        from framework.corpus.sources.folder import pictures
+        from framework.corpus.sources.listing import Listing
 
-        return pictures(self.folder)
+        return Listing.of(self.folder).pictures
 
     @cached_property
     def table(self) -> MaskValues | None:
