@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,16 @@ class Settings(BaseModel):
 
 PLACEMENT: Final = "placement"
 """Marks a field, as `Annotated[str, PLACEMENT]`, that changes no result: a place, a number of workers."""
+
+
+@dataclass(frozen=True)
+class PlacementWhile:
+    """Marks a field that changes no result while another field of its section has a value."""
+
+    field: str
+    value: Any
+
+
 BY_HASH: Final = "by hash"
 """Marks a field that names artifacts: their hashes count, which an artifact records as its inputs."""
 ORDERED: Final = "ordered"
@@ -47,8 +58,14 @@ def placements(settings: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _fields(settings: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, info in type(settings).model_fields.items():
-        if PLACEMENT not in info.metadata and BY_HASH not in info.metadata:
+        if not any(_is_left_out(mark, settings) for mark in info.metadata):
             yield from _values(prefix + name, getattr(settings, name), ORDERED in info.metadata)
+
+
+def _is_left_out(mark: Any, settings: BaseModel) -> bool:
+    if isinstance(mark, PlacementWhile):
+        return getattr(settings, mark.field) == mark.value
+    return mark in (PLACEMENT, BY_HASH)
 
 
 def _values(key: str, value: Any, ordered: bool) -> Iterator[tuple[str, Any]]:

@@ -162,6 +162,11 @@ class Method(nn.Module, ABC):
         return ()
 
     @classmethod
+    def bound_to_steps(cls, config: Any) -> str:
+        """The setting under which an update depends on `MethodContext.steps`, "" where none does."""
+        return "method.ramp" if getattr(config, "ramp", 0.0) else ""
+
+    @classmethod
     def classifies(cls) -> bool:
         """Whether it classifies whole images."""
         return cls.classify is not Method.classify

@@ -37,6 +37,10 @@ class UAMT(MeanTeacher):
     source = "uncertainty-aware Mean Teacher, Yu et al., MICCAI 2019; the student sees strong views"
     examples = {"": Example({"ramp": 0.0}, {"network": {"dropout": 0.5}})}
 
+    @classmethod
+    def bound_to_steps(cls, config: Config) -> str:
+        return "the bound of method ua_mt"
+
     def consistency(self, student: Tensor, batch: StreamBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         keep = self.entropy(batch, step) < entropy_cut(step, self.context.steps)
         distance = (student - self.teacher_prediction(batch, step, 0)).square().sum(1)

@@ -1,7 +1,8 @@
 """Checkpoints: safetensors and JSON, whole or not there at all, and free of the number of workers.
 
-A checkpoint is a folder of tensor files and, written last, `checkpoint.json` with their sizes and hashes. A
-folder without it, or whose files do not match it, is passed over: an interrupted write is never picked up.
+A checkpoint is a folder of tensor files and, written last, `checkpoint.json` with their sizes and hashes and
+a hash of its own. A folder without it is an interrupted write and never picked up; one whose files do not
+match is damaged, and passed over with a word. Two are kept, so that there is one to fall back to.
 """
 
 import hashlib
@@ -14,7 +15,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from framework.core.callbacks import Log
 from framework.core.errors import CheckpointError, StorageError
+from framework.core.settings import digest
 from framework.core.storage import Store
 
 Tensors = dict[str, Tensor]
@@ -41,8 +44,13 @@ def save(store: Store, checkpoint: Checkpoint) -> str:
         data = encode_tensors(tensors)
         (store / name).write_bytes(f"{part}.safetensors", data)
         files[part] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    facts = {"step": checkpoint.step, "best": checkpoint.best, "identity": checkpoint.identity}
-    (store / name).write_json("checkpoint.json", facts | {"files": files})
+    record = {
+        "step": checkpoint.step,
+        "best": checkpoint.best,
+        "identity": checkpoint.identity,
+        "files": files,
+    }
+    (store / name).write_json("checkpoint.json", record | {"hash": digest(record)})
     return name
 
 
@@ -50,47 +58,77 @@ def encode_tensors(tensors: Tensors) -> bytes:
     return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
-def latest(store: Store, identity: dict[str, Any]) -> Checkpoint | None:
-    """The newest whole checkpoint, or None; raises `CheckpointError` when it is of another configuration."""
-    for name in sorted((n for n in store.names() if n.startswith("step-")), reverse=True):
-        if (store / name).exists("checkpoint.json"):
-            try:
-                checkpoint = read(store / name)
-            except CheckpointError:
-                continue  # damaged: an older one may be whole
+def latest(store: Store, identity: dict[str, Any], log: Log = print) -> Checkpoint | None:
+    """The newest whole checkpoint, or None; `log` hears a line of each that is damaged and passed over.
+
+    Raises `CheckpointError` when it is of another configuration.
+    """
+    for name in _names(store):
+        try:
+            checkpoint = read(store / name)
+        except CheckpointError as error:
+            log(str(error))
+        else:
             _require_same(checkpoint.identity, identity, store / name)
             return checkpoint
     return None
 
 
+def require_same_run(store: Store, identity: dict[str, Any]) -> None:
+    """Raise `CheckpointError` when the newest checkpoint is of another configuration, by its record alone."""
+    for name in _names(store):
+        try:
+            record = _read_record(store / name)
+        except CheckpointError:
+            continue  # `latest` says it
+        return _require_same(record["identity"], identity, store / name)
+
+
 def read(store: Store) -> Checkpoint:
     """Read one checkpoint folder; raises `CheckpointError` when it is damaged."""
+    record = _read_record(store)
+    hashes = {part: facts["sha256"] for part, facts in record["files"].items()}
+    try:
+        parts = {part: read_tensors(store, f"{part}.safetensors", hash) for part, hash in hashes.items()}
+    except StorageError as error:
+        raise CheckpointError(f"damaged checkpoint: {error}") from None
+    return Checkpoint(record["step"], parts, record["identity"], record["best"])
+
+
+def _names(store: Store) -> list[str]:
+    """The folders of checkpoints whose record is there, newest first."""
+    names = sorted(store.names("step-"), reverse=True)
+    return [name for name in names if (store / name).exists("checkpoint.json")]
+
+
+def _read_record(store: Store) -> dict[str, Any]:
+    """The record of one checkpoint; raises `CheckpointError` when it is not what `save` wrote."""
     try:
         record = store.read_json("checkpoint.json")
-        hashes = {part: facts["sha256"] for part, facts in record["files"].items()}
-        parts = {part: read_tensors(store, f"{part}.safetensors", hash) for part, hash in hashes.items()}
-        return Checkpoint(record["step"], parts, record["identity"], record["best"])
-    except (StorageError, KeyError, TypeError) as error:
-        mend = "delete this folder to go on from an older one"
-        raise CheckpointError(f"{store.url}: damaged checkpoint ({error}); {mend}") from None
+        whole = record.pop("hash") == digest(record)
+    except (StorageError, KeyError, TypeError, AttributeError):
+        whole, record = False, {}
+    if not whole:
+        raise CheckpointError(f"{store.url}/checkpoint.json: damaged checkpoint: its record is not whole")
+    return record
 
 
 def read_tensors(store: Store, name: str, sha256: str | None = None) -> Tensors:
     """Tensors of a safetensors file; raises `CheckpointError` when it is damaged."""
     data, url = store.read_bytes(name), f"{store.url}/{name}"
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        fault = f"truncated or damaged checkpoint ({len(data)} bytes)"
-        raise CheckpointError(f"{url}: {fault}; delete its folder")
+        raise CheckpointError(f"{url}: truncated or damaged checkpoint ({len(data)} bytes)")
     try:
         return load_tensors(data)
     except SafetensorError as error:
         raise CheckpointError(f"{url}: not whole ({error}); delete it and train again") from None
 
 
-def prune(store: Store, keep: str) -> None:
-    """Remove all checkpoints but the named one."""
-    for name in store.names():
-        if name.startswith("step-") and name != keep:
+def prune(store: Store, newest: str) -> None:
+    """Remove all checkpoints but the named one and the one before it; later ones are damaged."""
+    keep = {newest, *[name for name in _names(store) if name < newest][:1]}
+    for name in store.names("step-"):
+        if name not in keep:
             store.remove(name)
 
 

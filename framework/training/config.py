@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from framework.core.config_files import load_yaml, override, parse
 from framework.core.errors import nearest
 from framework.core.ray_runtime import Processes
-from framework.core.settings import BY_HASH, PLACEMENT, Settings, identity
+from framework.core.settings import BY_HASH, PLACEMENT, PlacementWhile, Settings, identity
 from framework.loading.augmentation import AugmentConfig
 from framework.loading.training_set import CorpusConfig
 from framework.methods.registry import MethodConfig, method_of
@@ -31,8 +31,8 @@ class ScheduleConfig(Settings):
     """Images of each stream in a step, over all workers."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of averaged weights, used for validation and prediction; 0 turns them off."""
-    validate_every: int = Field(default=200, ge=1)
-    checkpoint_every: int = Field(default=200, ge=1)
+    validate_every: Annotated[int, PlacementWhile("select", "last")] = Field(default=200, ge=1)
+    checkpoint_every: Annotated[int, PLACEMENT] = Field(default=200, ge=1)
     select: Literal["last", "best"] = "last"
     """Which checkpoint becomes the model: the last, or the best on the validation split."""
     precision: Precision = "bf16"
@@ -92,6 +92,13 @@ class TrainConfig(Settings):
         """What determines the result, by dotted key, the method's revision among it."""
         revision = method_of(self.method).revision
         return identity(self) | ({"method.revision": revision} if revision else {})
+
+    def bound_to_steps(self) -> str:
+        """The setting under which what a step does depends on how many there will be; "" where none does, so
+        that a run that is not finished may be given more of them."""
+        if self.optimiser.schedule != "constant":
+            return f"optimiser.schedule {self.optimiser.schedule}"
+        return method_of(self.method).bound_to_steps(self.method)
 
     def to_yaml(self) -> str:
         """The training alone: what a pipeline adds to it is left out."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from framework.core.distributed import all_reduce_sum, on_any_rank, rank, world_size
+from framework.core.errors import ConfigError
 from framework.core.interruption import Interrupted
 from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
@@ -30,7 +31,8 @@ def fit(
     last step. `listener` hears of every validation, on every rank. Raises `Interrupted`, on every rank and
     after a checkpoint, at the end of the step in which `is_asked` says on any of them that it is to stop."""
     config, validators = trainer.run.train, build_validators(trainer)
-    log = MetricLog(trainer.store, trainer.step) if rank() == 0 else None
+    _require_choice(trainer, validators)
+    log = MetricLog(trainer.store, trainer.step, trainer.notices) if rank() == 0 else None
     pending: list[Metrics] = []
     end = time.perf_counter()
     with contextlib.closing(trainer.loader.run(trainer.step, config.steps)) as batches:
@@ -66,6 +68,13 @@ def build_validators(trainer: Trainer) -> list[Validator]:
     if trainer.method.targets:
         validators.append(ClassificationValidator(trainer))
     return [validator for validator in validators if validator.ids]
+
+
+def _require_choice(trainer: Trainer, validators: list[Validator]) -> None:
+    if trainer.run.train.select == "best" and not validators:
+        what = "mask" if trainer.method.segments else "known class"
+        fault = f"train.select is 'best', but no validation image has a {what} to choose by"
+        raise ConfigError(f"{fault}; give some the split 'val', or set train.select to last")
 
 
 def _flush(trainer: Trainer, log: MetricLog | None, pending: list[Metrics]) -> None:

@@ -6,9 +6,10 @@ from framework.core.artifact import is_finished
 from framework.core.interruption import interruptible
 from framework.core.lock import lock
 from framework.core.storage import Store
+from framework.training import checkpoint
 from framework.training.config import TrainConfig
 from framework.training.metric_log import follow
-from framework.training.trainer import artifact_spec
+from framework.training.trainer import artifact_spec, identity
 from framework.training.worker import train_worker
 
 
@@ -26,7 +27,7 @@ def train(run: TrainConfig) -> Store:
     if is_finished(store, spec):
         return store
     with lock(store, spec.hash) as held:
-        held.write_text("config.yaml", run.to_yaml())  # anew: a failed attempt may have left another
+        begin(run, held)
         if run.compute.workers:
             from framework.training.ray_trainer import fit_on_ray
 
@@ -35,3 +36,10 @@ def train(run: TrainConfig) -> Store:
             with follow(held, run.name, run.train.steps), interruptible() as interruption:
                 train_worker(run, held, torch.device("cpu"), is_asked=interruption.is_asked)
     return store
+
+
+def begin(run: TrainConfig, store: Store) -> None:
+    """Write the description of a run into its folder; raises `CheckpointError`, and leaves the one that is
+    there, when the folder holds a checkpoint of another run."""
+    checkpoint.require_same_run(store / "checkpoints", identity(run))
+    store.write_text("config.yaml", run.to_yaml())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framework.core.artifact import ArtifactSpec, Input, input_of
 from framework.core.distributed import all_reduce_sum, barrier, gather_objects, rank, world_size
-from framework.core.errors import ConfigError, TrainingError
+from framework.core.errors import CheckpointError, ConfigError, TrainingError
 from framework.core.lock import require_lock
 from framework.core.rng import stable_seed
 from framework.core.storage import Store
@@ -50,6 +50,8 @@ class Trainer:
     identity: dict[str, Any]
     step: int = 0
     best: float = -1.0
+    notices: list[str] = field(default_factory=list)
+    """What the reader of the log should know of the run's start."""
 
     @classmethod
     def build(cls, run: TrainConfig, store: Store, device: torch.device) -> Trainer:
@@ -70,13 +72,20 @@ class Trainer:
         strategy = build_strategy(run.compute.strategy, device, precision)
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None
-        return cls(run, store, data, method, loader, strategy, device, dtype, ema, identity(run, data))
+        return cls(run, store, data, method, loader, strategy, device, dtype, ema, identity(run))
 
     def restore(self) -> None:
-        """Go on from the latest whole checkpoint, if there is one."""
-        latest = checkpoints.latest(self.store / "checkpoints", self.identity)
-        if latest is None:
-            return
+        """Go on from the latest whole checkpoint, if there is one; raises `CheckpointError` when it is of
+        another configuration, or beyond the run's end."""
+        damaged: list[str] = []
+        if latest := checkpoints.latest(self.store / "checkpoints", self.identity, damaged.append):
+            self._take(latest)
+        self.notices += [f"{fault}; passed over, the run goes on from step {self.step}" for fault in damaged]
+
+    def _take(self, latest: checkpoints.Checkpoint) -> None:
+        if latest.step > self.run.train.steps:
+            fault = f"has a checkpoint of step {latest.step}, but train.steps is {self.run.train.steps}"
+            raise CheckpointError(f"{self.store.url}: {fault}; raise it, or give the run another name")
         self.step, self.best = latest.step, latest.best
         parts = {name: checkpoints.to_device(part, self.device) for name, part in latest.parts.items()}
         self.strategy.load_model_state(parts["model"])
@@ -106,7 +115,7 @@ class Trainer:
         return metrics | {"lr": torch.tensor(lr, dtype=torch.float64)}
 
     def save(self) -> None:
-        """Write a checkpoint from rank 0 and remove older ones; the state is gathered by all."""
+        """Write a checkpoint from rank 0 and keep one older one; the state is gathered by all."""
         model, optimiser = self.strategy.model_state(), self.strategy.optimiser_state()
         if rank() == 0:
             require_lock(self.store)
@@ -115,7 +124,7 @@ class Trainer:
                 parts["ema"] = self.ema.shadow
             store = self.store / "checkpoints"
             checkpoint = checkpoints.Checkpoint(self.step, parts, self.identity, self.best)
-            checkpoints.prune(store, keep=checkpoints.save(store, checkpoint))
+            checkpoints.prune(store, checkpoints.save(store, checkpoint))
         barrier()
 
     def weights(self) -> dict[str, Tensor]:
@@ -157,12 +166,17 @@ def new_method(run: TrainConfig, model: ModelInfo) -> Method:
     return build_method(run.method, context)
 
 
-def identity(run: TrainConfig, data: TrainingSet) -> dict[str, Any]:
-    """The configuration and the versions of the data: what determines the result."""
-    layers = [layer.artifact["hash"] for layer in data.layers]
+def identity(run: TrainConfig) -> dict[str, Any]:
+    """What determines the state after a step, by key: the configuration, the versions of the data, and the
+    number of steps where what a step does depends on it."""
+    settings, corpus = run.identity(), Store.at(run.corpus.path)
+    steps = settings.pop("train.steps")
+    if setting := run.bound_to_steps():
+        settings[f"train.steps, on which {setting} depends"] = steps
+    layers = [input_of(layer_store(corpus, name), "layer").hash for name in run.corpus.layers]
     models = {f"models.{role}": input_of(Store.at(url), "model").hash for role, url in run.models.items()}
-    version = data.corpus.info.version
-    return {**run.identity(), "corpus.version": version, "corpus.layer_hashes": layers, **models}
+    version = CorpusInfo.read(corpus).version
+    return {**settings, "corpus.version": version, "corpus.layer_hashes": layers, **models}
 
 
 def artifact_spec(run: TrainConfig) -> ArtifactSpec:

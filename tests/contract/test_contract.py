@@ -101,6 +101,19 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(method: str, tiny_corpus: 
     assert_equal(whole.ema.shadow, resumed.ema.shadow)
 
 
+def test_steps_do_not_depend_on_how_many_there_are_unless_it_says_so(
+    method: str, tiny_corpus: str, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {"optimiser": {"schedule": "constant"}}
+    runs = [
+        tiny_run(tiny_corpus, method, tmp_path / str(steps), {**changes, "train": {"steps": steps}})
+        for steps in (6, 60)
+    ]
+    if not runs[0].bound_to_steps():
+        first, second = (trained(run, stop=3) for run in runs)
+        assert_equal(state(first), state(second))
+
+
 def test_saved_and_loaded_bit_for_bit(method: str, tiny_corpus: str, tmp_path: Path) -> None:
     run = tiny_run(tiny_corpus, method, tmp_path)
     saved = trained(run)

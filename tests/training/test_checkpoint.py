@@ -7,7 +7,7 @@ import torch
 
 from framework.core.errors import CheckpointError
 from framework.core.storage import Store
-from framework.training.checkpoint import Checkpoint, latest, prune, read, save
+from framework.training.checkpoint import Checkpoint, latest, prune, read, require_same_run, save
 
 IDENTITY = {"method.name": "coda", "seed": 0}
 
@@ -33,7 +33,7 @@ def test_nothing_there_is_none(tmp_path: Path) -> None:
     assert latest(Store.at(tmp_path / "none"), IDENTITY) is None
 
 
-@pytest.mark.parametrize("harm", ["no record", "truncated", "one bit"])
+@pytest.mark.parametrize("harm", ["no record", "truncated", "one bit", "record", "record's shape", "no file"])
 def test_a_damaged_newest_one_is_passed_over(tmp_path: Path, harm: str) -> None:
     store = Store.at(tmp_path)
     save(store, checkpoint(1))
@@ -43,19 +43,29 @@ def test_a_damaged_newest_one_is_passed_over(tmp_path: Path, harm: str) -> None:
         (folder / "checkpoint.json").unlink()
     elif harm == "truncated":
         file.write_bytes(file.read_bytes()[:-3])
+    elif harm == "record":
+        record = folder / "checkpoint.json"
+        record.write_text(record.read_text().replace('"step": 2', '"step": 3'))
+    elif harm == "record's shape":
+        (folder / "checkpoint.json").write_text("[1]")
+    elif harm == "no file":
+        file.unlink()
     else:
         data = bytearray(file.read_bytes())
         data[-1] ^= 1
         file.write_bytes(bytes(data))
-    newest = latest(store, IDENTITY)
+    said: list[str] = []
+    newest = latest(store, IDENTITY, said.append)
     assert newest is not None and newest.step == 1
+    assert len(said) == (harm != "no record")  # an interrupted write is no damage
+    assert all("damaged checkpoint" in line and "step-00000002" in line for line in said)
 
 
-def test_reading_a_truncated_one_says_what_to_do(tmp_path: Path) -> None:
+def test_reading_a_truncated_one_names_its_file(tmp_path: Path) -> None:
     folder = tmp_path / save(Store.at(tmp_path), checkpoint(2))
     (folder / "optimiser.safetensors").write_bytes(b"short")
     with pytest.raises(
-        CheckpointError, match=r"truncated or damaged checkpoint \(5 bytes\); delete its folder"
+        CheckpointError, match=r"step-00000002/optimiser.*truncated or damaged checkpoint \(5 bytes\)"
     ):
         read(Store.at(folder))
 
@@ -66,8 +76,22 @@ def test_another_configuration_is_refused_by_its_key(tmp_path: Path) -> None:
         latest(Store.at(tmp_path), {**IDENTITY, "seed": 1})
 
 
-def test_prune_keeps_the_named(tmp_path: Path) -> None:
+def test_two_are_kept_and_none_that_a_fall_back_has_passed_over(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
-    names = [save(store, checkpoint(step)) for step in (1, 2, 3)]
-    prune(store, names[1])
-    assert store.names() == [names[1]]
+    for step in (1, 2, 3):
+        prune(store, save(store, checkpoint(step)))
+    assert store.names() == ["step-00000002", "step-00000003"]
+    (tmp_path / "step-00000002" / "checkpoint.json").unlink()
+    save(store, checkpoint(9))
+    prune(store, save(store, checkpoint(4)))
+    assert store.names() == ["step-00000003", "step-00000004"]
+
+
+def test_another_run_is_refused_by_the_record_alone(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    require_same_run(store, IDENTITY)
+    folder = tmp_path / save(store, checkpoint(2))
+    (folder / "model.safetensors").unlink()
+    require_same_run(store, IDENTITY)
+    with pytest.raises(CheckpointError, match=r"another configuration \(seed: 0 there, 1 now\)"):
+        require_same_run(store, {**IDENTITY, "seed": 1})

@@ -33,7 +33,7 @@ from framework.metrics.registry import METRICS
 from framework.training.config import ComputeConfig, TrainConfig
 from framework.training.metric_log import best_score
 from framework.training.ray_trainer import anchored, fit_on_ray
-from framework.training.run import model_store
+from framework.training.run import begin, model_store
 
 DRIVER = {"node:__internal_head__": 0.001}
 """What a trial's driver reserves: it only waits, so a share of the head node, where it outlives a spot node.
@@ -176,7 +176,7 @@ def _trial(config: dict[str, Any]) -> None:
     store = model_store(run)
     store.remove(FAILED)
     try:
-        store.write_text("config.yaml", run.to_yaml())
+        begin(run, store)
         fit_on_ray(run, store, tuning=True)
     except ScantsegError as error:
         store.write_json(FAILED, {"message": str(error)})

@@ -63,6 +63,10 @@ class DCR(Method):
             self.indicators = Indicators(config.indicators, context.steps, context.classes)
             self.average = Teacher(self.first, config.indicators.decay)
 
+    @classmethod
+    def bound_to_steps(cls, config: Config) -> str:
+        return super().bound_to_steps(config) if config.indicators is None else "method.indicators"
+
     def prepare(self, ids: Mapping[str, Sequence[str]], read: Read) -> None:
         if self.indicators is not None:
             self.indicators.prepare(ids["weak"], self.first)
