@@ -40,7 +40,9 @@ class ScheduleConfig(Settings):
 
 
 class ComputeConfig(Settings):
-    """Where a run happens: no part of its result, but for dropout in MONAI's, timm's and smp's networks."""
+    """Where a run happens: no part of its result, but for dropout in MONAI's, timm's and smp's networks, and
+    for rounding: workers, and threads (`cpus_per_worker` or OMP_NUM_THREADS), add numbers up in another order,
+    so that the bits are the same only where these are."""
 
     workers: int = Field(default=1, ge=0)
     """Ray Train workers; 0 trains in this process without Ray."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 import ray
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, create_trial
 from ray import tune
 from ray.tune import Callback
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
@@ -24,6 +24,7 @@ from framework.core.callbacks import Log
 from framework.core.config_files import parse
 from framework.core.errors import ScantsegError
 from framework.core.ray_runtime import ray_storage
+from framework.core.rng import stable_seed
 from framework.core.storage import Store
 from framework.experiments.tune.config import AshaConfig, SearchConfig
 from framework.experiments.tune.space import with_values
@@ -98,11 +99,6 @@ class Proposer(Searcher):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.config, self.trials, self.waiting = config, trials, trials.open_ones()
         self.distributions = {key: distribution.optuna() for key, distribution in config.space.items()}
-        # Another seed after an interruption: with the same one the first trials would be proposed again.
-        sampler = SAMPLERS[config.sampler](seed=config.seed + len(trials.record))
-        self.study = optuna.create_study(direction="maximize", sampler=sampler)
-        for trial in trials.record:
-            self.learn(trial)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         trial = self.waiting.pop(0) if self.waiting else self.trials.add(self._draw())
@@ -113,18 +109,23 @@ class Proposer(Searcher):
         return {"run": run.model_copy(update=own).model_dump()}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing: Tune does not know the last score of a trial. `learn` hears of it."""
-
-    def learn(self, trial: Trial) -> None:
-        """Let the sampler know how good an ended trial was."""
-        if trial.ended and trial.score is not None:
-            drawn = {key: each.drawn(trial.values[key]) for key, each in self.config.space.items()}
-            told = create_trial(params=drawn, distributions=self.distributions, value=trial.score)
-            self.study.add_trial(told)
+        """Nothing: Tune does not know the last score of a trial, our record does."""
 
     def _draw(self) -> dict[str, Any]:
-        drawn = self.study.ask(self.distributions).params
+        """The next trial's values: a function of its number and, for `tpe`, of the trials that have ended by
+        now. So an interrupted search draws what it would have drawn; where trials run beside each other, `tpe`
+        depends on which of them were faster."""
+        seed = stable_seed("trial", self.config.seed, len(self.trials.record)) % 2**32
+        study = optuna.create_study(direction="maximize", sampler=SAMPLERS[self.config.sampler](seed=seed))
+        study.add_trials(
+            [self._told(each) for each in self.trials.record if each.ended and each.score is not None]
+        )
+        drawn = study.ask(self.distributions).params
         return {key: each.value(drawn[key]) for key, each in self.config.space.items()}
+
+    def _told(self, trial: Trial) -> FrozenTrial:
+        drawn = {key: each.drawn(trial.values[key]) for key, each in self.config.space.items()}
+        return create_trial(params=drawn, distributions=self.distributions, value=trial.score)
 
 
 class Recorder(Callback):
@@ -165,7 +166,6 @@ class Recorder(Callback):
     def _ended(self, record: Trial) -> None:
         record.seconds = round(time.perf_counter() - self.started[record.name], 1)
         self.trials.save()
-        self.proposer.learn(record)
         reason = f": {record.message}" if record.message else ""
         self.log(f"{record.name}: {record.state} at step {record.step}{reason}")
 

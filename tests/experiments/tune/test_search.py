@@ -157,6 +157,31 @@ def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_
     assert len({trial.values["method.kappa"] for trial in again.trials.record}) == 4
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("interrupted_after", [1, 5, 13])
+def test_an_interrupted_search_draws_what_it_would_have_drawn(
+    sampler: str, interrupted_after: int, tmp_path: Path
+) -> None:
+    """Optuna's estimator begins after ten trials; one trial at a time, so that results come in one order."""
+    from framework.experiments.tune.tuner import Proposer
+
+    config = load(tmp_path, {"sampler": sampler})
+
+    def drawn(store: Store, times: int) -> list[float]:
+        proposer = Proposer(config, Trials.open(store, config.hash()))
+        for number in range(times):
+            proposer.suggest(str(number))
+            trial = proposer.trials.record[-1]
+            trial.state, trial.score = "finished", 1 - abs(trial.values["method.kappa"] - 0.7)
+            proposer.trials.save()
+        return [trial.values["method.kappa"] for trial in proposer.trials.record]
+
+    whole = drawn(Store.at(tmp_path / "whole"), 16)
+    drawn(Store.at(tmp_path / "parts"), interrupted_after)
+    assert drawn(Store.at(tmp_path / "parts"), 16 - interrupted_after) == whole
+    assert len(set(whole)) == 16
+
+
 @pytest.mark.parametrize(
     ("files", "state", "step", "score"),
     [
