@@ -41,7 +41,7 @@ class ScheduleConfig(Settings):
 
 class ComputeConfig(Settings):
     """Where a run happens: no part of its result, but for dropout in MONAI's, timm's and smp's networks, and
-    for rounding: workers, and threads (`cpus_per_worker` or OMP_NUM_THREADS), add numbers up in another order,
+    for rounding: workers and threads (`cpus_per_worker` or OMP_NUM_THREADS) add up in an order of their own,
     so that the bits are the same only where these are."""
 
     workers: int = Field(default=1, ge=0)

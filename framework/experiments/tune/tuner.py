@@ -112,8 +112,9 @@ class Proposer(Searcher):
         """Nothing: Tune does not know the last score of a trial, our record does."""
 
     def _draw(self) -> dict[str, Any]:
-        """The next trial's values: a function of its number and, for `tpe`, of the trials that have ended by
-        now. So an interrupted search draws what it would have drawn; where trials run beside each other, `tpe`
+        """The next trial's values: a function of its number and, for `tpe`, of the trials that have ended.
+
+        So an interrupted search draws what it would have drawn; where trials run beside each other, `tpe`
         depends on which of them were faster."""
         seed = stable_seed("trial", self.config.seed, len(self.trials.record)) % 2**32
         study = optuna.create_study(direction="maximize", sampler=SAMPLERS[self.config.sampler](seed=seed))
