@@ -31,6 +31,9 @@ from framework.corpus.schema import (
 )
 from framework.imaging.decode import decode_image, decode_mask
 
+AT_ONCE = 1 << 22
+"""Pixels that are summed at once: as numbers, those of a large picture would not fit in memory."""
+
 
 @dataclass(frozen=True)
 class Reject:
@@ -217,11 +220,13 @@ def _chained(previous: str, row: dict[str, Any]) -> str:
 
 
 def _sum_intensities(image: np.ndarray, progress: _Progress) -> None:
-    scaled = image.reshape(-1, image.shape[-1]).astype(np.float32) / np.iinfo(image.dtype).max
-    for c in range(scaled.shape[1]):
-        progress.sums[0][c] += float(scaled[:, c].sum(dtype=np.float64))
-        progress.sums[1][c] += float(np.square(scaled[:, c]).sum(dtype=np.float64))
-    progress.pixels += len(scaled)
+    pixels = image.reshape(-1, image.shape[-1])
+    for start in range(0, len(pixels), AT_ONCE):
+        scaled = pixels[start : start + AT_ONCE].astype(np.float32) / np.iinfo(image.dtype).max
+        for c in range(scaled.shape[1]):
+            progress.sums[0][c] += float(scaled[:, c].sum(dtype=np.float64))
+            progress.sums[1][c] += float(np.square(scaled[:, c]).sum(dtype=np.float64))
+    progress.pixels += len(pixels)
 
 
 def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:

@@ -29,8 +29,8 @@ GREY = ("1", "L", "LA", "La")
 PLACES = np.array([1 << 16, 1 << 8, 1], np.uint32)
 """What red, green and blue are multiplied by in 0xRRGGBB."""
 BLACK_AND_WHITE = np.array([0, 0xFFFFFF], np.uint32)
-BAND = 256
-"""Rows that are worked on at once where several copies of a large picture would not fit in memory."""
+AT_ONCE = 1 << 22
+"""Pixels that are converted at once."""
 ROUNDING = 2
 """Planes that differ by no more are equal: lossy files of grey pictures come back so."""
 
@@ -45,14 +45,14 @@ def decode_image(data: bytes, channels: Literal[1, 3] | None = None) -> np.ndarr
         if _is_deep(picture):
             return np.repeat(_sixteen_bit(picture, "image")[..., None], channels or 1, axis=2)
         grey = channels == 1 or (channels is None and picture.mode in GREY)
-        return np.atleast_3d(np.asarray(_in_mode(picture, "L" if grey else "RGB")))
+        return _pixels(picture, "L" if grey else "RGB")
 
 
 def shows_colour(data: bytes) -> bool:
     """Whether a picture is in colour: many grey ones are stored as three equal planes. Raises `RowError`."""
     with _readable("image"):
         picture = _opened(data, "image")
-        return not (picture.mode in GREY or _is_deep(picture) or _has_equal_planes(_in_mode(picture, "RGB")))
+        return not (picture.mode in GREY or _is_deep(picture) or _has_equal_planes(picture))
 
 
 def hides_pixels(data: bytes) -> bool:
@@ -90,12 +90,11 @@ def read_mask(data: bytes) -> MaskPixels:
         if picture.mode == "L" or _is_deep(picture):
             codes = np.asarray(picture) if picture.mode == "L" else _sixteen_bit(picture, "mask")
             return MaskPixels(codes, lossy=lossy)
-        shown = _in_mode(picture, "RGB")
-        if _has_alpha(picture) and _is_flat(shown) and not _is_flat(_alpha(picture)):
+        if _has_alpha(picture) and _is_flat(picture) and np.ptp(_alpha(picture).getextrema()):
             raise RowError("mask is drawn in its transparency alone: save it as 8-bit grey of class ids")
-        if _has_equal_planes(shown):
-            return MaskPixels(np.asarray(shown.getchannel(0)), lossy=lossy)
-        return MaskPixels(_packed(shown), in_colour=True, lossy=lossy)
+        if _has_equal_planes(picture):
+            return MaskPixels(_pixels(picture, "L")[..., 0], lossy=lossy)
+        return MaskPixels(_packed(picture), in_colour=True, lossy=lossy)
 
 
 def decode_mask(data: bytes, shape: tuple[int, int], classes: int, encoding: Encoding) -> np.ndarray:
@@ -177,8 +176,19 @@ def _is_deep(picture: Image.Image) -> bool:
     return picture.mode.startswith(("I", "F"))
 
 
-def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
-    return picture if picture.mode == mode else picture.convert(mode)
+def _bands(picture: Image.Image, mode: str) -> Iterator[tuple[slice, Image.Image]]:
+    """A picture in a mode, some rows at a time: copies of a large one would not fit in memory."""
+    rows = max(1, AT_ONCE // picture.width)
+    for top in range(0, picture.height, rows):
+        band = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        yield slice(top, top + rows), band if band.mode == mode else band.convert(mode)
+
+
+def _pixels(picture: Image.Image, mode: str) -> np.ndarray:
+    pixels = np.empty((picture.height, picture.width, len(mode)), np.uint8)
+    for rows, band in _bands(picture, mode):
+        pixels[rows] = np.atleast_3d(np.asarray(band))
+    return pixels
 
 
 def _has_alpha(picture: Image.Image) -> bool:
@@ -197,22 +207,22 @@ def _sixteen_bit(picture: Image.Image, what: str) -> np.ndarray:
 
 
 def _has_equal_planes(picture: Image.Image) -> bool:
-    red, green, blue = picture.split()
-    pairs = ((red, green), (green, blue))
+    bands = (band.split() for _, band in _bands(picture, "RGB"))
+    pairs = (pair for red, green, blue in bands for pair in ((red, green), (green, blue)))
     return all(np.max(ImageChops.difference(*pair).getextrema()) <= ROUNDING for pair in pairs)
 
 
 def _is_flat(picture: Image.Image) -> bool:
-    low, high = np.array(picture.getextrema()).reshape(-1, 2).T
-    return bool((low == high).all())
+    """Whether all of a picture is of one colour."""
+    extremes = np.array([band.getextrema() for _, band in _bands(picture, "RGB")])
+    return bool((extremes.min((0, 2)) == extremes.max((0, 2))).all())
 
 
 def _packed(picture: Image.Image) -> np.ndarray:
-    """Colours `[H, W]` as 0xRRGGBB; some rows at a time, as a large picture fills the memory already."""
+    """Colours `[H, W]` as 0xRRGGBB."""
     codes = np.empty((picture.height, picture.width), np.uint32)
-    for top in range(0, picture.height, BAND):
-        band = np.asarray(picture.crop((0, top, picture.width, min(top + BAND, picture.height))))
-        codes[top : top + BAND] = band @ PLACES
+    for rows, band in _bands(picture, "RGB"):
+        codes[rows] = np.asarray(band) @ PLACES
     return codes
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from framework.core.errors import ConfigError, RowError
 from framework.core.labels import IGNORE, Encoding
-from framework.imaging.decode import BAND, MaskPixels, encode_png, read_mask
+from framework.imaging.decode import AT_ONCE, MaskPixels, encode_png, read_mask
 
 MOST_VALUES = 255
 """Class ids that a mask can hold."""
@@ -91,7 +91,7 @@ class MaskValues:
         flat = ndimage.maximum_filter(field, 3) - ndimage.minimum_filter(field, 3) <= FLAT
         if (far & flat).mean() <= AREA and far.mean() <= EDGES:
             return []
-        return [value for value, _ in Counter(count_values(codes[far][None])).most_common()]
+        return [value for value, _ in Counter(count_values(codes[far])).most_common()]
 
 
 def written(value: int, in_colour: bool) -> str:
@@ -102,15 +102,15 @@ def written(value: int, in_colour: bool) -> str:
 def colours(pixels: MaskPixels) -> np.ndarray:
     """The colours `[H, W]` of a mask's pixels, as 0xRRGGBB."""
     if pixels.palette is not None:
-        return pixels.palette[pixels.codes]
+        return np.take(pixels.palette, pixels.codes)
     return pixels.codes if pixels.in_colour else pixels.codes.astype(np.uint32) * 0x010101
 
 
 def count_values(codes: np.ndarray) -> dict[int, int]:
-    """How many pixels of `[H, W]` have each value."""
+    """How many pixels have each value."""
     total: Counter[int] = Counter()
-    for band in _bands(codes):
-        values, counts = np.unique(band, return_counts=True)
+    for part in _parts(codes):
+        values, counts = np.unique(part, return_counts=True)
         total.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     return dict(total)
 
@@ -123,12 +123,14 @@ def distance(values: np.ndarray, value: int, in_colour: bool) -> np.ndarray:
     return np.abs(channels).max(0)
 
 
-def _bands(codes: np.ndarray) -> Iterable[np.ndarray]:
-    return (codes[top : top + BAND] for top in range(0, len(codes), BAND))
+def _parts(codes: np.ndarray) -> Iterator[np.ndarray]:
+    """Some pixels at a time: what is made of them takes several times their memory."""
+    flat = codes.reshape(-1)
+    return (flat[start : start + AT_ONCE] for start in range(0, flat.size, AT_ONCE))
 
 
 def _looked_up(codes: np.ndarray, seen: np.ndarray, results: np.ndarray) -> np.ndarray:
-    """`results[i]` where a code is `seen[i]`, some rows at a time."""
+    """`results[i]` where a code is `seen[i]`."""
     table = np.zeros(int(seen[-1]) + 1, np.uint8)
     table[seen] = results
-    return np.concatenate([table[band] for band in _bands(codes)])
+    return np.concatenate([table[part] for part in _parts(codes)]).reshape(codes.shape)

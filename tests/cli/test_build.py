@@ -204,7 +204,7 @@ def test_masks_of_other_values_are_refused_and_then_converted(
     build = ["corpus", "build", folder]
     assert scantseg(*build, tmp_path / "c").complaint == (
         f"{folder}/masks: masks hold values 0, 128, 255 (such as 'case-00.png'), but class ids run from 0 "
-        "without gaps; give --mask-values 0,128,255: the values that stand for 0, 1, … in turn"
+        "without gaps; give --mask-values 0,128,255, in the order of the numbers 0, 1, … they are"
     )
     assert scantseg(*build, tmp_path / "c", "--mask-values", "0,128,255").code == 0
     corpus = Corpus.open(str(tmp_path / "c"))

@@ -79,14 +79,14 @@ UNCLEAR: dict[str, tuple[Files, int | None, str, str]] = {
         2,
         "ids",
         "masks: masks hold values 0, 128 (such as 'a'), but class ids are 0..1; "
-        "give --mask-values 0,128: the values that stand for 0, 1, … in turn",
+        "give --mask-values 0,128, in the order of the numbers 0, 1, … they are",
     ),
     "a gap without names": (
         {"a": areas(0, 1), "b": areas(0, 3)},
         None,
         "ids",
         "masks: masks hold values 0, 1, 3 (such as 'b'), but class ids run from 0 without gaps; "
-        "give --mask-values 0,1,3: the values that stand for 0, 1, … in turn",
+        "give --mask-values 0,1,3, in the order of the numbers 0, 1, … they are",
     ),
     "255 as a class in some": (
         {"a": areas(0, 1, 255), "b": areas(0, 255)},
@@ -107,14 +107,14 @@ UNCLEAR: dict[str, tuple[Files, int | None, str, str]] = {
         2,
         "ids",
         "masks: masks are in colour (such as 'b'), not class ids; "
-        "give --mask-values '#000000,#ff0000': the values that stand for 0, 1, … in turn",
+        "give --mask-values '#000000,#ff0000', in the order of the numbers 0, 1, … they are",
     ),
     "a palette from the bright one": (
         {"a": in_palette((1, 0), [255, 255, 255, 0, 0, 0])},
         2,
         "ids",
         "masks: index 0 of the masks' palette is #ffffff (such as 'a'), not the dark one; "
-        "give --mask-values '#000000,#ffffff': the values that stand for 0, 1, … in turn, "
+        "give --mask-values '#000000,#ffffff', in the order of the numbers 0, 1, … they are, "
         "or 0,1 to take the indices as they are",
     ),
     "palettes of two orders": (
@@ -122,7 +122,7 @@ UNCLEAR: dict[str, tuple[Files, int | None, str, str]] = {
         3,
         "ids",
         "masks: index 1 of the masks' palettes is #ff0000 in 'a' and #00ff00 in 'b'; "
-        "give --mask-values '#000000,#00ff00,#ff0000': the values that stand for 0, 1, … in turn, "
+        "give --mask-values '#000000,#00ff00,#ff0000', in the order of the numbers 0, 1, … they are, "
         "or 0,1 to take the indices as they are",
     ),
     "numbers of objects": (
@@ -130,28 +130,28 @@ UNCLEAR: dict[str, tuple[Files, int | None, str, str]] = {
         None,
         "ids",
         "masks: masks hold blurred values 0, 32 (such as 'a'), but more than 32 classes need names "
-        "(--classes); give --mask-values 0,32: the values that stand for 0, 1, … in turn",
+        "(--classes); give --mask-values 0,32, in the order of the numbers 0, 1, … they are",
     ),
     "bits that are one value": (
         {"a": areas(0, 255)},
         None,
         "bits",
         "masks: masks of bits hold 0, 255, so that 8 lesions lie at the same places; "
-        "give --mask-values 0,255: the values that stand for 0, 1, … in turn",
+        "give --mask-values 0,255, in the order of the numbers 0, 1, … they are",
     ),
     "bits that are skipped": (
         {"a": areas(0, 4)},
         None,
         "bits",
         "masks: masks hold values 0, 4 (such as 'a'), but bits begin with the first and skip none; "
-        "give --mask-values 0,4: the values that stand for 0, 1, … in turn",
+        "give --mask-values 0,4, in the order of the numbers 0, 1, … they are",
     ),
     "bits of more lesions": (
         {"a": areas(0, 1, 2, 4)},
         3,
         "bits",
         "masks: masks hold values 0, 1, 2, 4 (such as 'a'), but bits of lesions are 0..3; "
-        "give --mask-values 0,1,2,4: the values that stand for 0, 1, … in turn",
+        "give --mask-values 0,1,2,4, in the order of the numbers 0, 1, … they are",
     ),
     "scribbles of 255": (
         {"a": areas(0, 255)},

@@ -202,7 +202,7 @@ def _union_of_bits(looks: Looks) -> int:
 def _advice(looks: Looks, shades: bool = False) -> str:
     if len(_values(looks, shades)) > MOST_LISTED:
         return "save them with class ids"
-    return f"give --mask-values {_table(looks, shades)}: the values that stand for 0, 1, … in turn"
+    return f"give --mask-values {_table(looks, shades)}, in the order of the numbers 0, 1, … they are"
 
 
 def _table(looks: Looks, shades: bool = False) -> str:
