@@ -33,12 +33,16 @@ def _twice(index: Index) -> Iterator[str]:
 
 
 def _few(index: Index) -> Iterator[str]:
-    for split, use in (("val", "no checkpoint can be chosen by it"), ("test", "evaluate on another split")):
+    for split, use in (
+        ("train", "there is nothing to learn from"),
+        ("val", "no checkpoint can be chosen by it"),
+        ("test", "evaluate on another split"),
+    ):
         groups = {group for group, own in zip(index["group"], index["split"], strict=True) if own == split}
         if not groups:
             yield f"no image is in split '{split}': {use}"
         elif len(groups) == 1:
-            yield f"split '{split}' holds one group alone: its scores say little of others"
+            yield f"split '{split}' holds one group alone, '{min(groups)}': it says little of others"
 
 
 def _masks(index: Index) -> Iterator[str]:

@@ -39,7 +39,7 @@ class ShardReader:
 
     def _read_index(self, shard: str) -> None:
         with self._open(shard) as file:
-            self._check_owner(file, shard)
+            self._check(file, shard)
             columns = file.read(columns=list(self.index)).to_pydict()
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         places = ((shard, group, row) for group, size in enumerate(sizes) for row in range(size))
@@ -47,11 +47,17 @@ class ShardReader:
         for name, values in columns.items():
             self.index[name] += values
 
-    def _check_owner(self, file: pq.ParquetFile, shard: str) -> None:
-        owner = (file.metadata.metadata or {}).get(OF_CORPUS)
-        if self._fingerprint is not None and owner != shard_owner(self._fingerprint, shard):
+    def _check(self, file: pq.ParquetFile, shard: str) -> None:
+        """Raise `StorageError` for a file that has taken a shard's place."""
+        owner, fault = (file.metadata.metadata or {}).get(OF_CORPUS), ""
+        if missing := {*self.index, *self.large} - {*file.schema_arrow.names}:
+            fault = f"has no column '{min(missing)}': it holds something else"
+        elif self._fingerprint is not None and owner != shard_owner(self._fingerprint, shard):
             fault = "is a shard of another corpus, or another one of this"
-            raise StorageError(f"{self.store.url}/{shard}: {fault}; put the right file back, or build anew")
+        if fault:
+            raise StorageError(
+                f"{self.store.url}/{shard}: {fault}; put the right file back, or make it again"
+            )
 
     def __contains__(self, name: str) -> bool:
         return name in self._places

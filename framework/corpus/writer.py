@@ -192,9 +192,11 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
 
 
 def _match_volume(row: dict[str, Any], image: np.ndarray, progress: _Progress) -> None:
-    """Slices stack only where all are of one size, depth and spacing."""
+    """Slices stack only where all have a number, and are of one size, depth and spacing."""
     if row["volume"] is None:
         return
+    if row["slice"] is None:
+        raise CorpusError(f"volume '{row['volume']}': slice '{row['id']}' has no number; number all slices")
     spacing = row.get("spacing")
     own = _Slice(
         id=row["id"], size=image.shape[:2], bits=8 * image.itemsize, spacing=spacing and list(spacing)
@@ -254,7 +256,7 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         fingerprint=source.fingerprint,
         version=digest([FORMAT, classes, source.encoding, labels, source.channels, progress.digest]),
         shards=progress.shards,
-        notes=[*source.notes, *findings(index.to_pydict())],
+        notes=[" ".join(note.split()) for note in (*source.notes, *findings(index.to_pydict()))],
     )
     out.write_text("corpus.json", info.model_dump_json(indent=2))
     out.remove("building.json")

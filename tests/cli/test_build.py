@@ -125,8 +125,8 @@ def test_what_was_found_is_told_at_build_and_by_inspect(
         "column 'age' is left out: its numbers are not all whole ones from 0 to 63, such as '41.5'",
         "images/: 1 files are of kinds that are not read (.dcm): 'scan.dcm'; save pictures as PNG",
         "1 pictures are in two splits, so that scores flatter: 'case-00' (train) = 'case-10' (test)",
-        "split 'val' holds one group alone: its scores say little of others",
-        "split 'test' holds one group alone: its scores say little of others",
+        "split 'val' holds one group alone, 'p4': it says little of others",
+        "split 'test' holds one group alone, 'p5': it says little of others",
     ]
     for _ in range(2):  # the same command again says the same
         assert [line for line in scantseg(*command).err.splitlines() if line.startswith("note:")] == [

@@ -42,7 +42,7 @@ def test_splits_that_say_little_are_told() -> None:
         "no image is in split 'test': evaluate on another split",
     ]
     assert found(among=COMPLETE[:5]) == [
-        "split 'test' holds one group alone: its scores say little of others"
+        "split 'test' holds one group alone, 'test-0': it says little of others"
     ]
 
 

@@ -202,7 +202,7 @@ def test_a_folder_that_is_a_link_is_told(folder: Path) -> None:
 
 def test_a_name_that_is_not_utf_8_is_one_line(folder: Path) -> None:
     os.rename(folder / "images/case-00.png", os.fsencode(folder / "images") + b"/M\xfcller.png")
-    with pytest.raises(StorageError, match="images: a name here is not UTF-8; rename that file or folder"):
+    with pytest.raises(StorageError, match="images': a name here is not UTF-8; rename that file or folder"):
         folder_source(Store.at(folder), "tiny")
 
 

@@ -210,6 +210,13 @@ def test_what_is_read_otherwise_than_written_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_phase_that_tells_no_volumes_apart_is_told(tmp_path: Path) -> None:
+    told = ["column 'phase' is left out: it is for slices without a volume"]
+    assert whole_table(tmp_path, "id,phase\na,ED\n").notes == told
+    assert whole_table(tmp_path, "id,phase,volume,slice\na,ED,v,1\n").notes == told
+    assert whole_table(tmp_path, "id,phase,patient,slice\na,ED,p,1\n").notes == []
+
+
 ENCODINGS = {
     "utf-8": [],
     "utf-8-sig": [],

@@ -154,13 +154,22 @@ def test_a_shard_of_another_corpus_is_refused(tmp_path: Path, png: Encode) -> No
         Corpus.open(str(tmp_path / "c"))
 
 
+def test_another_file_in_the_place_of_a_shard_is_refused(tmp_path: Path, phantom_url: str) -> None:
+    shutil.copytree(phantom_url, tmp_path / "c")
+    shutil.copy(tmp_path / "c/quarantine.parquet", tmp_path / "c/rows-00001.parquet")
+    with pytest.raises(
+        StorageError, match=r"rows-00001.parquet: has no column 'group': it holds something else"
+    ):
+        Corpus.open(str(tmp_path / "c"))
+
+
 def test_shards_of_the_same_source_with_other_rows_are_refused(tmp_path: Path, png: Encode) -> None:
     ids, image = [*"abcdef"], png(np.zeros((64, 64), np.uint8))
     for name, size in (("c", 1e-6), ("other", 256)):
         pack(source_of(ids, lambda i: image), Store.at(tmp_path / name), shard_mb=size)
     shutil.copy(tmp_path / "other/rows-00000.parquet", tmp_path / "c")
     with pytest.raises(
-        CorpusError, match="the shards hold 11 rows, and corpus.json says 6; build the corpus anew"
+        CorpusError, match=r"the shards hold 11 rows, and corpus.json says 6; build the corpus anew"
     ):
         Corpus.open(str(tmp_path / "c"))
 

@@ -226,6 +226,11 @@ def test_slices_that_do_not_stack_are_refused(
         pack(broken, Store.at(tmp_path / "cut"), 1e-6)
 
 
+def test_a_slice_without_its_number_is_refused_whatever_the_source(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="volume 'v': slice 'row-001' has no number; number all slices"):
+        pack(volume_rows(source, {}, {"slice": None}), Store.at(tmp_path / "c"))
+
+
 def test_a_record_of_a_build_by_another_version_is_one_line(source: Source, tmp_path: Path) -> None:
     store = Store.at(tmp_path / "c")
     for text in ("[]", '{"fingerprint": "noise-1", "strange": 1}'):

@@ -220,6 +220,17 @@ def test_masks_of_a_folder_become_a_layer(corpus: Corpus, drawn: Path) -> None:
         import_masks(drawn, corpus.store.url, "drawn", "scribble")
 
 
+def test_a_scribble_edited_in_place_is_another_input(corpus: Corpus, drawn: Path) -> None:
+    edited, strokes = drawn / "case-03.bmp", np.asarray(Image.open(drawn / "case-01.png"))
+    Image.fromarray(strokes).save(edited)
+    import_masks(drawn, corpus.store.url, "drawn", "scribble")
+    size = edited.stat().st_size
+    Image.fromarray(strokes[::-1].copy()).save(edited)
+    assert edited.stat().st_size == size
+    with pytest.raises(CheckpointError, match="another configuration or input"):
+        import_masks(drawn, corpus.store.url, "drawn", "scribble")
+
+
 BAD_MASKS = {
     "wrong size": (np.full((20, 24), IGNORE, np.uint8), "mask is 24 x 20 but its image is 20 x 24"),
     "unknown class": (np.full((24, 20), 3, np.uint8), r"mask has unknown class ids \[3\]: 0..2 are known"),

@@ -56,9 +56,8 @@ def read_table(folder: Store) -> Table:
     _check_volumes(records, where)
     _check_splits(records, where)
     others = [column for column in head if column and column not in STRUCTURE]
-    return Table(
-        records, others, [*text.notes, *_renamed(text.head), *_unnamed(text), *_spelled(rows, others)]
-    )
+    found = [*_renamed(text.head), *_unnamed(text), *_idle(records), *_spelled(rows, others)]
+    return Table(records, others, [*text.notes, *found])
 
 
 def meaning(column: str) -> str:
@@ -190,6 +189,13 @@ def _unnamed(text: Text) -> list[str]:
         place for place, name in enumerate(text.head) if not name and any(row[place] for row in text.rows)
     ]
     return [f"column {place + 1} is left out: it has no name" for place in empty]
+
+
+def _idle(records: list[Record]) -> list[str]:
+    """Phases tell the volumes of a patient apart, and nothing else."""
+    phases = any(record.get("phase") for record in records)
+    used = any(record.get("slice") and not record.get("volume") for record in records)
+    return ["column 'phase' is left out: it is for slices without a volume"] if phases and not used else []
 
 
 def _spelled(rows: list[Record], columns: list[str]) -> list[str]:

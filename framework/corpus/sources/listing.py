@@ -16,6 +16,8 @@ SHOWN = 3
 """Names that a message gives of many."""
 THREADS = 8
 """Files that are read at once to be hashed: on S3 the answers take longer than the bytes."""
+BLOCK = 2**20
+"""Bytes of a file that are in memory at once when it is hashed."""
 NO_PICTURES = ("Thumbs.db", "desktop.ini")
 """What systems leave in folders, beside hidden files."""
 
@@ -91,7 +93,11 @@ class Listing:
             return digest(list(pool.map(self._hashed, self.pictures.values())))
 
     def _hashed(self, picture: Picture) -> tuple[str, str]:
-        return picture.file, hashlib.sha256(self.folder.read_bytes(picture.file)).hexdigest()
+        whole, place = hashlib.sha256(), self.folder.path(picture.file)
+        with self.folder.explained(picture.file), self.folder.filesystem.open_input_file(place) as file:
+            while part := file.read(BLOCK):
+                whole.update(part)
+        return picture.file, whole.hexdigest()
 
 
 def _split(file: str) -> tuple[str, str]:
