@@ -19,17 +19,17 @@ def score_tables(summary: Summary) -> Iterator[Table]:
     split, unit = summary["split"], summary.get("unit", "")
     if predictors := summary.get("predictors"):
         title = f"{split}: mean over the cases that have a structure, of {summary['cases']} [95 % interval]"
-        yield _table(title, [*_case_rows(predictors, unit), *_case_rows(reference(summary), unit)])
+        silence = summary.get("reference", {}).get(MEAN)
+        rows = [
+            *_case_rows(predictors, unit),
+            *_case_rows({"nothing": {MEAN: silence}} if silence else {}, unit),
+        ]
+        yield _table(title, rows)
     if pooled := summary.get("pooled"):
         title = f"{split}: over the pixels of all images [95 % interval]"
         yield _table(title, _counted(PooledMetric, "lesion", "images with it", pooled))
     if targets := summary.get("targets"):
         yield _table(f"{split} [95 % interval]", _counted(ImageMetric, "target", "images", targets))
-
-
-def reference(summary: Summary) -> Summary:
-    """The row of a model that predicts nothing, where some cases lack a structure; else no row."""
-    return {"predicts nothing": summary["reference"]} if "reference" in summary else {}
 
 
 def _case_rows(predictors: Summary, unit: str) -> Iterator[dict[str, str]]:
@@ -60,8 +60,9 @@ def score_lines(summary: Summary) -> Iterator[str]:
     for name, scores in summary.get("targets", {}).items():
         yield f"{name}: {_listed(ImageMetric, scores)}"
     for name, structures in summary.get("predictors", {}).items():
-        listed, found = _listed(CaseMetric, structures[MEAN], summary["unit"]), of(structures[MEAN]["found"])
-        yield f"{name}: mean {listed}, found {found} over {summary['cases']} cases of {summary['split']}"
+        listed, mean = _listed(CaseMetric, structures[MEAN], summary["unit"]), structures[MEAN]
+        counts = f"found {of(mean['found'])}, false alarms {of(mean['false_alarms'])}"
+        yield f"{name}: mean {listed}, {counts}, over {summary['cases']} cases of {summary['split']}"
     for name, scores in summary.get("pooled", {}).items():
         yield f"{name}: {_listed(PooledMetric, scores)}"
     yield from (f"note: {notice}" for notice in notices(summary))

@@ -13,7 +13,7 @@ import framework
 from framework.core.storage import Store
 from framework.evaluation.case_scores import MEAN
 from framework.evaluation.notices import disagreement, notices
-from framework.evaluation.text import over_all_head, reference
+from framework.evaluation.text import over_all_head
 from framework.metrics.base import CaseMetric, ImageMetric, PooledMetric
 from framework.metrics.bootstrap import METHOD
 from framework.metrics.registry import METRICS, metrics_of
@@ -21,6 +21,7 @@ from framework.reporting.charts import Chart, coloured, line_chart
 from framework.reporting.comparison_page import comparison_entry
 from framework.reporting.forest import signed
 from framework.reporting.lineage import lineage_picture
+from framework.reporting.lineage_verdict import verdicts
 from framework.reporting.method_sections import method_sections
 from framework.reporting.sources import Artifact, class_colours, gather, with_data
 from framework.training import metric_log
@@ -55,6 +56,7 @@ def render(artifacts: Sequence[Artifact], title: str) -> str:
         comparisons=[comparison_entry(artifact) for artifact in compared],
         detailed=len(compared) < len(artifacts),
         models=[model_entry(model, results, classifications) for model in models],
+        verdicts=list(verdicts(evaluations)),
         told=told(results),
         artifacts=artifacts,
         picture=lineage_picture(artifacts, {a.key: note(a) for a in artifacts}),
@@ -188,7 +190,7 @@ def evaluation_entry(evaluation: Artifact) -> Entry:
     metrics = metrics_of(CaseMetric, first[MEAN])
     return origin(evaluation) | {
         "summary": summary,
-        "rows": list((summary["predictors"] | reference(summary)).items()),
+        "reference": summary.get("reference"),
         "metrics": metrics,
         "over_all": over_all_head(metrics[0]),
         "speed": None if seconds is None else f"{seconds:.3g} s",

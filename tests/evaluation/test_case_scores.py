@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.evaluation.case_scores import CaseScores
@@ -76,6 +76,7 @@ def test_what_silence_scores_is_the_reference() -> None:
     assert not scores([(True, True)] * 12).clean
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=12, max_size=12))
 def test_finding_nothing_is_never_better_than_finding_something(lesion: list[tuple[bool, bool]]) -> None:
     found, silent = (

@@ -125,8 +125,11 @@ def test_validation_logs_what_sums_determine(model: Store) -> None:
 
 def test_the_report_shows_them(model: Store, evaluation: Store, tmp_path: Path) -> None:
     text = words(Path(write_report([model, evaluation], tmp_path / "r.html")))
-    assert "Sensitivity [95 % interval] found false alarms" in text
-    assert "AUPR [95 % interval] False share" in text and "kappa [95 % interval] Confidence" in text
+    assert (
+        "found false alarms 0 Dice 1 Dice mean [95 %]" in text
+        and "ASD (px) mean [95 %] Sensitivity mean" in text
+    )
+    assert "AUPR mean [95 %] False share" in text and "kappa mean [95 %] Confidence" in text
     assert "False share: of the pixels that are claimed." in text
 
 
