@@ -122,7 +122,7 @@ def write_layer(png: Callable[[np.ndarray], bytes]) -> Callable[..., str]:
         store, version = Store.at(path), CorpusInfo.read(Store.at(corpus_url)).version
         rows = [{"id": name, "mask": png(mask), "kind": kind} for name, mask in masks.items()]
         store.write_table("rows-00000.parquet", pa.Table.from_pylist(rows, schema=LAYER_ROW))
-        inputs, counts = {"corpus": {"hash": version}}, {"rows": len(masks)}
+        inputs, counts = {"corpus": {"path": corpus_url, "hash": version}}, {"rows": len(masks)}
         store.write_json("artifact.json", {"kind": "layer", "hash": "h", "inputs": inputs, "counts": counts})
         return store.url
 

@@ -27,7 +27,7 @@ app.add_typer(corpus.app, name="corpus")
 for verb in (training.train, training.run):
     app.command()(verb)
 jobs.add_jobs(app)
-for verb in (results.evaluate_maps, results.evaluate, results.report):
+for verb in (results.evaluate_maps, results.evaluate, results.report, results.verify):
     app.command()(verb)
 for verb in (training.tune, training.compare, training.methods):
     app.command()(verb)

@@ -59,3 +59,14 @@ def report(
     from framework.reporting.report import write_report
 
     typer.echo(f"report: {write_report([Store.at(source) for source in sources], out)}")
+
+
+def verify(
+    folders: Annotated[list[str], typer.Argument(help="Corpora, artifacts, or folders with such below.")],
+) -> None:
+    """Read all files of corpora, layers, models and evaluations, and compare them with what was written."""
+    from framework.core.storage import Store
+    from framework.reporting.verify import verify as verified
+
+    for line in verified([Store.at(folder) for folder in folders]):
+        typer.echo(line)

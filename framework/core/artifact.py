@@ -1,11 +1,16 @@
-"""`artifact.json`: what a folder holds, what it was made from, and that it is finished."""
+"""`artifact.json`: what a folder holds, what it was made from, and that it is finished and whole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 import framework
+from framework.core import lock
 from framework.core.errors import CheckpointError, CorpusError
+from framework.core.integrity import Files, described, read_whole, require_sizes
 from framework.core.machine import machine
 from framework.core.settings import digest
 from framework.core.storage import Store
@@ -37,11 +42,42 @@ class ArtifactSpec:
         return digest([self.job or self.kind, inputs, self.settings])
 
 
+FILE = "artifact.json"
+OWN = (".csv", ".json", ".jsonl", ".md", ".parquet", ".png", ".safetensors", ".yaml")
+"""Endings of the files of an artifact; others in its folder are the user's, or of the work."""
+
+
+class Record(BaseModel):
+    """What `artifact.json` holds."""
+
+    model_config = ConfigDict(extra="allow")
+    kind: str
+    name: str = ""
+    hash: str
+    inputs: dict[str, Input]
+    counts: dict[str, Any]
+    files: Files = {}
+    """None: of an earlier version, which is opened, but nothing can be checked."""
+
+
+def read_record(store: Store) -> dict[str, Any]:
+    """A `Record` as it stands; raises `StorageError` where it, or the size of a file it names, is wrong."""
+    record = store.read_json(FILE, Record).model_dump()
+    require_sizes(store, record["files"])
+    return record
+
+
+def read_file(store: Store, name: str) -> bytes:
+    """A file of a finished artifact; raises `StorageError` where it is not what was written."""
+    return read_whole(store, name, read_record(store)["files"])
+
+
 def is_finished(store: Store, spec: ArtifactSpec) -> bool:
-    """Whether the artifact is there; raises `CheckpointError` when the folder holds one of another spec."""
-    if not store.exists("artifact.json"):
+    """Whether the artifact is there; raises `CheckpointError` when the folder holds one of another spec,
+    `StorageError` when a file of it is missing or of another size."""
+    if not store.exists(FILE):
         return False
-    record = store.read_json("artifact.json")
+    record = read_record(store)
     if record["hash"] != spec.hash:
         other = "of another configuration or input, or of an earlier version of its method"
         mend = "choose another name, or delete it"
@@ -49,8 +85,14 @@ def is_finished(store: Store, spec: ArtifactSpec) -> bool:
     return True
 
 
-def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: float) -> None:
-    """Record that the artifact is whole: written last."""
+def finish(
+    store: Store,
+    spec: ArtifactSpec,
+    counts: dict[str, Any],
+    seconds: float,
+    folders: Sequence[str] = (),
+) -> None:
+    """Record that the artifact is whole, with sizes and hashes of its files and of those in its `folders`."""
     inputs = {role: {"path": shown(made.path), "hash": made.hash} for role, made in spec.inputs.items()}
     record = {
         "kind": spec.kind,
@@ -65,15 +107,28 @@ def finish(store: Store, spec: ArtifactSpec, counts: dict[str, Any], seconds: fl
         "machine": machine(),
         "finished": True,
         "version": framework.__version__,
+        "files": described(store, _own(store, folders)),
     }
-    store.write_json("artifact.json", record)
+    store.write_json(FILE, record)
+
+
+def add_file(store: Store, name: str) -> None:
+    """Record a file that was written after the artifact was finished."""
+    record = store.read_json(FILE, Record).model_dump()
+    store.write_json(FILE, record | {"files": record["files"] | described(store, [name])})
+
+
+def _own(store: Store, folders: Sequence[str]) -> list[str]:
+    deeper = [f"{folder}/{name}" for folder in folders for name in (store / folder).sizes()]
+    names = [*store.sizes(), *deeper]
+    return [name for name in names if name.endswith(OWN) and name not in (FILE, lock.FILE)]
 
 
 def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
     """A finished artifact as an input; raises `CorpusError`, which says `how` to make one, where none is."""
-    if not store.exists("artifact.json"):
+    if not store.exists(FILE):
         raise CorpusError(f"{store.url}: no finished {kind} here; {how}, or check the path")
-    record = store.read_json("artifact.json")
+    record = read_record(store)
     if record["kind"] != kind:
         raise CorpusError(f"{store.url}: holds a {record['kind']}, but a {kind} is needed here")
     return Input(store.url, record["hash"])
@@ -81,7 +136,7 @@ def input_of(store: Store, kind: Kind, how: str = "make it first") -> Input:
 
 def summary(layer: Store) -> str:
     """What a layer holds, in the words of its counts: "10 images, 3 without any seed, 0 quarantined"."""
-    counts = layer.read_json("artifact.json")["counts"]
+    counts = read_record(layer)["counts"]
     words = {"images" if what == "rows" else what: n for what, n in counts.items() if isinstance(n, int)}
     return ", ".join(f"{n} {what}" for what, n in words.items())
 

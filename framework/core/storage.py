@@ -93,6 +93,16 @@ class Store:
 
         return [name for name, info in self._beneath().items() if info.type == FileType.Directory]
 
+    def holders(self, *names: str) -> list[Store]:
+        """This folder and those at any depth below it, sorted, that have a file of one of these names."""
+        from pyarrow.fs import FileSelector
+
+        with self.explained():
+            infos = self.filesystem.get_file_info(FileSelector(self.path(), recursive=True))
+            found = [info.path for info in infos if info.is_file and info.base_name in names]
+        root = self.path()
+        return [Store(self.url + path[len(root) :].rpartition("/")[0]) for path in sorted(found)]
+
     def _beneath(self) -> dict[str, FileInfo]:
         """What is directly beneath, by sorted name."""
         from pyarrow.fs import FileSelector
@@ -170,17 +180,23 @@ class Store:
 
         try:
             with self.explained(name):
-                return pq.read_table(self.path(name), columns=columns, filesystem=self.filesystem)
+                return pq.read_table(
+                    self.path(name),
+                    columns=columns,
+                    filesystem=self.filesystem,
+                    page_checksum_verification=True,
+                )
         except pa.ArrowInvalid as error:
             fault = f"not a readable Parquet file ({_short(error)})"
             raise StorageError(f"{self.url}/{name}: {fault}; the file is damaged") from None
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
-        """Write a Parquet file, whole or not at all; options as `pyarrow.parquet.write_table` has them."""
+        """Write a Parquet file, whole or not at all; options as `pyarrow.parquet.write_table` has them. Its
+        pages have checksums, so that a damaged one is noticed by whoever reads it."""
         import pyarrow.parquet as pq
 
         with self.atomic_writer(name) as file:
-            pq.write_table(table, file, **options)
+            pq.write_table(table, file, write_page_checksum=True, **options)
 
     def remove(self, name: str = "") -> None:
         """Delete a file, or a folder with all below it; nothing happens when it does not exist."""

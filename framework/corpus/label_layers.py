@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from framework.core.artifact import read_record
 from framework.core.errors import CorpusError, nearest
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, ShardReader
@@ -37,7 +38,7 @@ def finished_record(store: Store, corpus: Corpus, kind: str, command: str) -> di
         known = nearest(store.name, (corpus.store / "layers").names())
         fault = f"of corpus '{corpus.info.name}' is not there or not finished{known}"
         raise CorpusError(f"{kind} '{store.name}' {fault}; make one with {command}")
-    record = store.read_json("artifact.json")
+    record = read_record(store)
     if record["kind"] != kind:
         raise CorpusError(f"{store.url}: holds a {record['kind']}, not a {kind}; check the name")
     made_for = record["inputs"]["corpus"]["hash"]

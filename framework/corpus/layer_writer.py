@@ -36,10 +36,11 @@ class LayerWriter:
 
     def claim(self, spec: ArtifactSpec) -> None:
         """Begin, or continue what is half-made from the same spec; raises `CorpusError` for another's."""
-        if self.out.exists("spec.json") and self.out.read_json("spec.json")["hash"] != spec.hash:
+        mine = {"hash": spec.hash}
+        if self.out.exists("spec.json") and self.out.read_json("spec.json", dict[str, str]) != mine:
             fault = "a layer of another input or setting was begun here"
             raise CorpusError(f"{self.out.url}: {fault}; choose another name, or delete it")
-        self.out.write_json("spec.json", {"hash": spec.hash})
+        self.out.write_json("spec.json", mine)
 
     def write_masks(self, kind: str, mask: Callable[[str], np.ndarray]) -> int:
         """Write the missing rows and `close`; `mask` gives class ids `[H, W]`, uint8, or a `RowError`."""

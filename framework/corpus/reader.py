@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framework.core.errors import CorpusError, RowError, StorageError
+from framework.core.integrity import require_sizes
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
 from framework.corpus.schema import INDEX_COLUMNS, OF_CORPUS, CorpusInfo, shard_owner
@@ -86,9 +87,11 @@ class ShardReader:
 
     @contextlib.contextmanager
     def _open(self, shard: str) -> Iterator[pq.ParquetFile]:
-        path, filesystem = self.store.path(shard), self.store.filesystem
+        path = self.store.path(shard)
+        options: Any = {"filesystem": self.store.filesystem, "pre_buffer": False}
+        options["page_checksum_verification"] = True
         try:
-            with pq.ParquetFile(path, filesystem=filesystem, pre_buffer=False) as file:
+            with pq.ParquetFile(path, **options) as file:
                 yield file
         except StorageError:
             raise
@@ -131,6 +134,7 @@ class Corpus:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.info = CorpusInfo.read(store)
+        require_sizes(store, self.info.files)
         self._reader = ShardReader(
             store, self.info.shards, INDEX_COLUMNS, ["image", "mask"], self.info.fingerprint
         )

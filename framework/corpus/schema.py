@@ -6,6 +6,7 @@ import pyarrow as pa
 from pydantic import ValidationError, field_validator
 
 from framework.core.errors import CorpusError, StorageError
+from framework.core.integrity import Files
 from framework.core.labels import Encoding
 from framework.core.settings import Settings
 from framework.core.storage import Store
@@ -28,6 +29,7 @@ FORMAT: Final = 2
 """Of `corpus.json`. In 1, a version did not cover names of classes and labels, encoding and spacing."""
 OF_CORPUS = b"scantseg.corpus"
 """Key of a shard's metadata: the fingerprint of the corpus that it belongs to, and its own name."""
+CORPUS_FILE = "corpus.json"
 
 ROW = pa.schema(
     [
@@ -86,6 +88,8 @@ class CorpusInfo(Settings):
     version: str
     """Hash over all rows and what their numbers mean: equal versions are equal corpora."""
     shards: list[str]
+    files: Files = {}
+    """Size and hash of each shard."""
     notes: list[str]
     """What the build found that a user should know, a line each."""
 
@@ -99,13 +103,13 @@ class CorpusInfo(Settings):
     @classmethod
     def read(cls, store: Store) -> Self:
         """Read `corpus.json`; raises `CorpusError` when the folder is no corpus."""
-        if not store.exists("corpus.json"):
+        if not store.exists(CORPUS_FILE):
             hint = "make one with `scantseg corpus build`"
             if store.exists("building.json"):
                 hint = "its build was interrupted: run the same build again"
             raise CorpusError(f"{store.url}: no corpus here; {hint}")
         try:
-            described = store.read_json("corpus.json")
+            described = store.read_json(CORPUS_FILE)
             _require_format(described, store)
             return cls.model_validate(described)
         except ValidationError as error:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from framework.core.errors import CorpusError, RowError
+from framework.core.integrity import Files, described, require_sizes
 from framework.core.labels import IGNORE, Encoding
 from framework.core.lock import lock
 from framework.core.settings import Settings, digest
@@ -81,6 +82,7 @@ class _Progress(Settings):
     fingerprint: str
     taken: int = 0
     shards: list[str] = []
+    files: Files = {}
     quarantine: list[dict[str, str]] = []
     counts: dict[str, int] = {}
     digest: str = ""
@@ -106,6 +108,7 @@ def pack(
     if out.exists("corpus.json"):
         info = CorpusInfo.read(out)
         _require_same(source, info.fingerprint, out)
+        require_sizes(out, info.files)
         return info
     with lock(out):
         progress = _begun(source, out)
@@ -170,6 +173,7 @@ def _write_shard(source: Source, items: list[Candidate], out: Store, progress: _
         table = pa.Table.from_pylist(rows, schema=owner)
         out.write_table(file, table, row_group_size=ROWS_PER_GROUP, compression="none")
         progress.shards.append(file)
+        progress.files |= described(out, [file])
     progress.taken += len(items)
 
 
@@ -256,6 +260,7 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         fingerprint=source.fingerprint,
         version=digest([FORMAT, classes, source.encoding, labels, source.channels, progress.digest]),
         shards=progress.shards,
+        files=progress.files,
         notes=[" ".join(note.split()) for note in (*source.notes, *findings(index.to_pydict()))],
     )
     out.write_text("corpus.json", info.model_dump_json(indent=2))

@@ -20,10 +20,9 @@ from framework.loading import augmentation as augment
 from framework.methods.base import Method
 from framework.methods.registry import method_of
 from framework.methods.sliding_window import predict_whole
-from framework.training.checkpoint import read_tensors
 from framework.training.config import TrainConfig
 from framework.training.precision import autocast, safe_precision
-from framework.training.pretrained import run_of, self_contained
+from framework.training.pretrained import run_of, self_contained, weights_of
 from framework.training.trainer import new_method
 
 
@@ -38,7 +37,7 @@ class ModelCard:
     @classmethod
     def open(cls, store: Store) -> ModelCard:
         """Raises `CorpusError` when no finished model is there."""
-        return cls(store, run_of(store), ModelInfo.model_validate(store.read_json("model.json")))
+        return cls(store, run_of(store), store.read_json("model.json", ModelInfo))
 
     @property
     def method(self) -> type[Method]:
@@ -64,7 +63,7 @@ class Predictor:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.method = new_method(self_contained(self.run), self.card.info)
         try:
-            self.method.load_state_dict(read_tensors(store, "model.safetensors"))
+            self.method.load_state_dict(weights_of(store))
         except RuntimeError as error:
             fault = f"does not fit its config.yaml ({str(error)[:120]})"
             raise CheckpointError(f"{store.url}/model.safetensors: {fault}") from None

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
-from framework.core.artifact import ArtifactSpec, Input, Kind, finish, input_of, is_finished
+from framework.core.artifact import (
+    ArtifactSpec,
+    Input,
+    Kind,
+    add_file,
+    finish,
+    input_of,
+    is_finished,
+    read_record,
+)
 from framework.core.callbacks import OnProgress, silent
 from framework.core.settings import PLACEMENT, Settings, digest, identity
 from framework.core.storage import Store
@@ -118,9 +127,11 @@ def make(
     if not is_finished(out, spec):
         _work(begun, out, spec, on_progress)
     if job.measured:  # of a finished layer too: the run that made it may have died between the two
+        from framework.labelling.quality import FILE as QUALITY
         from framework.labelling.quality import measure_layer
 
-        measure_layer(begun.corpus, out)
+        if measure_layer(begun.corpus, out) and QUALITY not in read_record(out)["files"]:
+            add_file(out, QUALITY)
     return out
 
 

@@ -38,7 +38,7 @@ class PseudoLabel(Job):
         if run.corpus.patch:
             fault = f"{url}: a model of volumes; pseudo-labelling works image by image"
             raise ConfigError(f"{fault}: use a model trained without corpus.patch")
-        labelled = set(self.model.store.read_json("labelled.json"))
+        labelled = set(self.model.store.read_json("labelled.json", list[str]))
         names = [name for name in self.corpus.ids("train") if name not in labelled]
         if not names:
             fault = "every training image had its mask in training; nothing to pseudo-label"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from framework.core.artifact import read_record
 from framework.core.errors import StorageError
 from framework.core.storage import Store
 from framework.imaging.overlay import colour_of, data_address
@@ -70,7 +71,7 @@ def gather(sources: Iterable[Store]) -> list[Artifact]:
         if not stores:
             where = f"{source.url}: no artifact.json here or one folder below"
             raise StorageError(f"{where}; name a finished artifact or a run's folder")
-        records |= {store.url: (store, store.read_json("artifact.json")) for store in stores}
+        records |= {store.url: (store, read_record(store)) for store in stores}
     return _linked(list(records.values()))
 
 

@@ -118,6 +118,11 @@ def read_tensors(store: Store, name: str, sha256: str | None = None) -> Tensors:
     data, url = store.read_bytes(name), f"{store.url}/{name}"
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise CheckpointError(f"{url}: truncated or damaged checkpoint ({len(data)} bytes)")
+    return decode_tensors(data, url)
+
+
+def decode_tensors(data: bytes, url: str) -> Tensors:
+    """Tensors of safetensors; raises `CheckpointError`, which names `url`, when they are none."""
     try:
         return load_tensors(data)
     except SafetensorError as error:

@@ -4,14 +4,14 @@ from typing import Any
 
 import yaml
 
-from framework.core.artifact import input_of
+from framework.core.artifact import input_of, read_file
 from framework.core.config_files import parse
 from framework.core.errors import ConfigError
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import ModelInfo
 from framework.methods.base import Method, PretrainedModel
-from framework.training.checkpoint import read_tensors
+from framework.training.checkpoint import Tensors, decode_tensors
 from framework.training.config import TrainConfig
 
 
@@ -19,6 +19,12 @@ def run_of(store: Store) -> TrainConfig:
     """The description of a finished model; raises `CorpusError` when none is there."""
     input_of(store, "model")
     return parse(yaml.safe_load(store.read_text("config.yaml")), TrainConfig, f"{store.url}/config.yaml")
+
+
+def weights_of(store: Store) -> Tensors:
+    """The weights of a finished model; raises `StorageError` when they are not those that were written."""
+    name = "model.safetensors"
+    return decode_tensors(read_file(store, name), f"{store.url}/{name}")
 
 
 def self_contained(run: TrainConfig) -> TrainConfig:
@@ -35,9 +41,9 @@ def load_pretrained_models(method: Method, run: TrainConfig, corpus: Corpus) -> 
     """Give the method the finished models that it starts from; errors name one that is missing or unfit."""
     for role, url in run.models.items():
         store = Store.at(url)
-        config, info = run_of(store).method, ModelInfo.model_validate(store.read_json("model.json"))
+        config, info = run_of(store).method, store.read_json("model.json", ModelInfo)
         _require_unseen(role, store, corpus)
-        state = read_tensors(store, "model.safetensors")
+        state = weights_of(store)
         try:
             method.load_pretrained(role, PretrainedModel(state, info.classes, config))
         except RuntimeError:
@@ -49,7 +55,7 @@ def load_pretrained_models(method: Method, run: TrainConfig, corpus: Corpus) -> 
 def _require_unseen(role: str, model: Store, corpus: Corpus) -> None:
     """Raise `ConfigError` where a model was trained on an image, by its pixels, that this corpus keeps for
     measuring (methods/README 3.7)."""
-    trained = set(model.read_json("trained_image_hashes.json"))
+    trained = set(model.read_json("trained_image_hashes.json", list[str]))
     if seen := [name for name in corpus.ids_in("val", "test") if corpus.value(name, "hash") in trained]:
         fault = f"{model.url} has learnt from image '{seen[0]}', which corpus '{corpus.info.name}' keeps"
         mend = "train it on this corpus, or on one with the same splits"

@@ -139,8 +139,9 @@ def test_a_contact_sheet_draws_the_masks_of_the_corpus_or_of_a_layer(fundus: Cor
 def layer_of(corpus: Corpus, name: str, masks: dict[str, np.ndarray]) -> Layer:
     """A finished layer of these masks."""
     store = layer_store(corpus.store, name)
-    inputs = {"corpus": {"hash": corpus.info.version}}
-    store.write_json("artifact.json", {"kind": "layer", "inputs": inputs, "counts": {"rows": len(masks)}})
+    inputs = {"corpus": {"path": corpus.store.url, "hash": corpus.info.version}}
+    record = {"kind": "layer", "hash": "h", "inputs": inputs, "counts": {"rows": len(masks)}}
+    store.write_json("artifact.json", record)
     shared = {"kind": "pseudo", "confidence": 0.9, "kept": 0.5}
     rows = [{"id": image, "mask": png(mask)} | shared for image, mask in masks.items()]
     store.write_table("rows-00000.parquet", pa.Table.from_pylist(rows, schema=LAYER_ROW))

@@ -60,10 +60,11 @@ def test_a_layer_that_is_not_there_or_of_another_corpus_says_so(
         Layer.open(corpus, "round-1")
     store = Store.at(write_layer(tmp_path / "one", corpus.store.url, {}))
     assert Layer.open(corpus, store.url).kinds == {}
-    store.write_json("artifact.json", {"kind": "model", "hash": "h", "inputs": {}})
+    record = {"kind": "layer", "hash": "h", "inputs": {"corpus": {"path": "", "hash": "older"}}, "counts": {}}
+    store.write_json("artifact.json", record | {"kind": "model"})
     with pytest.raises(CorpusError, match="holds a model, not a layer"):
         Layer.open(corpus, store.url)
-    store.write_json("artifact.json", {"kind": "layer", "hash": "h", "inputs": {"corpus": {"hash": "older"}}})
+    store.write_json("artifact.json", record)
     with pytest.raises(
         CorpusError, match=r"was made for corpus version older, and this is .*; make it again, with `scantseg"
     ):

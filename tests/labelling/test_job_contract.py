@@ -12,7 +12,7 @@ from pydantic import Field, create_model
 from typer.testing import CliRunner
 
 from framework.cli.jobs import add_jobs
-from framework.core.artifact import summary
+from framework.core.artifact import add_file, summary
 from framework.core.config_faults import models_of
 from framework.core.config_files import parse
 from framework.core.errors import CheckpointError, ConfigError, CorpusError
@@ -116,7 +116,8 @@ def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
     phantom_url: str, folder: Path, tmp_path: Path
 ) -> None:
     model = train(tiny_run(phantom_url, "supervised", tmp_path))
-    model.remove("model.safetensors")
+    model.write_bytes("model.safetensors", b"none")
+    add_file(model, "model.safetensors")
     pack(folder_source(Store.at(folder), "other", ["background", "a", "b"]), Store.at(tmp_path / "other"))
     out = str(tmp_path / "made")
     with pytest.raises(CorpusError, match="the model knows classes"):

@@ -9,6 +9,7 @@ import pytest
 import timm
 import yaml
 
+from framework.core.artifact import ArtifactSpec, add_file, finish
 from framework.core.errors import ConfigError, ScantsegError
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
@@ -58,12 +59,13 @@ def test_a_model_that_is_no_classifier_is_named(corpus: str, tmp_path: Path) -> 
 def test_a_classifier_that_has_seen_test_images_is_refused(corpus: str, tmp_path: Path) -> None:
     """What it knows of them by heart would prompt the segmenter that is measured on them."""
     model = Store.at(tmp_path / "model")
-    for name in ("config.yaml", "model.json", "model.safetensors", "artifact.json"):
+    for name in ("config.yaml", "model.json", "model.safetensors"):
         model.write_bytes(name, Store.at(f"{corpus}-classifier").read_bytes(name))
     seen = Corpus.open(corpus).ids("test")[0]
     model.write_json(
         "trained_image_hashes.json", ["another picture", Corpus.open(corpus).value(seen, "hash")]
     )
+    finish(model, ArtifactSpec("model", {}, {}), {}, 0.0)
     with pytest.raises(
         ConfigError,
         match=f"models.classifier: .* has learnt from image '{seen}', which .* keeps for measuring",
@@ -99,6 +101,7 @@ def test_a_finished_model_needs_no_other_weights(
     description = yaml.safe_load(store.read_text("config.yaml"))
     description["network"]["pretrained"] = True
     store.write_text("config.yaml", yaml.safe_dump(description))
+    add_file(store, "config.yaml")
     asked: list[bool] = []
     create = timm.create_model
 

@@ -68,7 +68,7 @@ def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
         folder.write_text(f"recipes/{name}.yaml", run.to_yaml())
     write_pictures(folder, runs, config.control, comparison.recipes[config.control].corpus.path)
     counts = {"cases": table["cases"], "recipes": len(config.recipes)}
-    finish(folder, spec, counts, time.perf_counter() - started)
+    finish(folder, spec, counts, time.perf_counter() - started, folders=["recipes"])
     return folder
 
 

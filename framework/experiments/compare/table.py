@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from framework.core.artifact import read_record
 from framework.core.storage import Store
 from framework.evaluation import cases, classification
 from framework.evaluation.case_scores import MEAN, CaseScores
@@ -52,7 +53,7 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
     shared = {name: row for scores in pooled.values() for name, row in scores.items()}
     logs = {name: [metric_log.read(run.model) for run in of[name]] for name in of}
     costs = {name: cost([run.model for run in of[name]], logs[name], target) for name in of}
-    corpus = runs[0].evaluation.read_json("artifact.json")["inputs"]["corpus"]["path"]
+    corpus = read_record(runs[0].evaluation)["inputs"]["corpus"]["path"]
     rows.sort(key=lambda row: list(of).index(row["recipe"]))
     table = {
         "split": runs[0].evaluation.read_json("summary.json")["split"],
@@ -145,7 +146,7 @@ def cost(models: Sequence[Store], logs: Sequence[Records], target: float | None)
     `target_seconds` has an entry per seed, None where it missed the target; it is None without a target and
     for a recipe not judged by Dice. Memory is the largest of the seeds', in MB, if a model tells.
     """
-    counts = [model.read_json("artifact.json")["counts"] for model in models]
+    counts = [read_record(model)["counts"] for model in models]
     by_dice = metric_log.judged_by(logs[0]) in ("dice", None)
     memory = [count["peak_memory_mb"] for count in counts if "peak_memory_mb" in count]
     seconds = [record["seconds"] for log in logs for record in log if "seconds" in record]

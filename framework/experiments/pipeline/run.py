@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from framework.core.artifact import summary
+from framework.core.artifact import read_record, summary
 from framework.core.callbacks import Log
 from framework.core.config_files import merge, parse
 from framework.core.errors import ConfigError, nearest
@@ -74,7 +74,7 @@ def stage_run(run: PipelineConfig, stage: TrainStage, root: Store) -> TrainConfi
 
 
 def _train(run: PipelineConfig, stage: TrainStage, root: Store, log: Log) -> None:
-    counts = train(stage_run(run, stage, root)).read_json("artifact.json")["counts"]
+    counts = read_record(train(stage_run(run, stage, root)))["counts"]
     best = best_score(counts)
     score = f", best validation {best[0]} {best[1]:.3f}" if best else ""
     log(f"  {counts['labelled_images']} labelled of {counts['train_images']} training images{score}")

@@ -20,6 +20,7 @@ from ray.tune import Callback
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from framework.core.artifact import read_record
 from framework.core.callbacks import Log
 from framework.core.config_files import parse
 from framework.core.errors import ScantsegError
@@ -188,7 +189,7 @@ def _conclude(record: Trial, store: Store) -> None:
     if store.exists(FAILED):
         record.state, record.message = "failed", store.read_json(FAILED)["message"]
     elif store.exists("artifact.json"):
-        counts = store.read_json("artifact.json")["counts"]
+        counts = read_record(store)["counts"]
         best = best_score(counts)
         record.state, record.step, record.score = "finished", counts["steps"], best and best[1]
     else:

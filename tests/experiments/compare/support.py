@@ -47,11 +47,15 @@ def seed_run(
     """Case i is that of patient i // 2."""
     model, evaluation = Store.at(root / f"{recipe}-{seed}"), Store.at(root / f"{recipe}-{seed}-val")
     counts = {"parameters": 1234567} | ({} if memory is None else {"peak_memory_mb": memory})
-    model.write_json("artifact.json", {"counts": counts})
+    record = {"kind": "model", "hash": "m", "inputs": {}, "counts": counts}
+    model.write_json("artifact.json", record)
     model.write_text(
         "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in log or log_of((4, 0.5), (8, 0.7)))
     )
-    evaluation.write_json("artifact.json", {"inputs": {"corpus": {"path": "data/eyes", "hash": "c"}}})
+    inputs = {"corpus": {"path": "data/eyes", "hash": "c"}}
+    evaluation.write_json(
+        "artifact.json", {"kind": "evaluation", "hash": "e", "inputs": inputs, "counts": {}}
+    )
     evaluation.write_json("summary.json", {"split": "val"})
     evaluation.write_table("cases.parquet", case_table(dice))
     return SeedRun(recipe, seed, model, evaluation)
