@@ -73,9 +73,12 @@ class ShardReader:
             raise RowError(f"{place}: {error}; it changed since it was made: make it again") from None
 
     def row(self, name: str) -> dict[str, Any]:
-        """The large columns of one row."""
+        """The large columns of one row; raises `StorageError` where its group of rows is damaged."""
         shard, group, row = self._places[name]
-        return self._group(shard, group).slice(row, 1).to_pylist()[0]
+        try:
+            return self._group(shard, group).slice(row, 1).to_pylist()[0]
+        except StorageError as error:
+            raise StorageError(f"{error} (row '{name}', or one of those stored with it)") from None
 
     def in_stored_order(self, names: Iterable[str]) -> list[str]:
         """So that a pass over many rows reads each row group once."""
