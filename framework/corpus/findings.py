@@ -48,7 +48,7 @@ def _few(index: Index) -> Iterator[str]:
 def _masks(index: Index) -> Iterator[str]:
     masked = [split for split, kind in zip(index["split"], index["mask_kind"], strict=True) if kind]
     if not masked:
-        yield "no image has a mask: there is nothing to learn masks from, or to score them against"
+        yield "no image has a mask, in masks/ID.png: there is nothing to learn masks from, or to score"
     elif "train" not in masked:
         yield "no image of split 'train' has a mask"
 

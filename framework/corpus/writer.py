@@ -30,6 +30,7 @@ from framework.corpus.schema import (
     LabelInfo,
     shard_owner,
 )
+from framework.corpus.stacking import Slice, match
 from framework.imaging.decode import decode_image, decode_mask
 
 AT_ONCE = 1 << 22
@@ -66,16 +67,6 @@ class Source:
     """What was found in reading it that a user should know."""
 
 
-class _Slice(Settings):
-    """What all slices of a volume share; `id` is of the first."""
-
-    id: str
-    size: tuple[int, ...]
-    """Pixels of height and width."""
-    bits: int
-    spacing: list[float] | None
-
-
 class _Progress(Settings):
     """What a restart needs; written beside the shards as `building.json`."""
 
@@ -90,7 +81,7 @@ class _Progress(Settings):
     ignored: int = 0
     sums: list[list[float]] = [[0.0] * 3, [0.0] * 3]
     pixels: int = 0
-    volumes: dict[str, _Slice] = {}
+    volumes: dict[str, Slice] = {}
 
 
 def pack(
@@ -182,7 +173,7 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
     image = decode_image(row["image"], source.channels)
     row["height"], row["width"] = image.shape[:2]
     row["hash"] = hashlib.sha256(row["image"]).hexdigest()
-    _match_volume(row, image, progress)
+    match(progress.volumes, row, image)
     if row["mask"] is not None:
         classes = len(source.classes) if source.classes else MOST_CLASSES[source.encoding]
         mask = decode_mask(row["mask"], image.shape[:2], classes, source.encoding)
@@ -193,28 +184,6 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
         progress.counts[key] = progress.counts.get(key, 0) + 1
     progress.digest = _chained(progress.digest, row)
     _sum_intensities(image, progress)
-
-
-def _match_volume(row: dict[str, Any], image: np.ndarray, progress: _Progress) -> None:
-    """Slices stack only where all have a number, and are of one size, depth and spacing."""
-    if row["volume"] is None:
-        return
-    if row["slice"] is None:
-        raise CorpusError(f"volume '{row['volume']}': slice '{row['id']}' has no number; number all slices")
-    spacing = row.get("spacing")
-    own = _Slice(
-        id=row["id"], size=image.shape[:2], bits=8 * image.itemsize, spacing=spacing and list(spacing)
-    )
-    first = progress.volumes.setdefault(row["volume"], own)
-    for what, mine, others in (
-        ("size in pixels", own.size, first.size),
-        ("bits of a pixel", own.bits, first.bits),
-        ("spacing in mm", own.spacing, first.spacing),
-    ):
-        if mine != others:
-            fault = f"slices '{first.id}' and '{own.id}' differ in {what}: {others} and {mine}"
-            mend = "mend them, or take the volume out"
-            raise CorpusError(f"volume '{row['volume']}': {fault}; {mend}")
 
 
 def _chained(previous: str, row: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ def test_splits_that_say_little_are_told() -> None:
 def test_masks_that_are_lacking_are_told() -> None:
     without = [{**row, "mask_kind": None} for row in COMPLETE]
     assert found(among=without) == [
-        "no image has a mask: there is nothing to learn masks from, or to score them against"
+        "no image has a mask, in masks/ID.png: there is nothing to learn masks from, or to score"
     ]
     assert found(among=[*without[:2], *COMPLETE[2:]]) == ["no image of split 'train' has a mask"]
 

@@ -226,6 +226,24 @@ def test_slices_that_do_not_stack_are_refused(
         pack(broken, Store.at(tmp_path / "cut"), 1e-6)
 
 
+def test_grey_slices_among_coloured_ones_are_refused_and_black_ones_are_not(
+    source: Source, png: Encode, tmp_path: Path
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (64, 64, 1), np.uint8)
+    black, grey, coloured = (
+        {"image": png(np.broadcast_to(pixels, (64, 64, 3)).astype(np.uint8))}
+        for pixels in (np.zeros(1), grey, grey * np.array([1.0, 0.5, 0.2]))
+    )
+    source = replace(source, channels=3)
+    for i, alike in enumerate([(black, coloured, black, coloured), (black, grey, black)]):
+        assert pack(volume_rows(source, *alike), Store.at(tmp_path / str(i))).counts["rows"] == len(alike)
+    for i, mixed in enumerate([(coloured, grey), (black, coloured, black, grey)]):
+        with pytest.raises(
+            CorpusError, match=r"volume 'v': slices .* differ in colour: True and False; mend"
+        ):
+            pack(volume_rows(source, *mixed), Store.at(tmp_path / f"mixed-{i}"))
+
+
 def test_a_slice_without_its_number_is_refused_whatever_the_source(source: Source, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="volume 'v': slice 'row-001' has no number; number all slices"):
         pack(volume_rows(source, {}, {"slice": None}), Store.at(tmp_path / "c"))

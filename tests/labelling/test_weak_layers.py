@@ -220,6 +220,18 @@ def test_masks_of_a_folder_become_a_layer(corpus: Corpus, drawn: Path) -> None:
         import_masks(drawn, corpus.store.url, "drawn", "scribble")
 
 
+def test_files_that_are_not_read_are_counted(corpus: Corpus, drawn: Path, tmp_path: Path) -> None:
+    (drawn / "case-02.png").rename(drawn / "case-02.gif")
+    (drawn / "case-01.png").rename(tmp_path / "elsewhere.png")
+    (drawn / "case-01.png").symlink_to(tmp_path / "elsewhere.png")
+    out = import_masks(drawn, corpus.store.url, "drawn", "scribble")
+    counts = out.read_json("artifact.json")["counts"]
+    assert counts == {
+        **{"rows": 1, "quarantined": 0, "without a file": 11},
+        **{"files of no image": 1, "files that are not read": 2},
+    }
+
+
 def test_a_scribble_edited_in_place_is_another_input(corpus: Corpus, drawn: Path) -> None:
     edited, strokes = drawn / "case-03.bmp", np.asarray(Image.open(drawn / "case-01.png"))
     Image.fromarray(strokes).save(edited)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from framework.corpus.layer_writer import LayerWriter
-    from framework.corpus.sources.listing import Picture
+    from framework.corpus.sources.listing import Listing, Picture
     from framework.imaging.mask_values import MaskValues
 
 
@@ -41,10 +41,14 @@ class ImportMasks(Job):
     reads = {"folder": Source("Folder of ID.png: class ids, 255 = no claim.", None)}
 
     @cached_property
-    def pictures(self) -> dict[str, Picture]:
+    def listing(self) -> Listing:
         from framework.corpus.sources.listing import Listing
 
-        return Listing.of(self.folder).pictures
+        return Listing.of(self.folder)
+
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        return self.listing.pictures
 
     @cached_property
     def table(self) -> MaskValues | None:
@@ -73,7 +77,9 @@ class ImportMasks(Job):
     def counts(self, layer: LayerWriter) -> dict[str, Any]:
         strays = len(self.pictures) - len(layer.names)
         counts = {"without a file": len(self.corpus.index_columns["id"]) - len(layer.names)}
-        return counts | ({"files of no image": strays} if strays else {})
+        unread = len(self.listing.unread) + len(self.listing.outside)
+        told = {"files of no image": strays, "files that are not read": unread}
+        return counts | {what: number for what, number in told.items() if number}
 
     def _mask(self, name: str) -> np.ndarray:
         from framework.imaging.decode import decode_mask
