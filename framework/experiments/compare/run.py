@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from threading import Event
 from framework.core.artifact import ArtifactSpec, finish, input_of, is_finished
 from framework.core.callbacks import Log
 from framework.core.errors import TrainingError
+from framework.core.parent import child
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.evaluation.evaluate import evaluate, scored_images
@@ -115,16 +115,16 @@ def _seed_run(comparison: Comparison, name: str, seed: int, stop: Event, log: Lo
 
 
 def train_apart(run: TrainConfig, stop: Event) -> None:
-    """Train by the command line in a process of its own, so that memory and threads are the run's alone.
+    """Train by the command line in a process of its own, so that memory and threads are the run's alone; it
+    ends with this one.
 
     Its progress goes to stderr. Raises `TrainingError`, also when stopped.
     """
     with tempfile.TemporaryDirectory() as folder:
         described = Path(folder) / f"{run.name}.yaml"
         described.write_text(run.to_yaml())
-        command = [sys.executable, "-m", "framework.cli", "train", str(described)]
-        process = subprocess.Popen(command, stdout=2, stderr=subprocess.PIPE, text=True)
-        faults = _until_ended(process, stop)
+        with child("from framework.cli.main import main; main()", "train", str(described)) as process:
+            faults = _until_ended(process, stop)
     if stop.is_set():
         raise TrainingError(f"run '{run.name}': stopped; the same command again continues it")
     if process.returncode:

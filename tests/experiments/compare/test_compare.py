@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from threading import Event, Timer
 
+import psutil
 import pytest
 import yaml
 
@@ -310,6 +311,23 @@ def test_a_training_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch)
     stop = Event()
     stop.set()
     assert course._until_ended(process, stop) == "" and process.returncode == -signal.SIGKILL
+
+
+def test_no_training_outlives_a_comparison_that_is_killed(described: Path, tmp_path: Path) -> None:
+    words = [str(described), f"out={tmp_path}", "set.train.steps=100000"]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "framework.cli", "compare", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not list(tmp_path.glob("*/metrics.jsonl")):
+        assert killed.poll() is None
+        time.sleep(0.05)
+    below = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
+    killed.wait()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert below and not alive
 
 
 def test_a_training_that_fails_says_why_in_one_line(described: Path, said: list[str], tmp_path: Path) -> None:
