@@ -11,6 +11,7 @@ import typer
 from framework.cli import corpus, jobs, results, training
 from framework.core.errors import ScantsegError
 from framework.core.interruption import Interrupted
+from framework.core.ray_runtime import end_ray
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, by the convention of shells: 128 + the signal."""
@@ -43,6 +44,7 @@ def main(*words: str) -> None:
         typer.secho(f"error: {line}", fg="red", err=True)
         sys.exit(1)
     except Interrupted as end:
+        end_ray()
         _end(128 + end.signal, f" after step {end.step}, which is saved")
     except SystemExit as end:  # typer turns Ctrl-C into this exit code and says nothing
         if end.code in (INTERRUPTED, TERMINATED):

@@ -1,16 +1,31 @@
 """Ray's start, what its processes own, and where it keeps its own state."""
 
+import atexit
 import contextlib
 import logging
 import os
+import shutil
 import signal
+import socket
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from framework.core.callbacks import Log
 from framework.core.errors import ResourceError
 from framework.core.storage import Store
+
+SCRATCH = "scantseg-ray-"
+"""Begins the names of the folders of Ray's own state; the number of the process that made one follows."""
+PATIENCE_S, TICK_S = 5.0, 0.5
+"""Seconds until it is said what is waited for, as a run before may just be leaving, and between two looks."""
+ANSWER_S, STRAY_S = 5.0, 5.0
+"""Seconds in which a cluster has to answer, and that a process of one that has ended gets to end."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +53,35 @@ class Processes:
                 has = f"the cluster has {present.get(kind, 0):g}"
                 raise ResourceError(f"{setting}: {needs}, {has}; lower {setting}")
 
+    def wait_until_free(self, log: Log) -> None:
+        """Wait for other work of the cluster to end; `log` hears after some seconds what is waited for."""
+        import ray
+
+        end = time.monotonic() + PATIENCE_S
+        told = False
+        while lacking := [
+            f"{each * self.count:g} {kind}, of which {free:g} are free"
+            for kind, each in self.resources.items()
+            if each * self.count > (free := ray.available_resources().get(kind, 0))
+        ]:
+            if not told and time.monotonic() > end:
+                log(f"waiting for {' and '.join(lacking)}: other work of the cluster has the rest")
+                told = True
+            time.sleep(TICK_S)
+
 
 def start_ray() -> None:
-    """Join the cluster of the environment (a submitted job, `ray start`), or start one on this machine."""
+    """Join the cluster of the environment (a submitted job, `ray start`), or start one on this machine.
+
+    Raises `ResourceError` for a cluster that is not there or does not know the token, and where sockets do
+    not fit.
+    """
     import ray
 
     if ray.is_initialized():
         return
+    _require_answer(os.environ.get("RAY_ADDRESS", ""))
+    _send_token()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # A rank that waits for one that has failed cannot take leave of it: its process is ended.
     os.environ.setdefault("TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S", "3")
@@ -52,8 +89,73 @@ def start_ray() -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     # What fails reaches us as an exception; Ray's C++ layer calls more than that an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    with _handlers_kept():
+    with _handlers_kept(), _explained():
         ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+    atexit.register(end_ray)
+
+
+def end_ray() -> None:
+    """Leave the cluster, and end its processes where this one started it: a controller may wait for ever for
+    a cluster that has gone. Nothing happens where Ray has not been started."""
+    import psutil
+
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        below = psutil.Process().children(recursive=True)
+        ray.shutdown()
+        ours = [each for each in below if each.is_running() and _name(each).startswith("ray::")]
+        for stray in psutil.wait_procs(ours, timeout=STRAY_S)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stray.kill()
+
+
+def _name(process: Any) -> str:
+    import psutil
+
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return ""
+
+
+def _require_answer(address: str) -> None:
+    """Raise where nothing listens: Ray itself waits for two minutes, and then ends the process."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.rpartition("//")[2], int(port)), ANSWER_S).close()
+    except OSError as error:
+        fault = f"no Ray cluster answers there ({error.strerror or error})"
+        mend = "start one with `ray start --head`, or unset RAY_ADDRESS for one of this machine"
+        raise ResourceError(f"RAY_ADDRESS {address}: {fault}; {mend}") from None
+
+
+def _send_token() -> None:
+    """Where there is a token, use it, as `ray start` does: a cluster that has one answers nobody else."""
+    import ray
+
+    raylet: Any = ray._raylet
+    has_token = raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+    if has_token and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        raylet.Config.initialize("")  # Ray read its environment when it was imported
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What goes wrong at Ray's start in one line."""
+    try:
+        yield
+    except ConnectionError:
+        fault = "the Ray cluster there does not let this process in: it has another token, or is ending"
+        mend = "give ~/.ray/auth_token the cluster's token, or RAY_AUTH_TOKEN"
+        raise ResourceError(f"RAY_ADDRESS {os.environ.get('RAY_ADDRESS')}: {fault}; {mend}") from None
+    except OSError as error:
+        if "AF_UNIX" not in str(error):
+            raise
+        fault = "is too long for the sockets that Ray makes below it"
+        raise ResourceError(f"TMPDIR {tempfile.gettempdir()}: {fault}; set TMPDIR=/tmp") from None
 
 
 @contextlib.contextmanager
@@ -65,6 +167,26 @@ def _handlers_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def ray_storage(store: Store) -> str:
-    """Where Ray keeps its own small state; checkpoints are ours and do not go there."""
-    return f"{store.url}/ray" if not store.is_local else os.path.join(tempfile.gettempdir(), "scantseg-ray")
+@contextlib.contextmanager
+def ray_storage(store: Store) -> Iterator[str]:
+    """Where Ray keeps its own small state of a run; checkpoints are ours and do not go there.
+
+    Beside a local store it is this user's alone and goes with the block; those of processes that were killed
+    go too.
+    """
+    if not store.is_local:
+        yield f"{store.url}/ray"
+        return
+    _sweep()
+    prefix = f"{SCRATCH}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+def _sweep() -> None:
+    import psutil
+
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        process = path.name.removeprefix(SCRATCH).partition("-")[0]
+        if process.isdigit() and path.stat().st_uid == os.getuid() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(path, ignore_errors=True)

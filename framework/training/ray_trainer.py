@@ -1,5 +1,6 @@
 """Ray Train around the loop: worker processes, their group, and their replacement when one is lost."""
 
+import sys
 import threading
 import uuid
 from concurrent.futures import Future, wait
@@ -27,11 +28,15 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
 
     start_ray()
     run.compute.processes.require("compute.workers")
+    run.compute.processes.wait_until_free(_say)
     stop = f"stop-{uuid.uuid4().hex[:12]}"
-    trainer = _ray_trainer(run, store, stop, tuning)
     try:
-        with follow(store, run.name, run.train.steps), interruptible() as interruption:
-            _fit(trainer, store, stop, interruption)
+        with (
+            ray_storage(store) as place,
+            follow(store, run.name, run.train.steps),
+            interruptible() as interruption,
+        ):
+            _fit(_ray_trainer(run, store, place, stop, tuning), store, stop, interruption)
     except TrainingFailedError as error:
         raise _cause(error, run.name) from None
     finally:
@@ -58,7 +63,11 @@ def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption) -> N
         raise Interrupted(step)
 
 
-def _ray_trainer(run: TrainConfig, store: Store, stop: str, tuning: bool) -> Any:
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _ray_trainer(run: TrainConfig, store: Store, place: str, stop: str, tuning: bool) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -69,7 +78,7 @@ def _ray_trainer(run: TrainConfig, store: Store, stop: str, tuning: bool) -> Any
 
         callbacks.append(TuneReportCallback())
     resources, failures = compute.processes.resources, FailureConfig(max_failures=compute.max_failures)
-    name, place = f"{run.name}-{uuid.uuid4().hex[:12]}", ray_storage(store)
+    name = f"{run.name}-{uuid.uuid4().hex[:12]}"
     config = {"run": anchored(run).model_dump(), "store": store, "stop": stop, "tuning": tuning}
     return TorchTrainer(
         ray_worker.work,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -62,3 +66,18 @@ def test_a_fault_on_one_rank_ends_the_run_at_once(
     error, seconds = fail(phantom_url, tmp_path, fault)
     assert type(error) is kind and re.search(message, str(error))
     assert seconds < 30, "Ray's own patience is 1,800 s"
+
+
+def test_a_training_leaves_no_process_of_its_cluster(phantom_url: str, tmp_path: Path) -> None:
+    """By an entry of the environment that all of them inherit."""
+    run = tiny_run(phantom_url, "supervised", tmp_path, {"compute": {"workers": 1}})
+    (tmp_path / "run.yaml").write_text(run.to_yaml())
+    command = [sys.executable, "-m", "framework.cli", "train", str(tmp_path / "run.yaml")]
+    mark = {"TEST_RUN": str(tmp_path)}
+    subprocess.run(command, env={**os.environ, **mark}, check=True, capture_output=True)
+    of_ray = [
+        each
+        for each in psutil.process_iter(["environ"])
+        if mark.items() <= (each.info["environ"] or {}).items()
+    ]
+    assert psutil.wait_procs(of_ray, timeout=5)[1] == []

@@ -62,8 +62,8 @@ def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
         trial_name_creator=_name,
         trial_dirname_creator=_name,
     )
-    with _quiet(log) as loud:
-        name, place = f"{config.name}-{uuid.uuid4().hex[:8]}", ray_storage(trials.store)
+    with _quiet(log) as loud, ray_storage(trials.store) as place:
+        name = f"{config.name}-{uuid.uuid4().hex[:8]}"
         callbacks: list[Callback] = [Recorder(trials, proposer, loud)]
         course = tune.RunConfig(name=name, storage_path=place, callbacks=callbacks, verbose=0)
         driver = tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER]))
