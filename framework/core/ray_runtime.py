@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import importlib
 import logging
 import os
 import shutil
@@ -133,9 +134,7 @@ def _require_answer(address: str) -> None:
 
 def _send_token() -> None:
     """Where there is a token, use it, as `ray start` does: a cluster that has one answers nobody else."""
-    import ray
-
-    raylet: Any = ray._raylet
+    raylet = importlib.import_module("ray._raylet")
     has_token = raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
     if has_token and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
