@@ -54,6 +54,9 @@ class PseudoLabel(Job):
         return stream(work, self.corpus, layer, self.config)
 
     def counts(self, layer: LayerWriter) -> dict[str, Any]:
+        from framework.labelling.least_sure import write_least_sure
+
+        write_least_sure(self.corpus, layer.out)
         classes = self.corpus.info.classes
         columns = [layer.pixels(column, len(classes)) for column in ("predicted_pixels", "kept_pixels")]
         rows = zip(classes, *columns, strict=True)

@@ -79,7 +79,8 @@ def _entry(chain: Sequence[Artifact], maps: Artifact, artifacts: Sequence[Artifa
 
 
 def _pictures(chain: Sequence[Artifact], corpus: Corpus, maps: Artifact) -> dict[str, Any]:
-    samples = [corpus.read(name) for name in choose(corpus, MapLayer(maps.store, corpus).classes)]
+    layer = MapLayer(maps.store, corpus)
+    samples = [corpus.read(name) for name in choose(corpus, layer.classes)]
     columns = [Column("image", "", lambda sample, base: base)]
     columns += [_column(artifact, corpus) for artifact in filter(has_picture, chain)]
     if all(sample.mask is not None for sample in samples):
@@ -90,8 +91,22 @@ def _pictures(chain: Sequence[Artifact], corpus: Corpus, maps: Artifact) -> dict
         "about": [sentence for title, sentence in ABOUT.items() if title in titles],
         "classes": class_colours(corpus.info.classes[1:]),
         "columns": columns,
-        "pictures": [{"name": s.id, "split": s.split, "data": _row(s, columns)} for s in samples],
+        "pictures": [
+            {"name": s.id, "split": s.split, "data": _row(s, columns), "inside": inside(s, layer)}
+            for s in samples
+        ],
     }
+
+
+def inside(sample: Sample, layer: MapLayer) -> float | None:
+    """The share of an image's maps that lies inside the true masks of their classes, where there are any."""
+    maps = layer.maps(sample.id)
+    total = sum(float(values.sum()) for values in maps.values())
+    if sample.mask is None or not sample.structure or not total:
+        return None
+    planes = sample.planes(max(maps) + 1)
+    masks = {k: resize_mask(planes[k - 1].astype(np.uint8), *values.shape) for k, values in maps.items()}
+    return sum(float(values[masks[k] > 0].sum()) for k, values in maps.items()) / total
 
 
 def choose(corpus: Corpus, classes: Mapping[str, Sequence[int]]) -> list[str]:

@@ -14,6 +14,7 @@ from framework.core.storage import Store
 from framework.evaluation.case_scores import MEAN
 from framework.evaluation.notices import disagreement, notices
 from framework.evaluation.text import over_all_head
+from framework.labelling.least_sure import FILE as LEAST_SURE
 from framework.metrics.base import CaseMetric, ImageMetric, PooledMetric
 from framework.metrics.bootstrap import METHOD
 from framework.metrics.registry import METRICS, metrics_of
@@ -161,16 +162,18 @@ def validation_points(log: Sequence[Entry], metric: str) -> list[tuple[float, fl
 
 
 def pseudo_entries(artifact: Artifact) -> list[Entry]:
-    """Tables of pseudo-label quality: the layer's own counts, and `quality.json` where masks checked it."""
-    shared, entries = {"name": artifact.name, "counts": artifact.counts}, []
+    """Tables of pseudo-label quality: the layer's own counts with the pictures of the least sure, and
+    `quality.json` where masks checked it."""
+    store, shared, entries = artifact.store, {"name": artifact.name, "counts": artifact.counts}, []
     if artifact.kind == "layer" and "classes" in artifact.counts:
         classes = {
             name: {"kept_share": pixels["kept"] / max(1, pixels["predicted"]), "pixels": pixels["predicted"]}
             for name, pixels in artifact.counts["classes"].items()
         }
-        entries.append(shared | {"checked": False, "classes": classes, "least": []})
-    if artifact.store.exists("quality.json"):
-        entries.append(shared | {"checked": True, "least": []} | artifact.store.read_json("quality.json"))
+        least = with_data(store, store.read_json(LEAST_SURE)) if store.exists(LEAST_SURE) else []
+        entries.append(shared | {"checked": False, "classes": classes, "least": least})
+    if store.exists("quality.json"):
+        entries.append(shared | {"checked": True, "least": []} | store.read_json("quality.json"))
     return entries
 
 

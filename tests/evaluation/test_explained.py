@@ -33,5 +33,8 @@ def test_an_evaluation_draws_the_attention_of_every_lesion_and_the_report_shows_
     assert 0 < len(shown["pictures"]) <= 4 and all(out.exists(entry["file"]) for entry in shown["pictures"])
     classes = [each for entry in shown["pictures"] for each in entry["predictions"]]
     assert classes and all(each["prediction"] in GRADES and each["truth"] in GRADES for each in classes)
+    insides = [entry["inside"] for entry in shown["pictures"]]
+    assert all(column.startswith("attention: ") for inside in insides for column in inside)
+    assert any(insides) and all(0 <= share <= 1 for inside in insides for share in inside.values())
     page = Path(write_report([model, out], str(tmp_path / "report.html"))).read_text()
-    assert "What the model sees" in page and "attention: haemorrhage" in page
+    assert "What the model sees" in page and "attention: haemorrhage" in page and "% inside" in page

@@ -130,6 +130,7 @@ def test_the_whole_way_is_one_row_an_image(root: Store, tmp_path: Path) -> None:
     assert columns(shown) == ALL
     rows = panels(shown)
     assert len(rows) == 4 and {len(row) for row in rows} == {len(ALL)}
+    assert shown.count("of the map lies inside the true mask") == 4
     assert "no step from the labels to the masks reads it" in html.unescape(" ".join(shown.split()))
 
 
@@ -152,6 +153,15 @@ def test_every_panel_shows_what_its_artifact_holds(root: Store, corpus: Corpus, 
     name = choose(corpus, MapLayer.open(corpus, (root / "maps").url).classes)[0]
     shown = {k for k in range(1, 5) if (truth == rgb(colour_of(k))).all(-1).any()}
     assert shown == set(np.unique(np.array(corpus.mask(name))).tolist()) - {0}
+
+
+def test_the_share_of_a_map_inside_is_of_its_own_class(root: Store, corpus: Corpus) -> None:
+    sample = corpus.read(choose(corpus, MapLayer.open(corpus, (root / "maps").url).classes)[0])
+    truth = sample.planes(LESION + 1)[LESION - 1]
+    rows, columns = np.indices(truth.shape)
+    upper = (rows < truth.shape[0] / 2) & (columns < truth.shape[1] / 2)
+    shown = inside(sample, MapLayer.open(corpus, (root / "maps").url))
+    assert shown == pytest.approx((truth & upper).sum() / upper.sum(), abs=0.02)
 
 
 def test_what_the_report_was_not_given_has_no_column(root: Store, corpus: Corpus, tmp_path: Path) -> None:
