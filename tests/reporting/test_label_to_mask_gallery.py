@@ -22,7 +22,7 @@ from framework.corpus.reader import Corpus
 from framework.imaging.overlay import GAP, SMALLEST, colour_of, rgb
 from framework.labelling.job import make
 from framework.labelling.masks import Masks
-from framework.reporting.label_to_mask_gallery import beginning, choose
+from framework.reporting.label_to_mask_gallery import beginning, choose, inside
 from framework.reporting.report import write_report
 from framework.reporting.sources import gather
 from framework.training.run import train
