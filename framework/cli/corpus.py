@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 
 from framework.cli.progress import progress
+from framework.cli.terminal import show
 
 if TYPE_CHECKING:
     from framework.core.storage import Store
@@ -78,8 +79,6 @@ def inspect(
     """Print what a corpus holds and draw some of its images with their masks."""
     from pathlib import Path
 
-    from rich.console import Console
-
     from framework.core.storage import Store
     from framework.corpus.label_layers import Layer
     from framework.corpus.quarantine import quarantine_lines
@@ -87,7 +86,7 @@ def inspect(
     from framework.reporting.contact_sheet import contact_sheet, describe
 
     opened = Corpus.open(corpus)
-    Console().print(describe(opened))
+    show(describe(opened))
     for line in [*opened.info.notes, *quarantine_lines(opened.store)]:
         typer.echo(f"note: {line}")
     sheet = contact_sheet(opened, count, layer=Layer.open(opened, layer) if layer else None)

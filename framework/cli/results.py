@@ -4,6 +4,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from framework.cli.terminal import show
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder of a finished model.")],
@@ -12,7 +14,6 @@ def evaluate(
     out: Annotated[Optional[str], typer.Option(help="Folder to write; default: beside the model.")] = None,
 ) -> None:
     """Score a model: per-case tables, means with intervals, pictures."""
-    from rich.console import Console
 
     from framework.core.storage import Store
     from framework.evaluation.evaluate import evaluate as score
@@ -22,7 +23,7 @@ def evaluate(
     store = Store.at(model)
     target = Store.at(out or f"{store.url}-{split}")
     summary = score(store, corpus, target, split)
-    Console().print(*score_tables(summary))
+    show(*score_tables(summary))
     for notice in notices(summary):
         typer.secho(f"note: {notice}", fg="yellow")
     typer.echo(f"evaluation: {target.url}")
@@ -34,7 +35,6 @@ def evaluate_maps(
     split: Annotated[str, typer.Option(help="train, val or test; choose thresholds on val.")] = "val",
 ) -> None:
     """Print the IoU of maps at many thresholds, where the corpus holds masks; nothing is trained."""
-    from rich.console import Console
     from rich.table import Table
 
     from framework.corpus.map_layers import MapLayer
@@ -47,7 +47,7 @@ def evaluate_maps(
     table = Table("threshold", *scores, title=title)
     for threshold, row in zip(THRESHOLDS, zip(*scores.values(), strict=True), strict=True):
         table.add_row(f"{threshold:.2f}", *(f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in row))
-    Console().print(table)
+    show(table)
 
 
 def report(

@@ -4,6 +4,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from framework.cli.terminal import show
+
 Config = Annotated[str, typer.Argument(help="YAML file that describes it.")]
 Overrides = Annotated[
     Optional[list[str]], typer.Argument(help="Changes, such as train.steps=500 method.kappa=0.9.")
@@ -45,7 +47,6 @@ def compare(config: Config, overrides: Overrides = None) -> None:
 
 def methods() -> None:
     """List the methods: what each learns from, whether in 2D or 3D, and whose it is."""
-    from rich.console import Console
     from rich.table import Table
 
     from framework.methods.registry import METHODS
@@ -55,4 +56,4 @@ def methods() -> None:
         network = "encoder" if method.needs.encoder else "segmenter"
         images = "2D, 3D" if method.needs.volumes else "2D"
         table.add_row(name, method.learns_from, network, images, method.source)
-    Console().print(table)
+    show(table)

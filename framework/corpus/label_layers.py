@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from framework.core.artifact import read_record
-from framework.core.errors import CorpusError, nearest
+from framework.core.errors import ConfigError, CorpusError, nearest
+from framework.core.names import require_name
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus, ShardReader
 from framework.corpus.schema import LAYER_COMMANDS, NO_MASK
@@ -28,8 +29,16 @@ LAYER_ROW = pa.schema(
 
 
 def layer_store(corpus: Store, name: str) -> Store:
-    """Where a layer lies: beside its corpus, unless its name is itself a path."""
-    return Store.at(name) if "/" in name else corpus / "layers" / name
+    """Where a layer lies: beside its corpus, unless its name is itself a path, with a slash in it.
+
+    Raises `ConfigError` for a name that would lead out of its folder.
+    """
+    if "/" in name:
+        return Store.at(name)
+    try:
+        return corpus / "layers" / require_name(name)
+    except ValueError as error:
+        raise ConfigError(f"layer {name!r:.60}: {error}; a path has a slash in it") from None
 
 
 def finished_record(store: Store, corpus: Corpus, kind: str, command: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from framework.core.lock import lock
 from framework.core.storage import Store
 from framework.corpus.label_layers import LAYER_ROW
 from framework.corpus.quarantine import QUARANTINE_ROW, close_quarantine, over_budget
-from framework.corpus.schema import NO_MASK, ROWS_PER_GROUP
+from framework.corpus.schema import CORPUS_FILE, NO_MASK, ROWS_PER_GROUP
 from framework.imaging.decode import encode_png
 
 ADVICE = "choose another layer name, or run again with a larger error budget"
@@ -36,6 +36,9 @@ class LayerWriter:
 
     def claim(self, spec: ArtifactSpec) -> None:
         """Begin, or continue what is half-made from the same spec; raises `CorpusError` for another's."""
+        if self.out.exists(CORPUS_FILE):
+            fault = "a corpus lies here, which nothing is written over"
+            raise CorpusError(f"{self.out.url}: {fault}; choose another place for the layer")
         mine = {"hash": spec.hash}
         if self.out.exists("spec.json") and self.out.read_json("spec.json", dict[str, str]) != mine:
             fault = "a layer of another input or setting was begun here"

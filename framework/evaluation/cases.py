@@ -1,14 +1,13 @@
 """The per-case table: a row per predictor, case and class, a column per metric of cases; and its summary."""
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from framework.core.storage import Store
+from framework.core.tables_csv import csv_text
 from framework.evaluation.case_scores import CaseScores
 from framework.metrics.base import CaseMetric
 from framework.metrics.bootstrap import METHOD
@@ -60,8 +59,7 @@ def write_cases(store: Store, rows: Iterable[dict[str, Any]]) -> pa.Table:
 
 
 def write_csv(store: Store, name: str, table: pa.Table) -> None:
-    csv.write_csv(table, buffer := io.BytesIO())
-    store.write_bytes(name, buffer.getvalue())
+    store.write_text(name, csv_text(table.to_pylist(), table.column_names))
 
 
 def summarise(

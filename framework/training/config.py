@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from framework.core.config_files import load_yaml, override, parse
 from framework.core.errors import nearest
+from framework.core.names import Name
 from framework.core.ray_runtime import Processes
 from framework.core.settings import BY_HASH, PLACEMENT, PlacementWhile, Settings, identity
 from framework.loading.augmentation import AugmentConfig
@@ -63,7 +64,7 @@ class ComputeConfig(Settings):
 class TrainConfig(Settings):
     """Everything that `scantseg train` needs."""
 
-    name: Annotated[str, PLACEMENT] = Field(pattern=r"^[\w.-]+$")
+    name: Annotated[Name, PLACEMENT]
     out: Annotated[str, PLACEMENT] = "runs"
     """Folder (local or s3://) that gets a folder of the run's name."""
     seed: int = 0

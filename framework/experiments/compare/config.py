@@ -6,19 +6,18 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from framework.core.config_files import load_yaml, merge, override, parse
 from framework.core.errors import ConfigError, nearest
+from framework.core.names import Name
 from framework.core.settings import Settings
 from framework.core.storage import Store
 from framework.experiments.pipeline.config import PipelineConfig, SourceConfig
 from framework.methods.registry import method_of
 from framework.training.config import TrainConfig
-
-Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
 
 
 class RecipeConfig(Settings):

@@ -1,10 +1,9 @@
 """The table of a comparison as Markdown and as CSV; `table` is the content of `table.json`."""
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from framework.core import tables_csv
 from framework.evaluation.case_scores import MEAN
 from framework.evaluation.text import of, over_all_head
 from framework.experiments.compare.verdict import Row
@@ -57,11 +56,7 @@ def csv_text(table: Row) -> str:
     records = [
         {k: v for cell in _cells(row, table) for k, v in cell.fields.items()} for row in all_rows(table)
     ]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return buffer.getvalue()
+    return tables_csv.csv_text(records, list(records[0]))
 
 
 def summary(table: Row) -> str:

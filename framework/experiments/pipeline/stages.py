@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, create_model
 
 from framework.core.config_faults import models_of
+from framework.core.names import Name
 from framework.core.settings import Settings
 from framework.labelling.job import Job
 from framework.labelling.registry import JOBS
@@ -14,7 +15,7 @@ class TrainStage(Settings):
     """Train with the run's description; `set` changes keys of it for this stage."""
 
     stage: Literal["train"]
-    name: str = "model"
+    name: Name = "model"
     layers: list[str] = []
     """Names of earlier stages whose label layers this one reads."""
     models: dict[str, str] = {}
@@ -26,7 +27,7 @@ class EvaluateStage(Settings):
     """Score the model of an earlier stage."""
 
     stage: Literal["evaluate"]
-    name: str = "evaluation"
+    name: Name = "evaluation"
     model: str = "model"
     split: Literal["train", "val", "test"] = "test"
 
@@ -35,7 +36,7 @@ class ReportStage(Settings):
     """One HTML file about all stages before it."""
 
     stage: Literal["report"]
-    name: str = "report"
+    name: Name = "report"
 
 
 def job_stage(job: type[Job]) -> type[Settings]:
@@ -44,7 +45,7 @@ def job_stage(job: type[Job]) -> type[Settings]:
     free = len(models) == 1 and not any(info.is_required() for info in models[0].model_fields.values())
     fields: dict[str, Any] = {
         "stage": (Literal[job.name], ...),
-        "name": (str, job.artifact),
+        "name": (Name, job.artifact),
         **{role: (str, source.stage or ...) for role, source in job.reads.items()},
         "settings": (job.Config, models[0]() if free else ...),
     }

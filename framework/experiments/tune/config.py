@@ -8,6 +8,7 @@ from pydantic import Field
 
 from framework.core.config_files import load_yaml, merge, override, parse
 from framework.core.errors import ConfigError
+from framework.core.names import Name
 from framework.core.settings import PLACEMENT, Settings, digest, identity
 from framework.experiments.pipeline.config import PipelineConfig
 from framework.experiments.tune.space import Distribution, check_space, parse_space
@@ -26,7 +27,7 @@ class AshaConfig(Settings):
 class SearchConfig(Settings):
     """Everything that `scantseg tune` needs."""
 
-    name: Annotated[str, PLACEMENT] = Field(pattern=r"^[\w.-]+$")
+    name: Annotated[Name, PLACEMENT]
     out: Annotated[str, PLACEMENT] = "searches"
     """Folder (local or s3://) that gets a folder of the search's name, and in it one model per trial."""
     run: PipelineConfig
