@@ -12,9 +12,10 @@ Index = dict[str, list[Any]]
 """The columns of `schema.INDEX_COLUMNS`, in stored order."""
 
 
-def findings(index: Index) -> list[str]:
-    """Pictures in two splits, small splits, spacings that not all images have, gaps in volumes."""
-    return [*_twice(index), *_few(index), *_masks(index), *_spacing(index), *_gaps(index)]
+def findings(index: Index, classes: list[str]) -> list[str]:
+    """Pictures in two splits, small splits, classes that none holds, spacings that not all images have, gaps
+    in volumes."""
+    return [*_twice(index), *_few(index), *_masks(index, classes), *_spacing(index), *_gaps(index)]
 
 
 def _twice(index: Index) -> Iterator[str]:
@@ -45,12 +46,18 @@ def _few(index: Index) -> Iterator[str]:
             yield f"split '{split}' holds one group alone, '{min(groups)}': it says little of others"
 
 
-def _masks(index: Index) -> Iterator[str]:
+def _masks(index: Index, classes: list[str]) -> Iterator[str]:
     masked = [split for split, kind in zip(index["split"], index["mask_kind"], strict=True) if kind]
     if not masked:
         yield "no image has a mask, in masks/ID.png: there is nothing to learn masks from, or to score"
     elif "train" not in masked:
         yield "no image of split 'train' has a mask"
+    else:
+        rows = zip(index["split"], index["mask_pixels"], strict=True)
+        counts = [pixels for split, pixels in rows if split == "train" and pixels]
+        held = {place for pixels in counts for place, count in enumerate(pixels) if count}
+        if lacking := ", ".join(f"'{name}'" for place, name in enumerate(classes) if place not in held):
+            yield f"no mask of split 'train' holds {lacking}"
 
 
 def _spacing(index: Index) -> Iterator[str]:

@@ -66,7 +66,7 @@ class Layer:
         if self.artifact["counts"].get("masks") == 0:
             fault = "holds a weight for each image and no masks"
             raise CorpusError(f"layer '{store.name}' {fault}; name a layer of masks")
-        self._reader = ShardReader(store, store.names("rows-"), ["id", "kind"], ["mask"])
+        self._reader = ShardReader(store, store.names("rows-"), ["id", "kind", "kept_pixels"], ["mask"])
         self._classes = len(corpus.info.classes)
 
     @classmethod
@@ -79,8 +79,13 @@ class Layer:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Kind of label by image id, of the images that have one; a row of seeds may hold none."""
-        rows = zip(*self._reader.index.values(), strict=True)
+        rows = zip(self._reader.index["id"], self._reader.index["kind"], strict=True)
         return {name: kind for name, kind in rows if kind != NO_MASK}
+
+    @cached_property
+    def class_pixels(self) -> dict[str, list[int] | None]:
+        """Pixels of each class by image id; None where nobody counted them."""
+        return dict(zip(self._reader.index["id"], self._reader.index["kept_pixels"], strict=True))
 
     def mask(self, name: str, shape: Sequence[int]) -> np.ndarray:
         """The mask `[H, W]` as class ids, 255 where nothing is claimed."""

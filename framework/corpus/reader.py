@@ -45,8 +45,8 @@ class ShardReader:
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         places = ((shard, group, row) for group, size in enumerate(sizes) for row in range(size))
         self._places |= zip(columns["id"], places, strict=True)
-        for name, values in columns.items():
-            self.index[name] += values
+        for name, values in self.index.items():
+            values += columns.get(name, [None] * sum(sizes))
 
     def _check(self, file: pq.ParquetFile, shard: str) -> None:
         """Raise `StorageError` for a file that has taken a shard's place."""

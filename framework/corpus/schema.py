@@ -44,6 +44,7 @@ ROW = pa.schema(
         pa.field("spacing", pa.list_(pa.float32())),  # mm: slice, row, column; or row, column
         pa.field("mask", pa.binary()),  # PNG of class ids or lesion bits
         pa.field("mask_kind", pa.string()),
+        pa.field("mask_pixels", pa.list_(pa.int64())),  # by class; of bits by lesion, 0 being none of them
         pa.field("labels", pa.list_(pa.int32()), nullable=False),  # one per CorpusInfo.labels, -1 unknown
         pa.field("source", pa.string(), nullable=False),
         pa.field("hash", pa.string(), nullable=False),  # SHA-256 of the encoded image

@@ -31,7 +31,7 @@ from framework.corpus.schema import (
     shard_owner,
 )
 from framework.corpus.stacking import Slice, match
-from framework.imaging.decode import decode_image, decode_mask
+from framework.imaging.decode import class_pixels, decode_image, decode_mask, hides_pixels
 
 AT_ONCE = 1 << 22
 """Pixels that are summed at once: as numbers, those of a large picture would not fit in memory."""
@@ -82,6 +82,8 @@ class _Progress(Settings):
     sums: list[list[float]] = [[0.0] * 3, [0.0] * 3]
     pixels: int = 0
     volumes: dict[str, Slice] = {}
+    transparent: list[str] = []
+    """Images with pixels that are not opaque."""
 
 
 def pack(
@@ -177,9 +179,11 @@ def _examine(row: dict[str, Any], source: Source, progress: _Progress) -> None:
     if row["mask"] is not None:
         classes = len(source.classes) if source.classes else MOST_CLASSES[source.encoding]
         mask = decode_mask(row["mask"], image.shape[:2], classes, source.encoding)
-        ids = mask[mask != IGNORE] if source.encoding == "ids" else mask
-        progress.highest = max(progress.highest, int(ids.max(initial=0)))
-        progress.ignored += mask.size - ids.size
+        row["mask_pixels"] = class_pixels(mask, source.encoding)
+        progress.highest = max(progress.highest, len(row["mask_pixels"]) - 1)
+        progress.ignored += int((mask == IGNORE).sum()) * (source.encoding == "ids")
+    if hides_pixels(row["image"]):
+        progress.transparent.append(row["id"])
     for key in ("rows", row["split"], *(["masks"] if row["mask"] is not None else [])):
         progress.counts[key] = progress.counts.get(key, 0) + 1
     progress.digest = _chained(progress.digest, row)
@@ -213,10 +217,10 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         ignored = f", and {IGNORE} means 'ignore'" if progress.ignored else ""
         mend = "save them with 1 for the first structure, or leave masks/ away"
         raise CorpusError(f"{out.url}: the masks hold no class id but 0{ignored}; {mend}")
-    highest = progress.highest if source.encoding == "ids" else progress.highest.bit_length()
-    classes = source.classes or ["background", *(f"class {i + 1}" for i in range(max(1, highest)))]
+    classes = source.classes or ["background", *(f"class {i + 1}" for i in range(max(1, progress.highest)))]
     labels = [label.model_dump() for label in source.labels]
     index = pa.concat_tables([out.read_table(shard, INDEX_COLUMNS) for shard in progress.shards])
+    notes = [*source.notes, *_dropped(progress), *findings(index.to_pydict(), classes)]
     info = CorpusInfo(
         format=FORMAT,
         name=source.name,
@@ -230,11 +234,17 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
         version=digest([FORMAT, classes, source.encoding, labels, source.channels, progress.digest]),
         shards=progress.shards,
         files=progress.files,
-        notes=[" ".join(note.split()) for note in (*source.notes, *findings(index.to_pydict()))],
+        notes=[" ".join(note.split()) for note in notes],
     )
     out.write_text("corpus.json", info.model_dump_json(indent=2))
     out.remove("building.json")
     return info
+
+
+def _dropped(progress: _Progress) -> Iterator[str]:
+    if count := len(progress.transparent):
+        fault = f"{count} images have transparent pixels (such as '{progress.transparent[0]}')"
+        yield f"{fault}: transparency is dropped, and what lies below it is seen"
 
 
 def _intensity(progress: _Progress, channels: int) -> Intensity:

@@ -120,6 +120,19 @@ def require_size(mask: np.ndarray, shape: tuple[int, ...]) -> None:
         raise RowError(f"mask is {_size(mask.shape)} but its image is {_size(shape)}")
 
 
+def class_pixels(mask: np.ndarray, encoding: Encoding) -> list[int]:
+    """Pixels of each class in a mask, up to the highest that it holds; 255 is none where masks are of ids.
+
+    Of bits: pixels without any, and of each lesion, also where others lie over it.
+    """
+    counts = np.bincount(mask.reshape(-1), minlength=256)
+    if encoding == "ids":
+        return np.trim_zeros(counts[:IGNORE], "b").tolist()
+    values = np.arange(256)
+    lesions = [counts[(values >> bit & 1).astype(bool)].sum() for bit in range(8)]
+    return np.trim_zeros(np.array([counts[0], *lesions]), "b").tolist()
+
+
 def flatten_bits(bits: np.ndarray) -> np.ndarray:
     """Overlapping lesion bits to one class id per pixel: the highest set bit wins, class = bit + 1."""
     return HIGHEST[bits]

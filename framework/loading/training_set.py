@@ -97,6 +97,15 @@ class TrainingSet:
         """The class of each image under a target."""
         return target.of(self.labels(names)).tolist()
 
+    def untaught(self, accepts: frozenset[str]) -> list[str]:
+        """Classes that no mask of an accepted kind holds, under the budget and with the layers; none where
+        the pixels of a mask were not counted."""
+        counts = [self._class_pixels(name) for name in self.train if self.kinds[name] in accepts - {NO_MASK}]
+        if None in counts:
+            return []
+        held = {place for pixels in counts for place, count in enumerate(pixels or ()) if count}
+        return [name for place, name in enumerate(self.corpus.info.classes) if place not in held]
+
     def get(self, name: str) -> TrainingSample:
         with self._lock:
             if name in self._cache:
@@ -110,6 +119,14 @@ class TrainingSet:
             while self._cached_bytes > self.config.cache_mb * 2**20:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].bytes
         return prepared
+
+    def _class_pixels(self, name: str) -> list[int] | None:
+        if self.kinds[name] == "mask":
+            return self.corpus.value(name, "mask_pixels")
+        return self._layer_of(name).class_pixels[name]
+
+    def _layer_of(self, name: str) -> Layer:
+        return next(layer for layer in self.layers if name in layer.kinds)
 
     def _kinds(self) -> dict[str, str]:
         kinds = dict.fromkeys(self.train, NO_MASK)
@@ -133,8 +150,7 @@ class TrainingSet:
             return sample.bits
         mask = sample.mask
         if kind != "mask":
-            layer = next(layer for layer in self.layers if name in layer.kinds)
-            mask = layer.mask(name, sample.image.shape[:2])
+            mask = self._layer_of(name).mask(name, sample.image.shape[:2])
         return as_bits(mask) if self.bits else mask
 
 

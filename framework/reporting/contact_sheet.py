@@ -26,15 +26,15 @@ INK, PAPER = "#222222", "#ffffff"
 Tally = dict[str, dict[str, float]]
 
 
-def describe(corpus: Corpus, masks: int = 200) -> Table:
+def describe(corpus: Corpus) -> Table:
     """A table of `tally`: one line a quantity, one column a split."""
     title, splits = f"{corpus.info.name}, version {corpus.info.version}", _splits(corpus)
-    table = Table(title=title, caption=f"pixel shares: at most {masks} masks a split")
+    table = Table(title=title, caption="pixels: of a class, shares of those that have one; ignored, of all")
     table.add_column("")
     for split in splits:
         table.add_column(split, justify="right")
     section = ""
-    for name, numbers in tally(corpus, masks).items():
+    for name, numbers in tally(corpus).items():
         if name.split()[0] != section:
             table.add_section()
             section = name.split()[0]
@@ -42,11 +42,11 @@ def describe(corpus: Corpus, masks: int = 200) -> Table:
     return table
 
 
-def tally(corpus: Corpus, masks: int = 200) -> Tally:
+def tally(corpus: Corpus) -> Tally:
     """Counts by quantity and split: images, groups, masks by kind, images by label; and pixels by class.
 
-    These are shares 0..1 of the labelled pixels, over at most `masks` evenly spaced masks a split; of lesions
-    that overlap they add up to more than 1.
+    These are shares 0..1 of the labelled pixels of all masks, those ignored of all pixels; of lesions that
+    overlap they add up to more than 1.
     """
     index = corpus.index_columns
     groups = sorted(set(zip(index["split"], index["group"], strict=True)))
@@ -61,8 +61,8 @@ def tally(corpus: Corpus, masks: int = 200) -> Tally:
         for value, name in [*enumerate(label.values), (-1, "unknown")]:
             shown = (labels[place] == value for labels in index["labels"])
             numbers[f"{label.name}: {name}"] = _where(corpus, shown)
-    shares = {split: _pixel_shares(corpus, split, masks) for split in _splits(corpus)}
-    for class_id, name in enumerate(corpus.info.classes):
+    shares = {split: _pixel_shares(corpus, split) for split in _splits(corpus)}
+    for class_id, name in enumerate([*corpus.info.classes, "ignored"]):
         numbers[f"pixels: {name}"] = {split: float(share[class_id]) for split, share in shares.items()}
     return {name: dict(number) for name, number in numbers.items() if number or not name.endswith("unknown")}
 
@@ -100,15 +100,16 @@ def _where(corpus: Corpus, chosen: Iterable[bool]) -> Counter[str]:
     return Counter(split for split, yes in zip(corpus.index_columns["split"], chosen, strict=True) if yes)
 
 
-def _pixel_shares(corpus: Corpus, split: str, most: int) -> np.ndarray:
-    """Share of the labelled pixels that each class covers, [K]."""
-    names = [name for name in corpus.ids(split) if corpus.value(name, "mask_kind")]
-    pixels, labelled = np.zeros(len(corpus.info.classes), np.int64), 0
-    for sample in corpus.rows(names[:: -(-len(names) // most) or 1]):
-        pixels[0] += int((sample.mask == 0).sum())
-        pixels[1:] += sample.planes(len(pixels)).sum(axis=(1, 2))
-        labelled += int((sample.mask != IGNORE).sum())
-    return pixels / max(labelled, 1)
+def _pixel_shares(corpus: Corpus, split: str) -> np.ndarray:
+    """Share of the labelled pixels that each class covers, and of all pixels those ignored, `[K + 1]`."""
+    pixels, area, ignored = np.zeros(len(corpus.info.classes), np.int64), 0, 0
+    for name in corpus.ids(split):
+        if counts := corpus.value(name, "mask_pixels"):
+            pixels[: len(counts)] += counts
+            size = corpus.value(name, "height") * corpus.value(name, "width")
+            area += size
+            ignored += size - sum(counts) if corpus.info.encoding == "ids" else 0
+    return np.append(pixels / max(area - ignored, 1), ignored / max(area, 1))
 
 
 def _chosen(corpus: Corpus, count: int, seed: int, layer: Layer | None) -> list[str]:

@@ -72,7 +72,10 @@ class Trainer:
         strategy = build_strategy(run.compute.strategy, device, precision)
         strategy.wrap(method, run.optimiser)
         ema = Ema(method.networks, run.train.ema) if run.train.ema else None
-        return cls(run, store, data, method, loader, strategy, device, dtype, ema, identity(run))
+        notices = untaught(method, data)
+        return cls(
+            run, store, data, method, loader, strategy, device, dtype, ema, identity(run), notices=notices
+        )
 
     def restore(self) -> None:
         """Go on from the latest whole checkpoint, if there is one; raises `CheckpointError` when it is of
@@ -141,6 +144,16 @@ class Trainer:
     def _next(self, updates: Iterator[Update]) -> Update | None:
         with self.strategy.autocast():
             return next(updates, None)
+
+
+def untaught(method: Method, data: TrainingSet) -> list[str]:
+    """The line about classes that no mask which the method learns from holds; nothing where there is none."""
+    accepts = frozenset[str]().union(*(stream.accepts for stream in method.streams))
+    lacking = data.untaught(accepts) if method.segments else []
+    if not lacking:
+        return []
+    named = ", ".join(f"'{name}'" for name in lacking)
+    return [f"no mask that this run learns from holds {named}: it cannot be learnt; see corpus.budget"]
 
 
 def seed_device(device: torch.device, seed: int) -> None:

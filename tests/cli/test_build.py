@@ -215,6 +215,13 @@ def test_masks_of_other_values_are_refused_and_then_converted(
     assert "holds a corpus from another source, one that changed since, or other options" in other.complaint
 
 
+def test_transparency_that_is_dropped_is_told(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
+    Image.new("RGBA", (20, 24), (9, 9, 9, 90)).save(folder / "images/case-05.png")
+    outcome = scantseg("corpus", "build", folder, tmp_path / "c")
+    said = "1 images have transparent pixels (such as 'case-05'): transparency is dropped"
+    assert outcome.code == 0 and said in outcome.err
+
+
 def test_images_are_stored_as_they_are_told(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     for channels in (1, 3):
         out = tmp_path / str(channels)

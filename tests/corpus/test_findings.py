@@ -4,7 +4,13 @@ from typing import Any
 
 from framework.corpus.findings import findings
 
-ROW: dict[str, Any] = {"mask_kind": "mask", "spacing": None, "volume": None, "slice": None}
+ROW: dict[str, Any] = {
+    "mask_kind": "mask",
+    "mask_pixels": [9, 1],
+    "spacing": None,
+    "volume": None,
+    "slice": None,
+}
 COMPLETE = [
     {**ROW, "id": f"{split}-{i}", "group": f"{split}-{i}", "split": split, "hash": f"{split}-{i}"}
     for split in ("train", "val", "test")
@@ -14,7 +20,8 @@ COMPLETE = [
 
 def found(*rows: dict[str, Any], among: list[dict[str, Any]] = COMPLETE) -> list[str]:
     whole = [{**ROW, "group": row["id"], "split": "train", "hash": row["id"], **row} for row in rows]
-    return findings({name: [row[name] for row in [*among, *whole]] for name in COMPLETE[0]})
+    index = {name: [row[name] for row in [*among, *whole]] for name in COMPLETE[0]}
+    return findings(index, ["background", "lesion"])
 
 
 def test_a_corpus_like_any_other_has_nothing_to_tell() -> None:
@@ -52,6 +59,12 @@ def test_masks_that_are_lacking_are_told() -> None:
         "no image has a mask, in masks/ID.png: there is nothing to learn masks from, or to score"
     ]
     assert found(among=[*without[:2], *COMPLETE[2:]]) == ["no image of split 'train' has a mask"]
+
+
+def test_classes_that_no_training_mask_holds_are_told() -> None:
+    empty = [{**row, "mask_pixels": [9] if row["split"] == "train" else [9, 1]} for row in COMPLETE]
+    assert found(among=empty) == ["no mask of split 'train' holds 'lesion'"]
+    assert found({"id": "a", "mask_pixels": [9, 0]}, {"id": "b", "mask_pixels": [0, 1]}, among=empty) == []
 
 
 def test_spacings_are_told_and_the_images_without() -> None:

@@ -103,11 +103,12 @@ def test_missing_masks_unknown_labels_and_ignored_pixels(grey: Corpus) -> None:
     assert numbers["mask: box"] == numbers["mask: none"] == {"train": 1}
     assert numbers["tumour: unknown"] == numbers["tumour: no"] == {"train": 1}
     assert numbers["pixels: nucleus"] == {"train": pytest.approx(48 / 72)}
+    assert numbers["pixels: ignored"] == {"train": pytest.approx(24 / 96)}
 
 
 def test_the_table_names_every_class_and_split(fundus: Corpus) -> None:
     console = Console(file=io.StringIO(), width=200)
-    console.print(describe(fundus, masks=5))
+    console.print(describe(fundus))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert all(name in text for name in (*fundus.info.classes, "train", "val", "test", "very severe"))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from framework.core.errors import RowError
 from framework.imaging.decode import (
+    class_pixels,
     decode_image,
     decode_mask,
     encode_png,
@@ -213,6 +214,13 @@ def test_pixels_that_are_not_opaque_are_known() -> None:
     assert hides_pixels(encoded(palette, "PNG", transparency=1))
     deep = Image.fromarray(RAMP.astype(np.uint16))
     assert not hides_pixels(encoded(deep, "PNG", transparency=1))
+
+
+def test_pixels_of_each_class_are_counted() -> None:
+    ids = np.array([[0, 0, 2], [255, 255, 2]], np.uint8)
+    assert class_pixels(ids, "ids") == [2, 0, 2]
+    assert class_pixels(np.full((2, 2), 255, np.uint8), "ids") == []
+    assert class_pixels(np.array([[0, 1, 5], [4, 4, 255]], np.uint8), "bits") == [1, 3, 1, 4, 1, 1, 1, 1, 1]
 
 
 def test_the_highest_bit_wins() -> None:

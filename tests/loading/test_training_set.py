@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from framework.core.errors import CorpusError
+from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.schema import NO_MASK
+from framework.corpus.sources.folder import folder_source
+from framework.corpus.writer import pack
 from framework.imaging.resize import resize_image, resize_mask
+from framework.labelling.job import make
+from framework.labelling.weak.import_masks import ImportMasks
 from framework.loading.label_budget import BudgetConfig
 from framework.loading.training_set import CorpusConfig, TrainingSet, require
 
@@ -46,6 +52,27 @@ def test_sixteen_bits_are_not_cut_to_eight() -> None:
     assert small.dtype == np.float32
     assert len(np.unique(small)) > 256
     assert small.mean() == pytest.approx(deep.mean(), rel=0.01)
+
+
+def test_classes_that_no_mask_in_use_holds_are_known(folder: Path, tmp_path: Path) -> None:
+    for name in ("case-00", "case-01"):
+        Image.fromarray(np.zeros((24, 20), np.uint8)).save(folder / f"masks/{name}.png")
+    for number in range(2, 8):
+        (folder / f"masks/case-{number:02d}.png").unlink()
+    url = str(tmp_path / "c")
+    corpus = pack(folder_source(Store.at(folder), "c", ["background", "a", "b"]), Store.at(url))
+    assert "no mask of split 'train' holds 'a', 'b'" in corpus.notes
+    assert TrainingSet(CorpusConfig(path=url, size=24)).untaught(MASK) == ["a", "b"]
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    mask = np.zeros((24, 20), np.uint8)
+    mask[3] = 2
+    Image.fromarray(mask).save(drawn / "case-05.png")
+    settings = ImportMasks.Config(kind="noisy")
+    make(ImportMasks, settings, url, "drawn", folder=str(drawn))
+    data = TrainingSet(CorpusConfig(path=url, size=24, layers=["drawn"]))
+    assert data.untaught(MASK | {"noisy"}) == ["a"]
+    assert data.untaught(MASK) == ["a", "b"]
 
 
 def test_masks_out_of_the_budget_are_not_seen(phantom_url: str) -> None:

@@ -16,6 +16,7 @@ from framework.core.storage import Store
 from framework.corpus.writer import pack
 from framework.experiments.pipeline.config import PhantomConfig
 from framework.experiments.pipeline.run import phantom_source
+from framework.loading.training_set import TrainingSet
 from framework.training.config import TrainConfig
 from framework.training.loop import fit
 from framework.training.metric_log import read
@@ -145,3 +146,17 @@ def test_gradients_are_clipped(phantom_url: str, tmp_path: Path) -> None:
     moved = torch.stack([(a - b).norm() for a, b in zip(after, before, strict=True)]).norm()
     assert metrics["gradient_norm"] > 1e-2
     assert moved.item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_class_that_no_mask_of_the_run_holds_is_told_at_its_start(
+    phantom_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(phantom_url, "supervised", tmp_path)
+    assert build(run).notices == []
+    monkeypatch.setattr(TrainingSet, "_class_pixels", lambda data, name: [9, 1, 0, 1, 1])
+    (first, *_) = read(trained(run).store)
+    assert first == {
+        "step": 0,
+        "notice": "no mask that this run learns from holds 'haemorrhage': it cannot be learnt; "
+        "see corpus.budget",
+    }

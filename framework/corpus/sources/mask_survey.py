@@ -61,8 +61,8 @@ class Look:
 
     @property
     def structures(self) -> set[int]:
-        """Its values but 0 and 255."""
-        return self.counts.keys() - {0, IGNORE}
+        """Its class ids but 0."""
+        return set() if self.in_colour else self.counts.keys() - {0, IGNORE}
 
 
 Looks = Sequence[Look]
@@ -172,7 +172,8 @@ def _no_structure(looks: Looks, classes: int | None) -> str | None:
 def _two_meanings(looks: Looks, classes: int | None) -> str | None:
     """255 is "do not count" for certain where it lies beside a class, and not on most of all pixels."""
     drawn = [look for look in looks if look.structures]
-    ids = ",".join(map(str, range(max((max(look.structures) for look in drawn), default=0) + 1)))
+    highest = max((max(look.structures) for look in drawn), default=0)
+    ids = ",".join(map(str, range(classes or highest + 1)))
     either = f"give --mask-values {ids} if it is 'do not count' everywhere"
     for look in looks:
         if IGNORE in look.counts and not look.structures:
