@@ -219,7 +219,8 @@ def test_weak_masks_are_made_imported_and_looked_at(folder: Path, tmp_path: Path
     assert f"layer: {corpus}/layers/drawn (11 images, 1 without a file, 0 quarantined)" in outcome.out
     assert outcome.err == ""
     assert scantseg("corpus", "inspect", corpus, "--layer", "drawn", "--out", sheet).code == 0
-    assert Image.open(sheet).format == "PNG"
+    assert scantseg("corpus", "inspect", corpus, "--out", tmp_path / "without.png").code == 0
+    assert Image.open(sheet).tobytes() != Image.open(tmp_path / "without.png").tobytes()
 
 
 BAD_WEAK = {

@@ -18,6 +18,7 @@ from framework.corpus.reader import Corpus
 from framework.corpus.schema import ROW, ROWS_PER_GROUP, LabelInfo
 from framework.corpus.sources.folder import folder_source
 from framework.corpus.writer import Reject, Source, pack
+from framework.imaging.decode import encode_png
 
 Encode = Callable[[np.ndarray], bytes]
 TOTAL = 100
@@ -143,6 +144,7 @@ MEANINGS: dict[str, Callable[[Source], Source]] = {
     "spacing": lambda source: edited(source, spacing=[0.5, 0.5]),
     "kind of mask": lambda source: edited(source, mask_kind="box"),
     "masks": lambda source: edited(source, mask=None, mask_kind=None),
+    "pixels of a mask": lambda source: edited(source, mask=encode_png(np.eye(64, dtype=np.uint8))),
     "group": lambda source: edited(source, group="p"),
     "split": lambda source: edited(source, split="val"),
     "labels": lambda source: edited(source, labels=[2]),

@@ -84,3 +84,13 @@ def test_predictors_are_summarised_apart(tmp_path):
     summary = summarise(write_cases(Store.at(tmp_path), rows), CLASSES, split="val", unit="px", dimension=2)
     means = {name: scores["mean"]["dice"]["mean"] for name, scores in summary["predictors"].items()}
     assert means == {"both": 1.0, "network 1": 0.0} and summary["cases"] == 1
+
+
+def test_images_of_one_patient_are_one_group(tmp_path):
+    forgetful = np.where(mask() == 2, 0, mask())
+    cases = [("a", mask()), ("b", forgetful), ("c", mask()), ("d", forgetful)]
+    rows = [row for case, predicted in cases for row in rows_of(case, "p1", mask(), predicted)]
+    described = summarise(write_cases(Store.at(tmp_path), rows), CLASSES, split="val", unit="px", dimension=2)
+    assert (described["cases"], described["groups"]) == (4, 1)
+    disc = described["predictors"]["both"]["disc"]["dice"]
+    assert disc["low"] == disc["mean"] == disc["high"] == 0.5

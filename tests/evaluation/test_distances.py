@@ -20,8 +20,6 @@ Write = Callable[[Path, list[dict[str, object]]], None]
 
 def case(volume: str | None, spacing: list[float] | None, slices: int = 1) -> Case:
     """A mask of one class in a corner, and one missed: its distance is the image's diagonal."""
-    mask = np.zeros((30, 40), np.uint8)
-    mask[:2, :2] = 1
     shared: dict[str, Any] = {
         "group": "p",
         "split": "test",
@@ -31,6 +29,8 @@ def case(volume: str | None, spacing: list[float] | None, slices: int = 1) -> Ca
     }
     made = Case("a", "p", spacing)
     for i in range(slices):
+        mask = np.zeros((30, 40), np.uint8)
+        mask[:2, :2] = 1
         sample = Sample(id=f"{i}", slice=i, image=mask[..., None], mask=mask, labels=np.zeros(0), **shared)
         made.samples.append(sample)
         made.predicted.append({"network": np.zeros((1, 30, 40), bool)})
@@ -70,3 +70,16 @@ def test_the_unit_is_mm_where_all_images_have_a_spacing(
     names = corpus.ids("train")
     assert corpus.value(names[0], "spacing") == pytest.approx([0.5, 0.7])
     assert (unit_of(corpus, names[:11]), unit_of(corpus, names)) == ("mm", "px")
+
+
+def test_slices_are_stacked_by_their_number_whatever_comes_first() -> None:
+    """Of two slices far apart the prediction has one alone: it is a distance of slices from the truth."""
+    made = case("v", [1.0, 1.0, 1.0], slices=5)
+    for sample, predicted in zip(made.samples, made.predicted, strict=True):
+        sample.mask[:] = sample.slice == 0  # type: ignore[index]
+        predicted["network"][:] = sample.slice == 4
+    order = [2, 0, 4, 1, 3]
+    made.samples = [made.samples[i] for i in order]
+    made.predicted = [made.predicted[i] for i in order]
+    (row,) = made.rows("network", ["background", "a"], "mm")
+    assert row["hd95"] == pytest.approx(4)

@@ -67,6 +67,7 @@ def test_ignored_pixels_are_hatched():
     _, (_, truth, _) = draw(image, square(48, 255), image)
     hatched = (truth[65:115, 65:115] == 255).all(-1).mean()
     assert 0.15 < hatched < 0.35
+    assert set(np.unique(truth)) == {0, 255}  # between the lines the picture itself is seen
 
 
 def test_heat_leaves_zero_alone_and_covers_one_most():

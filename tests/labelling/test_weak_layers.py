@@ -267,6 +267,8 @@ def test_a_bad_mask_is_in_quarantine_as_the_budget_says(fault: str, corpus: Corp
         Layer.open(corpus, "drawn")
     out = import_masks(drawn, corpus.store.url, "drawn", "scribble", error_budget=0.5)
     assert [row["id"] for row in out.read_table("quarantine.parquet").to_pylist()] == ["case-01"]
+    counts = out.read_json("artifact.json")["counts"]
+    assert (counts["rows"], counts["quarantined"]) == (2, 1)
     assert set(Layer.open(corpus, "drawn").kinds) == {"case-00", "case-02"}
 
 

@@ -70,6 +70,14 @@ def test_the_batches_of_all_ranks_are_the_batch_of_one(world: int, phantom_url: 
             assert torch.equal(part[name].mask, stream.mask[rank::world])
 
 
+def test_ranks_share_the_images_of_a_stream_as_they_are(phantom_url: str) -> None:
+    whole = loader_of(phantom_url).samplers["labelled"].ids
+    shares = [[*loader_of(phantom_url, rank, 2).plain("labelled")] for rank in range(2)]
+    assert [[name for part in share for name in part.ids] for share in shares] == [
+        list(whole[rank::2]) for rank in range(2)
+    ]
+
+
 def test_an_epoch_shows_every_image(phantom_url: str) -> None:
     loader = loader_of(phantom_url)
     ids = loader.samplers["labelled"].ids

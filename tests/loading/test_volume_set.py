@@ -9,7 +9,7 @@ import pytest
 from framework.core.errors import CorpusError
 from framework.core.labels import IGNORE
 from framework.corpus.reader import Corpus
-from framework.corpus.schema import NO_MASK
+from framework.corpus.schema import NO_MASK, LabelInfo
 from framework.loading.label_budget import BudgetConfig
 from framework.loading.training_set import CorpusConfig
 from framework.loading.volume_set import VolumeSet
@@ -76,3 +76,15 @@ def test_a_corpus_without_volumes_says_what_makes_them(phantom_url: str) -> None
         match=r"is of no volume, and corpus.patch asks for volumes; build the corpus with 'slice'",
     ):
         VolumeSet(CorpusConfig(path=phantom_url, size=32, patch=[4, 16, 16]))
+
+
+def test_a_volume_has_the_graver_grade_of_its_slices(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = volume_set(url)
+    grades = {name: [i] for i, name in enumerate(data.volumes["p03-1"])} | {
+        name: [-1] for name in data.volumes["p04-0"]
+    }
+    monkeypatch.setattr(data.corpus, "value", lambda name, column: grades[name])
+    monkeypatch.setattr(
+        data.corpus.info, "labels", [LabelInfo(name="grade", values=["none", "some", "much"])]
+    )
+    assert data.labels(["p03-1", "p04-0"]).tolist() == [[2], [-1]]

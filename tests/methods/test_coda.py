@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from framework.loading.loader import StreamBatch
-from framework.methods.coda import CoDA, Distributions, _conditional_sums, _sums_and_counts
+from framework.methods.coda import CoDA, Distributions, _batch_sums, _conditional_sums, _sums_and_counts
 from framework.methods.common.losses import supervised_loss
 from framework.methods.cps import CPS
 from tests.methods.support import convolutions
@@ -101,6 +101,14 @@ def test_saturated_confidences_still_pass() -> None:
     averages = distributions(random_probability(), random_probability())
     averages.expect(torch.full((K,), 10.0), torch.full((K,), 10.0))
     assert (torch.ones(K) >= averages.threshold()).all()
+
+
+def test_pixels_without_a_label_count_in_no_average() -> None:
+    logits, mask = torch.randn(6, K, 8, 8), batch()["labelled"].mask
+    others = torch.where((mask == 255)[:, None], torch.randn(3, K, 8, 8), logits[:3])
+    changed = torch.cat([others, logits[3:]])
+    assert not torch.equal(changed, logits)
+    torch.testing.assert_close(_batch_sums(logits, mask), _batch_sums(changed, mask))
 
 
 def test_both_ideas_off_is_cps_exactly() -> None:

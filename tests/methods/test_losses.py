@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from framework.methods.classifier.method import known_cross_entropy
 from framework.methods.common.losses import (
     gaussian_ramp,
     hard_labels,
@@ -56,6 +57,13 @@ def test_dropped_pixels_lower_the_weight_of_the_rest_not_raise_it() -> None:
     keep[..., :2] = 1
     expected = F.cross_entropy(logits[..., :2], label[..., :2], reduction="sum") / 16
     assert pixel_cross_entropy(logits, label, keep).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_images_of_unknown_class_count_nowhere() -> None:
+    logits = torch.randn(3, 4)
+    known = F.cross_entropy(logits[[0, 2]], torch.tensor([1, 0]))
+    assert known_cross_entropy(logits, torch.tensor([1, -1, 0])).item() == pytest.approx(known.item())
+    assert known_cross_entropy(logits, torch.full((3,), -1)) == 0
 
 
 def test_hard_labels_are_the_argmax_in_any_layout() -> None:

@@ -67,6 +67,29 @@ def test_a_teacher_averages_statistics_too_and_changes_only_by_following() -> No
     assert torch.allclose(teacher.state_dict()["network.inner.1.running_mean"], expected)
 
 
+def test_after_a_step_the_teacher_has_moved_towards_the_student() -> None:
+    method = MeanTeacher(MeanTeacher.Config(name="mean_teacher"), setting())
+    before = [parameter.clone() for parameter in method.teacher.parameters()]
+    with torch.no_grad():
+        for parameter in method.networks.parameters():
+            parameter += 1
+    method.after_step(3, lambda stream: iter(()))
+    for now, then in zip(method.teacher.parameters(), before, strict=True):
+        torch.testing.assert_close(now, then + 1 / 4)
+
+
+def test_pixels_that_a_teacher_is_unsure_of_teach_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = UAMT(UAMT.Config(name="ua_mt"), setting())
+    entropy, student = torch.zeros(3, 16, 16), torch.zeros(3, K, 16, 16)
+    entropy[0], student[0] = 1.0, 1.0
+    monkeypatch.setattr(method, "entropy", lambda batch, step: entropy)
+    monkeypatch.setattr(method, "teacher_prediction", lambda batch, step, number: torch.zeros_like(student))
+    loss, metrics = method.consistency(student, stream(IDS), 50)
+    assert loss == 0 and metrics["kept"] == pytest.approx(2 / 3)
+    student[1] = 1.0
+    assert method.consistency(student, stream(IDS), 50)[0] == pytest.approx(K / 4)
+
+
 def test_weak_to_strong_losses_rise_over_their_ramp_and_have_none_by_default() -> None:
     assert FixMatch.Config(name="fixmatch", weight=0.5).weight_at(0, 100) == 0.5
     slow = FixMatch.Config(name="fixmatch", weight=0.5, ramp=0.4)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.metrics.bootstrap import crossed_intervals, mean_intervals
+from framework.metrics.bootstrap import RESAMPLES, crossed_intervals, mean_intervals, resamples
 
 
 def test_one_group_has_no_spread():
@@ -35,6 +35,12 @@ def test_copies_of_a_case_within_its_group_add_no_evidence():
         mean_intervals(np.repeat(values, 10, 0), [p for p in groups for _ in range(10)])[0],
     )
     assert (often.low, often.high) == (pytest.approx(once.low), pytest.approx(once.high))
+
+
+def test_images_of_a_patient_are_drawn_together():
+    drawn = resamples(["a", "b", "a", "c"])
+    assert drawn.shape == (RESAMPLES, 4) and (drawn[:, 0] == drawn[:, 2]).all()
+    assert (drawn[:, [0, 1, 3]].sum(1) == 3).all() and drawn.std(0).min() > 0
 
 
 def test_groups_weigh_by_their_cases():

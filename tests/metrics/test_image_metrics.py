@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework.metrics.agreement import Kappa
+from framework.metrics.agreement import Accuracy, BalancedAccuracy, Kappa
 from framework.metrics.base import Predictions
 from framework.metrics.roc import area
 
@@ -47,6 +47,12 @@ def test_kappa_of_agreement_of_chance_and_by_hand() -> None:
     rows, columns = matrix.sum(1) / 10, matrix.sum(0) / 10
     expected = sum(rows[i] * columns[j] * (i - j) ** 2 for i in range(3) for j in range(3))
     assert Kappa().compute(predictions(matrix))[0] == pytest.approx(1 - 0.1 / expected)
+
+
+def test_accuracy_is_over_images_and_balanced_accuracy_over_the_classes_that_occur() -> None:
+    matrix = predictions(np.array([[6.0, 2, 0], [1, 1, 0], [0, 0, 0]]))
+    assert Accuracy().compute(matrix)[0] == pytest.approx(7 / 10)
+    assert BalancedAccuracy().compute(matrix)[0] == pytest.approx((6 / 8 + 1 / 2) / 2)
 
 
 def test_a_confusion_matrix_has_the_truth_in_its_rows() -> None:

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from framework.core.config_files import parse
 from framework.core.errors import ConfigError
+from framework.networks.base import enlarged
 from framework.networks.monai import MonaiConfig
 from framework.networks.norm import GlobalBatchNorm, kept_statistics
 from framework.networks.registry import build_network
@@ -56,6 +57,12 @@ def test_flat_levels_keep_the_slices() -> None:
 def test_the_v_net_says_what_channels_it_takes() -> None:
     with pytest.raises(ConfigError, match="the V-Net takes 1, 2, 4, 8 or 16 channels, the corpus has 3"):
         build_network(MonaiConfig(name="monai", architecture="vnet"), 3, 2, 0, 0)
+
+
+def test_images_are_continued_by_their_border_to_what_a_network_takes() -> None:
+    image = torch.arange(1.0, 7).view(1, 1, 2, 3)
+    whole = enlarged(image, (2, 4))
+    assert torch.equal(whole, image[..., [0, 1, 2, 2]]) and enlarged(image, (1, 3)) is image
 
 
 def test_members_differ_and_seeds_repeat() -> None:
