@@ -72,7 +72,7 @@ def run(mutants: Sequence[Mutant], jobs: int, log: Callable[[Outcome], None]) ->
 
 
 def healthy(mutants: Sequence[Mutant]) -> str:
-    """Run the tests of all mutants without any fault; what pytest says where one fails, else ""."""
+    """Run the tests of all mutants without any fault; what pytest says where some fail, else ""."""
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     whole = {test for test in tests if "::" not in test}
     chosen = [test for test in tests if test in whole or test.partition("::")[0] not in whole]
@@ -96,7 +96,7 @@ def copied(folder: Path) -> Path:
 def _tested(mutant: Mutant, copy: Path) -> Outcome:
     begun = time.perf_counter()
     with _applied(mutant, copy):
-        code = _pytest(copy, mutant.tests, LIMIT)
+        code = _pytest(copy, ["-x", *mutant.tests], LIMIT)
     words = {None: "hangs", PASSED: "survived", FAILED: "killed", BROKEN: "breaks"}
     assert code in words, f"{mutant.breaks}: pytest ended with {code}: {(copy / SAID).read_text()}"
     return Outcome(mutant, words[code], time.perf_counter() - begun)
@@ -113,9 +113,9 @@ def _applied(mutant: Mutant, copy: Path) -> Iterator[None]:
         path.write_text(whole)
 
 
-def _pytest(copy: Path, tests: Sequence[str], limit: float | None) -> int | None:
-    """Run tests of a copy until one fails; the code that pytest ends with, None where it does not end."""
-    process = _forks().Process(target=_in_copy, args=(str(copy), list(tests)))
+def _pytest(copy: Path, words: Sequence[str], limit: float | None) -> int | None:
+    """Run pytest in a copy; the code that it ends with, None where it does not end."""
+    process = _forks().Process(target=_in_copy, args=(str(copy), list(words)))
     process.start()
     process.join(limit)
     hangs = process.is_alive()
@@ -131,7 +131,7 @@ def _forks() -> Any:
     return forks
 
 
-def _in_copy(copy: str, tests: list[str]) -> None:
+def _in_copy(copy: str, words: list[str]) -> None:
     """In a process of its own: pytest, which knows the copy alone."""
     os.setsid()
     import pytest
@@ -144,4 +144,4 @@ def _in_copy(copy: str, tests: list[str]) -> None:
     with open(SAID, "w") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    sys.exit(int(pytest.main(["-x", "-q", *tests])))
+    sys.exit(int(pytest.main(["-q", *words])))

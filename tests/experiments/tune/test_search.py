@@ -182,12 +182,17 @@ def test_an_interrupted_search_draws_what_it_would_have_drawn(
     assert len(set(whole)) == 16
 
 
+def model(**counts: float) -> dict[str, Any]:
+    """The record of a finished model."""
+    return {"kind": "model", "hash": "h", "inputs": {}, "counts": counts}
+
+
 @pytest.mark.parametrize(
     ("files", "state", "step", "score"),
     [
         ({}, "stopped", 40, 0.3),
-        ({"artifact.json": {"counts": {"steps": 100, "best_validation_dice": 0.6}}}, "finished", 100, 0.6),
-        ({"artifact.json": {"counts": {"steps": 100, "best_validation_auc": 0.7}}}, "finished", 100, 0.7),
+        ({"artifact.json": model(steps=100, best_validation_dice=0.6)}, "finished", 100, 0.6),
+        ({"artifact.json": model(steps=100, best_validation_auc=0.7)}, "finished", 100, 0.7),
         ({"failed.json": {"message": "no mask"}}, "failed", 40, 0.3),
     ],
 )
