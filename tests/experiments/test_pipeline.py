@@ -8,11 +8,15 @@ import pytest
 
 from framework.core.config_files import merge, parse
 from framework.core.errors import CheckpointError, ConfigError, CorpusError
+from framework.core.settings import digest, identity
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.evaluation.evaluate import evaluate
+from framework.experiments.pipeline import run as pipeline
 from framework.experiments.pipeline.config import PipelineConfig
-from framework.experiments.pipeline.run import run_stages
+from framework.experiments.pipeline.run import run_stages, stage_run
+from framework.experiments.pipeline.stages import EvaluateStage
+from framework.labelling.weak.config import Polygon
 from framework.training.run import train
 from tests.contract.support import tiny_run
 
@@ -60,8 +64,25 @@ def test_weak_labels_are_stages_and_a_folder_is_no_stage(folder: Path, tmp_path:
         "  12 images, 0 without a file, 0 quarantined",
     ]
     assert set((root / "drawn").read_json("artifact.json")["inputs"]) == {"corpus", "folder"}
+    asked = digest(identity(Polygon(kind="polygon", points=(4, 6))))
+    assert (root / "weak").read_json("artifact.json")["config_hash"] == asked
     with pytest.raises(ConfigError, match=r"key 'stages\[0\].settings' is missing"):
         parse({**value, "stages": [{"stage": "simulate-weak"}]}, PipelineConfig)
+
+
+def test_a_stage_reads_what_earlier_ones_made_and_scores_the_split_that_it_names(
+    phantom_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, asked = Store.at(tmp_path), []
+    stage = {"stage": "train", "layers": ["pseudo"], "set": {"train": {"steps": 3}}}
+    value = {"name": "r", "corpus": {"path": phantom_url, "layers": ["own"]}, "stages": [stage]}
+    run = parse(value, PipelineConfig)
+    described = stage_run(run, run.stages[0], root)
+    assert described.corpus.layers == ["own", (root / "pseudo").url] and described.train.steps == 3
+    monkeypatch.setattr(pipeline, "evaluate", lambda *given: asked.append(given) or {})
+    monkeypatch.setattr(pipeline, "score_lines", lambda summary: [])
+    pipeline._evaluate(run, EvaluateStage(stage="evaluate", split="val"), root, print)
+    assert asked == [(root / "model", phantom_url, root / "evaluation", "val")]
 
 
 def test_a_finished_model_of_another_configuration_is_not_overwritten(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -219,3 +221,28 @@ def test_a_finished_search_is_recognised_without_corpus_or_ray(tmp_path: Path) -
     assert [trial.name for trial in room.search(config, said.append)] == ["trial-2", "trial-1"]
     assert said[0].startswith("search s is finished")
     assert said[1].split()[0] == "trial"
+
+
+def test_the_estimator_learns_where_scores_are_high(tmp_path: Path) -> None:
+    from framework.experiments.tune.tuner import Proposer
+
+    config = load(tmp_path, {"sampler": "tpe"})
+    proposer = Proposer(config, Trials.open(Store.at(tmp_path), config.hash()))
+    for number in range(30):
+        proposer.suggest(str(number))
+        trial = proposer.trials.record[-1]
+        trial.state, trial.score = "finished", trial.values["method.kappa"]
+    assert sum(trial.values["method.kappa"] for trial in proposer.trials.record[-10:]) / 10 > 0.8
+
+
+def test_the_score_of_a_trial_is_its_best(tmp_path: Path) -> None:
+    from framework.experiments.tune.tuner import Proposer, Recorder
+
+    config = load(tmp_path)
+    trials = Trials.open(Store.at(tmp_path), config.hash())
+    proposer = Proposer(config, trials)
+    tuned = SimpleNamespace(config={"run": proposer.suggest("0")["run"]})
+    recorder = Recorder(trials, proposer, lambda line: None)
+    for step, score in ((10, 0.2), (20, 0.6), (30, 0.4)):
+        recorder.on_trial_result(0, [], tuned, {"step": step, "score": score})
+    assert (trials["trial-1"].step, trials["trial-1"].score) == (30, 0.6)
