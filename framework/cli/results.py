@@ -53,12 +53,14 @@ def evaluate_maps(
 def report(
     sources: Annotated[list[str], typer.Argument(help="Folders of runs, models, layers or evaluations.")],
     out: Annotated[str, typer.Option(help="The HTML file to write.")] = "report.html",
+    hide_ids: Annotated[bool, typer.Option("--hide-ids", help="Call images by random names.")] = False,
 ) -> None:
     """Write one offline HTML file about runs."""
     from framework.core.storage import Store
-    from framework.reporting.report import write_report
+    from framework.reporting.report import pseudonyms, write_report
 
-    typer.echo(f"report: {write_report([Store.at(source) for source in sources], out)}")
+    stores, known_as = [Store.at(source) for source in sources], pseudonyms() if hide_ids else str
+    typer.echo(f"report: {write_report(stores, out, known_as)}")
 
 
 def verify(

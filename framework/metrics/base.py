@@ -48,7 +48,7 @@ class Metric(ABC):
 
     def number(self, value: float, sign: str = "") -> str:
         """A value with as many decimals as say something; `sign="+"` is for differences."""
-        return f"{value:{sign}.{self.decimals}f}"
+        return f"{round(value, self.decimals) + 0.0:{sign}.{self.decimals}f}"  # no minus before a zero
 
     def text(self, interval: Mapping[str, Any] | None, sign: str = "") -> str:
         """`0.812 [0.790, 0.833]`."""

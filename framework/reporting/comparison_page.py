@@ -63,7 +63,7 @@ def curves_of(table: Entry) -> list[tuple[Metric, Chart]]:
     charts, judged, curves = [], table["judged_by"], table["curves"].items()
     for metric in METRICS.values():
         target = table["target_dice"] if metric.key == "dice" else None
-        include = () if target is None else (target,)
+        include = (0.0,) if target is None else (0.0, target)
         series = coloured((name, points if judged[name] == metric.key else []) for name, points in curves)
         if series:
             chart = line_chart(f"Validation {metric.name}", series, CURVES, include, reference=target)

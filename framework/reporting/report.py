@@ -1,9 +1,11 @@
 """One offline HTML file about models, layers, evaluations and comparisons."""
 
+import hashlib
 import itertools
 import os
+import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +31,33 @@ from framework.training import metric_log
 
 Entry = dict[str, Any]
 """What the template shows of one thing."""
+KnownAs = Callable[[str], str]
+"""What a report calls the image or volume of an id."""
 
 
-def write_report(sources: Sequence[Store], out: Store | str | os.PathLike[str]) -> str:
+def write_report(
+    sources: Sequence[Store], out: Store | str | os.PathLike[str], known_as: KnownAs = str
+) -> str:
     """Write one HTML file that needs nothing else to `out`, local or on S3, and give its address.
 
     `sources` are artifacts' folders, or folders of such; the first one's name is the title. What the scores
-    say comes first; sections that nothing belongs to are left out. Raises `StorageError` for a source
-    without artifacts.
+    say comes first; sections that nothing belongs to are left out. Images and volumes are `known_as` their
+    ids unless told otherwise. Raises `StorageError` for a source without artifacts.
     """
-    page = render(gather(sources), sources[0].name)
+    page = render(gather(sources), sources[0].name, known_as)
     folder, _, name = Store.at(out).url.rpartition("/")
     Store.at(folder or "/").write_text(name, page)
     return Store.at(out).url
 
 
-def render(artifacts: Sequence[Artifact], title: str) -> str:
+def render(artifacts: Sequence[Artifact], title: str, known_as: KnownAs) -> str:
     """The page about `artifacts`, which has inputs before what was made from them."""
     kinds = ("model", "layer", "evaluation", "comparison")
     models, layers, evaluations, compared = ([a for a in artifacts if a.kind == kind] for kind in kinds)
     logs = {model.key: metric_log.read(model.store) for model in models}
     results = [evaluation_entry(each) for each in evaluations if each.store.exists("cases.parquet")]
     classifications = [entry for each in evaluations if (entry := classification_entry(each))]
-    template = environment().get_template("report.html.j2")
+    template = environment(known_as).get_template("report.html.j2")
     return template.render(
         title=title,
         comparisons=[comparison_entry(artifact) for artifact in compared],
@@ -83,11 +89,18 @@ def galleries(artifacts: Sequence[Artifact]) -> list[Entry]:
     return gallery_entries(artifacts)
 
 
-def environment() -> jinja2.Environment:
+def pseudonyms() -> KnownAs:
+    """Names of eight letters in place of ids, the same for an id in one report and others in the next."""
+    salt = secrets.token_bytes(16)
+    return lambda name: hashlib.sha256(salt + name.encode()).hexdigest()[:8]
+
+
+def environment(known_as: KnownAs = str) -> jinja2.Environment:
     """Templates of this folder, with everything escaped and unknown names as errors."""
     templates = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
     made = jinja2.Environment(loader=templates, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     made.undefined = jinja2.StrictUndefined
+    made.filters["known_as"] = known_as
     made.filters |= {"count": "{:,}".format} | {f.__name__: f for f in (share, duration, several, signed)}
     return made
 

@@ -16,7 +16,7 @@ from framework.core.errors import StorageError
 from framework.core.storage import Store
 from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.imaging.overlay import panels
-from framework.reporting.report import write_report
+from framework.reporting.report import pseudonyms, write_report
 from tests.experiments.compare.support import comparison_artifact
 
 CLASSES = ["background", "disc <b>", "ring"]
@@ -252,6 +252,16 @@ def test_loads_nothing(run, tmp_path):
     links += re.findall(r"url\(([^)]*)\)", page)
     assert links and all(link.startswith(("data:image/png;base64,", "#")) for link in links)
     assert "<script" not in page and "<link" not in page and "@import" not in page
+
+
+def test_ids_are_hidden_where_that_is_asked_for(run, tmp_path):
+    write_report([run], tmp_path / "r.html", pseudonyms())
+    page = (tmp_path / "r.html").read_text()
+    names = re.findall(r"<b>Worst</b> (\w+)", page)
+    assert "eye-" not in page and len(set(names)) == 1 and len(names) == 2
+    write_report([run], tmp_path / "again.html", pseudonyms())
+    assert names[0] not in (tmp_path / "again.html").read_text()
+    assert "eye-3" in page_of([run], tmp_path / "plain.html")
 
 
 def test_escapes_what_it_shows(run, tmp_path):
