@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel
 
 from framework.core.artifact import ArtifactSpec
 from framework.core.callbacks import OnProgress, silent
@@ -24,6 +25,12 @@ PART = 512
 """Rows of a part: what a restart may have to do again."""
 
 
+class Begun(BaseModel):
+    """What `spec.json` holds: the hash of what a layer is made from."""
+
+    hash: str
+
+
 @dataclass(frozen=True)
 class LayerWriter:
     """A layer that is being made: its folder, and the ids that are to become rows."""
@@ -39,11 +46,10 @@ class LayerWriter:
         if self.out.exists(CORPUS_FILE):
             fault = "a corpus lies here, which nothing is written over"
             raise CorpusError(f"{self.out.url}: {fault}; choose another place for the layer")
-        mine = {"hash": spec.hash}
-        if self.out.exists("spec.json") and self.out.read_json("spec.json", dict[str, str]) != mine:
+        if self.out.exists("spec.json") and self.out.read_json("spec.json", Begun).hash != spec.hash:
             fault = "a layer of another input or setting was begun here"
             raise CorpusError(f"{self.out.url}: {fault}; choose another name, or delete it")
-        self.out.write_json("spec.json", mine)
+        self.out.write_json("spec.json", {"hash": spec.hash})
 
     def write_masks(self, kind: str, mask: Callable[[str], np.ndarray]) -> int:
         """Write the missing rows and `close`; `mask` gives class ids `[H, W]`, uint8, or a `RowError`."""

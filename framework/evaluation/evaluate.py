@@ -20,6 +20,8 @@ from framework.evaluation.cases import case_rows, summarise, write_cases
 from framework.evaluation.classification import batches, classify
 from framework.evaluation.explained import write_explained
 from framework.evaluation.pooled import pooled_rows, summarise_pooled, write_pooled
+from framework.evaluation.summary import FILE as SUMMARY
+from framework.evaluation.summary import read_summary
 from framework.imaging.overlay import panels
 from framework.inference.predictor import Predictor
 from framework.metrics.base import CaseMetric
@@ -82,7 +84,7 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
     settings = {"split": split, "metrics": list(METRICS), "means": MEANS}
     spec = ArtifactSpec("evaluation", inputs, settings)
     if is_finished(out, spec):
-        return out.read_json("summary.json")
+        return read_summary(out)
     with lock(out, spec.hash):
         started, predictor = time.perf_counter(), Predictor(model)
         predictor.card.require_fits(corpus.info)
@@ -92,7 +94,7 @@ def evaluate(model: Store, corpus_url: str, out: Store, split: str = "test") -> 
             summary |= _score_masks(corpus, predictor, split, out)
         if predictor.method.targets:
             summary["targets"] = classify(corpus, predictor, split, out)
-        out.write_json("summary.json", summary)
+        out.write_json(SUMMARY, summary)
         counts = {"cases": summary["cases"], "images": images, **_speed(predictor)}
         finish(out, spec, counts, time.perf_counter() - started)
     return summary

@@ -4,27 +4,68 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
+from framework.core.storage import Store
 from framework.evaluation.text import over_all_head
 from framework.metrics.base import CaseMetric, Metric
 from framework.metrics.bootstrap import Interval
 from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.charts import Chart, Frame, coloured, line_chart, style
 from framework.reporting.forest import Forest, forest_plot
-from framework.reporting.sources import Artifact, class_colours, with_data
+from framework.reporting.sources import Artifact, Picture, class_colours, with_data
 
 Entry = dict[str, Any]
 CURVES = Frame(680, 280)
+FILE = "table.json"
+
+
+class Comparison(BaseModel):
+    """The outer shape of `table.json`."""
+
+    name: str
+    split: str
+    corpus: str
+    cases: int
+    groups: int
+    classes: list[str]
+    seeds: list[int]
+    control: str
+    target_dice: float | None
+    interval: str
+    metrics: list[str]
+    reference: Entry | None
+    pooled: dict[str, Entry]
+    rows: list[Entry]
+    judged_by: dict[str, str | None]
+    curves: dict[str, list[tuple[int, float]]]
+    verdicts: list[Entry]
+    notices: list[str]
+
+
+class Shown(BaseModel):
+    """What a comparison's `pictures.json` holds."""
+
+    rule: str
+    metric: str
+    seed: int
+    cases: list[Picture]
+
+
+def read_comparison(folder: Store) -> Entry:
+    """The table of a comparison; raises `StorageError` where it is something else."""
+    return dict(folder.read_json(FILE, Comparison))
 
 
 def comparison_entry(artifact: Artifact) -> Entry:
     """A comparison's tables, forest plots, curves, pictures and configurations, from its artifact alone."""
-    table = artifact.store.read_json("table.json")
+    table = read_comparison(artifact.store)
     recipes, metrics = list(table["curves"]), metrics_of(CaseMetric, table["metrics"])
     styles = {name: style(i) for i, name in enumerate(recipes)}
     forests = [(metric, forest_of(table, metric, styles)) for metric in metrics]
     pooled = {name: score for name, score in table["pooled"].items() if score["metric"] in METRICS}
-    shown = artifact.store.read_json("pictures.json")
-    cases = {"cases": with_data(artifact.store, shown["cases"]), "metric": METRICS[shown["metric"]]}
+    shown = artifact.store.read_json("pictures.json", Shown)
+    cases = {"cases": with_data(artifact.store, map(dict, shown.cases)), "metric": METRICS[shown.metric]}
     return table | {
         "recipes": recipes,
         "styles": styles,
@@ -35,7 +76,7 @@ def comparison_entry(artifact: Artifact) -> Entry:
         "costs": costs(table),
         "forests": [(metric, forest) for metric, forest in forests if forest],
         "charts": curves_of(table),
-        "pictures": shown | cases,
+        "pictures": dict(shown) | cases,
         "configurations": {name: artifact.store.read_text(f"recipes/{name}.yaml") for name in recipes},
         "parents": artifact.parents,
     }

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from framework.evaluation.case_scores import CaseScores
 from framework.evaluation.cases import FILE, groups_of
+from framework.evaluation.summary import read_summary
 from framework.metrics.base import CaseMetric
 from framework.metrics.registry import leading
 from framework.reporting.sources import Artifact
@@ -28,7 +29,7 @@ def _model(evaluation: Artifact) -> Artifact | None:
 def _place(evaluation: Artifact) -> tuple[str, str]:
     """The corpus and the split."""
     corpus = evaluation.parent("corpus")
-    return corpus.hash if corpus else "", evaluation.store.read_json("summary.json")["split"]
+    return corpus.hash if corpus else "", read_summary(evaluation.store)["split"]
 
 
 def _goes_back(model: Artifact, other: Artifact) -> bool:

@@ -4,15 +4,28 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
+from pydantic import BaseModel
 
 from framework.core.storage import Store
+from framework.corpus.schema import ModelInfo
 from framework.imaging.overlay import colour_of
 from framework.methods.sections import Block, ModelRecord, Section
 from framework.reporting.charts import SMALL, WIDE, line_chart
 from framework.reporting.sources import Artifact, with_data
 
 Entry = dict[str, Any]
+
+
+class Named(BaseModel):
+    """The section of a method, which may not be installed here."""
+
+    name: str
+
+
+class Described(BaseModel):
+    """What is read of a model's `config.yaml`."""
+
+    method: Named
 
 
 def method_sections(models: Sequence[Artifact], logs: Mapping[str, Sequence[Entry]]) -> list[Entry]:
@@ -34,8 +47,8 @@ def _sections(model: Artifact, log: Sequence[Entry]) -> list[Section]:
         return []
     from framework.methods.registry import METHODS  # waits, as nothing else of a report needs networks
 
-    settings = yaml.safe_load(model.store.read_text("config.yaml"))
-    method, classes = METHODS.get(settings["method"]["name"]), model.store.read_json("model.json")["classes"]
+    method = METHODS.get(model.store.read_yaml("config.yaml", Described).method.name)
+    classes = model.store.read_json("model.json", ModelInfo).classes
     return method.report(ModelRecord(model.store, log, classes)) if method else []
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from pydantic import BaseModel
 
 import framework
 from framework.core.storage import Store
 from framework.evaluation.case_scores import MEAN
 from framework.evaluation.notices import disagreement, notices
+from framework.evaluation.summary import read_summary
 from framework.evaluation.text import over_all_head
 from framework.labelling.least_sure import FILE as LEAST_SURE
 from framework.metrics.base import CaseMetric, ImageMetric, PooledMetric
@@ -26,13 +28,26 @@ from framework.reporting.forest import signed
 from framework.reporting.lineage import lineage_picture
 from framework.reporting.lineage_verdict import verdicts
 from framework.reporting.method_sections import method_sections
-from framework.reporting.sources import Artifact, class_colours, gather, with_data
+from framework.reporting.sources import Artifact, Picture, class_colours, gather, read_pictures, with_data
 from framework.training import metric_log
 
 Entry = dict[str, Any]
 """What the template shows of one thing."""
 KnownAs = Callable[[str], str]
 """What a report calls the image or volume of an id."""
+
+
+class Quality(BaseModel):
+    """What `quality.json` holds: how right each class's labels are."""
+
+    classes: dict[str, Entry]
+
+
+class Explained(BaseModel):
+    """What `explained.json` holds: what the columns of its pictures are."""
+
+    columns: list[str]
+    pictures: list[Picture]
 
 
 def write_report(
@@ -183,10 +198,11 @@ def pseudo_entries(artifact: Artifact) -> list[Entry]:
             name: {"kept_share": pixels["kept"] / max(1, pixels["predicted"]), "pixels": pixels["predicted"]}
             for name, pixels in artifact.counts["classes"].items()
         }
-        least = with_data(store, store.read_json(LEAST_SURE)) if store.exists(LEAST_SURE) else []
+        least = read_pictures(store, LEAST_SURE) if store.exists(LEAST_SURE) else []
         entries.append(shared | {"checked": False, "classes": classes, "least": least})
     if store.exists("quality.json"):
-        entries.append(shared | {"checked": True, "least": []} | store.read_json("quality.json"))
+        checked = {"checked": True, "classes": store.read_json("quality.json", Quality).classes, "least": []}
+        entries.append(shared | checked)
     return entries
 
 
@@ -201,7 +217,7 @@ def told(results: Sequence[Entry]) -> list[str]:
 
 def evaluation_entry(evaluation: Artifact) -> Entry:
     """An evaluation's summary, the rows of its table, and its pictures."""
-    store, summary = evaluation.store, evaluation.store.read_json("summary.json")
+    store, summary = evaluation.store, read_summary(evaluation.store)
     first, seconds = next(iter(summary["predictors"].values())), evaluation.counts.get("seconds_per_image")
     metrics = metrics_of(CaseMetric, first[MEAN])
     return origin(evaluation) | {
@@ -214,14 +230,14 @@ def evaluation_entry(evaluation: Artifact) -> Entry:
         "pooled": metrics_of(PooledMetric, summary.get("pooled", {}).get(MEAN, ())),
         "headline": first[MEAN],
         "classes": class_colours(name for name in first if name != MEAN),
-        "pictures": with_data(store, store.read_json("pictures.json")),
+        "pictures": read_pictures(store, "pictures.json"),
         "explained": explained(store),
     }
 
 
 def classification_entry(evaluation: Artifact) -> Entry | None:
     """Every target's metrics and confusion matrix; None for an evaluation of masks alone."""
-    summary = evaluation.store.read_json("summary.json")
+    summary = read_summary(evaluation.store)
     if targets := summary.get("targets"):
         metrics = metrics_of(ImageMetric, next(iter(targets.values())))
         return origin(evaluation) | {"split": summary["split"], "metrics": metrics, "targets": targets}
@@ -239,5 +255,5 @@ def explained(store: Store) -> Entry | None:
     """What a model that explains itself sees, its pictures as data addresses; None for others."""
     if not store.exists("explained.json"):
         return None
-    shown = store.read_json("explained.json")
-    return shown | {"pictures": with_data(store, shown["pictures"])}
+    shown = store.read_json("explained.json", Explained)
+    return {"columns": shown.columns, "pictures": with_data(store, map(dict, shown.pictures))}

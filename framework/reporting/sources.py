@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from framework.core.artifact import read_record
 from framework.core.errors import StorageError
 from framework.core.storage import Store
@@ -54,6 +56,18 @@ class Artifact:
 def class_colours(names: Iterable[str]) -> list[dict[str, str]]:
     """Names and colours of the foreground classes, for a legend."""
     return [{"name": name, "colour": colour_of(i)} for i, name in enumerate(names, start=1)]
+
+
+class Picture(BaseModel):
+    """What a list of pictures says of one: its file beside the list, and what stands below it."""
+
+    model_config = ConfigDict(extra="allow")
+    file: str
+
+
+def read_pictures(store: Store, name: str) -> list[dict[str, Any]]:
+    """A list of pictures, with their data; raises `StorageError` where the file holds something else."""
+    return with_data(store, map(dict, store.read_json(name, list[Picture])))
 
 
 def with_data(store: Store, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import yaml
-
 from framework.core.artifact import input_of, read_file
 from framework.core.config_files import parse
 from framework.core.errors import ConfigError
@@ -18,7 +16,7 @@ from framework.training.config import TrainConfig
 def run_of(store: Store) -> TrainConfig:
     """The description of a finished model; raises `CorpusError` when none is there."""
     input_of(store, "model")
-    return parse(yaml.safe_load(store.read_text("config.yaml")), TrainConfig, f"{store.url}/config.yaml")
+    return parse(store.read_yaml("config.yaml", dict[str, Any]), TrainConfig, f"{store.url}/config.yaml")
 
 
 def weights_of(store: Store) -> Tensors:

@@ -74,7 +74,7 @@ def model(
         log += [{"step": step, "statistics": statistics} for step in (100, 200)]
     store.write_text("metrics.jsonl", "\n".join(map(json.dumps, log)))
     store.write_text("config.yaml", "name: <script>alert(1)</script>\nmethod: {name: coda}\n")
-    store.write_json("model.json", {"classes": CLASSES})
+    store.write_json("model.json", {"corpus": "eyes", "classes": CLASSES, "channels": 3})
     return store
 
 

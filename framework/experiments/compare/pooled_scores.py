@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from framework.core.storage import Store
 from framework.evaluation import classification, pooled
+from framework.evaluation.summary import read_summary
 from framework.experiments.compare.verdict import Row, difference_row
 from framework.metrics.base import ImageMetric, PooledMetric
 from framework.metrics.bootstrap import Resampled, over_seeds, resamples, spread_interval
@@ -72,7 +73,7 @@ def _seed_scores(evaluation: Store) -> Iterator[tuple[str, PooledScore]]:
             value, spread = (pooled.pooled_values(metric, parts, weight)[:, -1] for weight in weights)
             counts = len(groups), len(set(groups))
             yield metric.name, PooledScore(metric.key, tuple(classes), *counts, value, spread[None])
-    for target, scores in evaluation.read_json("summary.json").get("targets", {}).items():
+    for target, scores in read_summary(evaluation).get("targets", {}).items():
         table, classes = evaluation.read_table(classification.FILE), scores["classes"]
         once, drawn = classification.known_predictions(table, target, classes)
         for metric in compared(ImageMetric):

@@ -24,6 +24,8 @@ from framework.experiments.compare.text import csv_text, markdown
 from framework.experiments.compare.verdict import disagreement
 from framework.experiments.pipeline.run import build_corpus
 from framework.methods.registry import method_of
+from framework.reporting.comparison_page import FILE as TABLE
+from framework.reporting.comparison_page import read_comparison
 from framework.reporting.report import write_report
 from framework.training.config import TrainConfig
 from framework.training.run import model_store
@@ -59,9 +61,9 @@ def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
     spec = ArtifactSpec("comparison", inputs, settings | {"recipes": list(config.recipes)})
     table = {"name": config.name, **compared(runs, config.control, config.target_dice)}
     validated = comparison.root / f"{config.name}-val"
-    if config.split == "test" and validated.exists("table.json"):
-        table["notices"] += disagreement(table, validated.read_json("table.json"))
-    folder.write_json("table.json", table)
+    if config.split == "test" and validated.exists(TABLE):
+        table["notices"] += disagreement(table, read_comparison(validated))
+    folder.write_json(TABLE, table)
     folder.write_text("table.csv", csv_text(table))
     folder.write_text("table.md", markdown(table))
     for name, run in comparison.recipes.items():

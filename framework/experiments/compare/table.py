@@ -11,6 +11,7 @@ from framework.core.artifact import read_record
 from framework.core.storage import Store
 from framework.evaluation import cases, classification
 from framework.evaluation.case_scores import MEAN, CaseScores
+from framework.evaluation.summary import read_summary
 from framework.experiments.compare.pooled_scores import pooled_rows, recipe_scores
 from framework.experiments.compare.verdict import Row, difference_row, notices, verdicts
 from framework.metrics.base import CaseMetric
@@ -56,7 +57,7 @@ def compared(runs: Sequence[SeedRun], control: str, target: float | None) -> dic
     corpus = read_record(runs[0].evaluation)["inputs"]["corpus"]["path"]
     rows.sort(key=lambda row: list(of).index(row["recipe"]))
     table = {
-        "split": runs[0].evaluation.read_json("summary.json")["split"],
+        "split": read_summary(runs[0].evaluation)["split"],
         "corpus": corpus.rsplit("/", 1)[-1],
         "cases": len(groups),
         "groups": len(set(groups.values())),

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from framework.core.errors import CheckpointError
 from framework.core.storage import Store
 
@@ -34,6 +36,13 @@ class Trial:
         return self.state in ("finished", "stopped")
 
 
+class Content(BaseModel):
+    """What `trials.json` holds."""
+
+    hash: str
+    trials: list[Trial]
+
+
 @dataclass
 class Trials:
     """All trials of a search, kept in `trials.json`; one process writes it."""
@@ -48,11 +57,11 @@ class Trials:
         """What is recorded so far; raises `CheckpointError` when the folder holds another search."""
         if not store.exists(FILE):
             return cls(store, hash)
-        content = store.read_json(FILE)
-        if content["hash"] != hash:
+        content = store.read_json(FILE, Content)
+        if content.hash != hash:
             fault = "holds a search of another run, space or seed"
             raise CheckpointError(f"{store.url}: {fault}; choose another name, or delete it")
-        return cls(store, hash, [Trial(**trial) for trial in content["trials"]])
+        return cls(store, hash, content.trials)
 
     def __getitem__(self, name: str) -> Trial:
         return next(trial for trial in self.record if trial.name == name)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.func import grad
 
@@ -157,6 +157,14 @@ ABOUT = (
 QUANTILES = ("least", "lower quartile", "median", "upper quartile", "largest")
 
 
+class LeastTrusted(BaseModel):
+    """An entry of the table's `pictures.json`: an image, its weight and the file of its picture."""
+
+    case: str
+    weight: float
+    file: str
+
+
 def indicator_sections(record: ModelRecord) -> list[Section]:
     """The distribution of the indicators, their quantiles over steps, and the least trusted masks, if any."""
     folder = record.store / "indicators"
@@ -165,8 +173,9 @@ def indicator_sections(record: ModelRecord) -> list[Section]:
     weights = np.array(folder.read_table("rows-00000.parquet")["weight"].to_pylist())
     counts, edges = np.histogram(weights, 10, (0.0, 1.0))
     bins = list(zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True))
+    least = folder.read_json("pictures.json", list[LeastTrusted])
     blocks = [Block(histogram=Histogram("Weight", bins), charts=_charts(record))]
-    blocks += [Block("Least trusted", pictures=[_picture(**e) for e in folder.read_json("pictures.json")])]
+    blocks += [Block("Least trusted", pictures=[*map(_picture, least)])]
     summary = f"{len(weights):,} images, mean weight {weights.mean():.2f}."
     return [Section("Trust in weak masks", ABOUT, summary, blocks)]
 
@@ -179,5 +188,6 @@ def _charts(record: ModelRecord) -> list[LineChart]:
     return [LineChart("Weights of all weak images", lines, include=(0.0, 1.0))]
 
 
-def _picture(file: str, case: str, weight: float) -> ModelPicture:
-    return ModelPicture(f"indicators/{file}", ("image", "weak mask"), case, f"weight {weight:.2f}")
+def _picture(shown: LeastTrusted) -> ModelPicture:
+    caption = f"weight {shown.weight:.2f}"
+    return ModelPicture(f"indicators/{shown.file}", ("image", "weak mask"), shown.case, caption)

@@ -56,7 +56,7 @@ def seed_run(
     evaluation.write_json(
         "artifact.json", {"kind": "evaluation", "hash": "e", "inputs": inputs, "counts": {}}
     )
-    evaluation.write_json("summary.json", {"split": "val"})
+    evaluation.write_json("summary.json", {"split": "val", "cases": 6})
     evaluation.write_table("cases.parquet", case_table(dice))
     return SeedRun(recipe, seed, model, evaluation)
 
