@@ -56,6 +56,8 @@ class Record(BaseModel):
     hash: str
     inputs: dict[str, Input]
     counts: dict[str, Any]
+    seconds: float = 0.0
+    """What it took to make it."""
     files: Files = {}
     """None: of an earlier version, which is opened, but nothing can be checked."""
 

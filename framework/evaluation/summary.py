@@ -18,6 +18,7 @@ class Summary(BaseModel):
     split: str
     cases: int
     predictors: dict[str, Scores] = {}
+    reference: Scores = {}
     pooled: Scores = {}
     targets: Scores = {}
 

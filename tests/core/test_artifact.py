@@ -78,7 +78,10 @@ def test_an_artifact_of_an_earlier_version_is_opened(made: Store) -> None:
     assert is_finished(made, SPEC)
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"kind": ', "\0", '{"kind": 1}'])
+TIMELESS = '{"kind": "layer", "hash": "h", "inputs": {}, "counts": {}, "seconds": null}'
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"kind": ', "\0", '{"kind": 1}', TIMELESS])
 def test_a_damaged_record_is_named(made: Store, content: str) -> None:
     made.write_text(FILE, content)
     for read in (lambda: is_finished(made, SPEC), lambda: input_of(made, "layer")):
