@@ -14,7 +14,6 @@ def evaluate(
     out: Annotated[Optional[str], typer.Option(help="Folder to write; default: beside the model.")] = None,
 ) -> None:
     """Score a model: per-case tables, means with intervals, pictures."""
-
     from framework.core.storage import Store
     from framework.evaluation.evaluate import evaluate as score
     from framework.evaluation.notices import notices
@@ -57,7 +56,8 @@ def report(
 ) -> None:
     """Write one offline HTML file about runs."""
     from framework.core.storage import Store
-    from framework.reporting.report import pseudonyms, write_report
+    from framework.reporting.page import pseudonyms
+    from framework.reporting.report import write_report
 
     stores, known_as = [Store.at(source) for source in sources], pseudonyms() if hide_ids else str
     typer.echo(f"report: {write_report(stores, out, known_as)}")

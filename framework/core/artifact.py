@@ -59,7 +59,7 @@ class Record(BaseModel):
     seconds: float = 0.0
     """What it took to make it."""
     files: Files = {}
-    """None: of an earlier version, which is opened, but nothing can be checked."""
+    """Empty in an artifact of an earlier version, which is opened, but of which nothing can be checked."""
 
 
 def read_record(store: Store) -> dict[str, Any]:

@@ -23,8 +23,6 @@ FLAT = 8
 """Range of the distances in a square of 3 x 3 pixels that is no edge."""
 AREA = 1 / 2000
 """Share of a mask's pixels, on no edge and far from all of the table, that are a value of their own."""
-
-
 EDGES = 1 / 4
 """Share of a mask's pixels that may lie on blurred edges."""
 

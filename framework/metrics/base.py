@@ -17,6 +17,7 @@ from framework.metrics.case_masks import CaseMasks
 if TYPE_CHECKING:
     from torch import Tensor
 
+BETTER, WORSE, APART = "better than", "worse than", "not to be told apart from"
 Number = TypeVar("Number", float, "Tensor")
 Numbers = NDArray[np.float64]
 
@@ -49,6 +50,13 @@ class Metric(ABC):
     def number(self, value: float, sign: str = "") -> str:
         """A value with as many decimals as say something; `sign="+"` is for differences."""
         return f"{round(value, self.decimals) + 0.0:{sign}.{self.decimals}f}"  # no minus before a zero
+
+    def standing(self, difference: Mapping[str, Any]) -> str:
+        """What an interval of differences says of the first of two: better or worse than the other, or not
+        to be told apart from it."""
+        if difference["low"] <= 0 <= difference["high"]:
+            return APART
+        return BETTER if (difference["mean"] > 0) == self.larger_is_better else WORSE
 
     def text(self, interval: Mapping[str, Any] | None, sign: str = "") -> str:
         """`0.812 [0.790, 0.833]`."""

@@ -44,11 +44,9 @@ def _sentence(later: Artifact, new: Artifact, earlier: Artifact, old: Artifact) 
     [interval] = change.intervals()
     if interval is None:
         return f"{new.name} and {old.name} have no score to be compared by: no case has any structure."
-    told = f"{metric.name} {metric.text(vars(interval), '+')} on the same cases, one training each"
-    if interval.low <= 0 <= interval.high:
-        return f"{new.name} is not to be told apart from {old.name}: {told}."
-    better = (interval.mean > 0) == metric.larger_is_better
-    return f"{new.name} is {'better' if better else 'worse'} than {old.name}: {told}."
+    difference = vars(interval)
+    told = f"{metric.name} {metric.text(difference, '+')} on the same cases, one training each"
+    return f"{new.name} is {metric.standing(difference)} {old.name}: {told}."
 
 
 def _scores(evaluation: Artifact) -> CaseScores:

@@ -1,15 +1,11 @@
 """One offline HTML file about models, layers, evaluations and comparisons."""
 
-import hashlib
 import itertools
 import os
-import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 from pydantic import BaseModel
 
 import framework
@@ -24,17 +20,15 @@ from framework.metrics.bootstrap import METHOD
 from framework.metrics.registry import METRICS, metrics_of
 from framework.reporting.charts import Chart, coloured, line_chart
 from framework.reporting.comparison_page import comparison_entry
-from framework.reporting.forest import signed
 from framework.reporting.lineage import lineage_picture
 from framework.reporting.lineage_verdict import verdicts
 from framework.reporting.method_sections import method_sections
+from framework.reporting.page import KnownAs, environment, several
 from framework.reporting.sources import Artifact, Picture, class_colours, gather, read_pictures, with_data
 from framework.training import metric_log
 
 Entry = dict[str, Any]
 """What the template shows of one thing."""
-KnownAs = Callable[[str], str]
-"""What a report calls the image or volume of an id."""
 
 
 class Quality(BaseModel):
@@ -102,39 +96,6 @@ def galleries(artifacts: Sequence[Artifact]) -> list[Entry]:
     from framework.reporting.label_to_mask_gallery import gallery_entries
 
     return gallery_entries(artifacts)
-
-
-def pseudonyms() -> KnownAs:
-    """Names of eight letters in place of ids, the same for an id in one report and others in the next."""
-    salt = secrets.token_bytes(16)
-    return lambda name: hashlib.sha256(salt + name.encode()).hexdigest()[:8]
-
-
-def environment(known_as: KnownAs = str) -> jinja2.Environment:
-    """Templates of this folder, with everything escaped and unknown names as errors."""
-    templates = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
-    made = jinja2.Environment(loader=templates, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.undefined = jinja2.StrictUndefined
-    made.filters["known_as"] = known_as
-    made.filters |= {"count": "{:,}".format} | {f.__name__: f for f in (share, duration, several, signed)}
-    return made
-
-
-def share(value: float) -> str:
-    """A share in 0..1 as a percentage; small ones keep a decimal."""
-    return f"{100 * value:.{1 if 0 < value < 0.1 else 0}f} %"
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def several(count: int, noun: str) -> str:
-    """`1 image`, `1,200 images`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def note(artifact: Artifact) -> str:

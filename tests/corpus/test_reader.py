@@ -140,46 +140,42 @@ def test_a_damaged_row_is_named_with_its_shard(tmp_path: Path, png: Encode) -> N
         assert str(caught.value).endswith("make it again (row 'b', or one of those stored with it)")
 
 
-def without_sizes(corpus: Path) -> None:
-    """As if the shards had the sizes that were recorded."""
-    described = json.loads((corpus / "corpus.json").read_text())
-    (corpus / "corpus.json").write_text(json.dumps(described | {"files": {}}))
+def put_in_place(file: Path, shard: Path) -> None:
+    """A file where a shard was, as if it had the size that was recorded."""
+    shutil.copy(file, shard)
+    corpus = shard.with_name("corpus.json")
+    corpus.write_text(json.dumps(json.loads(corpus.read_text()) | {"files": {}}))
+
+
+def two_corpora(root: Path, png: Encode, **changes: tuple[Any, Any]) -> list[Path]:
+    """Of the same six pictures, but for what changes in the source, or the size of a shard."""
+    folders, image = [root / "c", root / "other"], png(np.zeros((64, 64), np.uint8))
+    for place, folder in enumerate(folders):
+        own = {name: both[place] for name, both in changes.items()}
+        shard_mb = own.pop("shard_mb", 256)
+        pack(replace(source_of([*"abcdef"], lambda i: image), **own), Store.at(folder), shard_mb=shard_mb)
+    return folders
 
 
 def test_a_shard_of_another_corpus_is_refused(tmp_path: Path, png: Encode) -> None:
-    for name, rows in (("c", 3), ("other", 3)):
-        source = replace(
-            source_of([*"abc"][:rows], lambda i: png(np.full((4, 4), i, np.uint8))), fingerprint=name
-        )
-        pack(source, Store.at(tmp_path / name))
-    shutil.copy(tmp_path / "other/rows-00000.parquet", tmp_path / "c")
-    without_sizes(tmp_path / "c")
-    with pytest.raises(
-        StorageError, match=r"c/rows-00000.parquet: is a shard of another corpus, or another one"
-    ):
-        Corpus.open(str(tmp_path / "c"))
+    corpus, other = two_corpora(tmp_path, png, fingerprint=("c", "other"))
+    put_in_place(other / "rows-00000.parquet", corpus / "rows-00000.parquet")
+    with pytest.raises(StorageError, match=r"c/rows-00000.parquet: is a shard of another corpus"):
+        Corpus.open(str(corpus))
 
 
-def test_another_file_in_the_place_of_a_shard_is_refused(tmp_path: Path, phantom_url: str) -> None:
-    shutil.copytree(phantom_url, tmp_path / "c")
-    shutil.copy(tmp_path / "c/quarantine.parquet", tmp_path / "c/rows-00001.parquet")
-    without_sizes(tmp_path / "c")
-    with pytest.raises(
-        StorageError, match=r"rows-00001.parquet: has no column 'group': it holds something else"
-    ):
-        Corpus.open(str(tmp_path / "c"))
+def test_another_file_in_the_place_of_a_shard_is_refused(tmp_path: Path, png: Encode) -> None:
+    corpus, _ = two_corpora(tmp_path, png)
+    put_in_place(corpus / "quarantine.parquet", corpus / "rows-00000.parquet")
+    with pytest.raises(StorageError, match=r"has no column 'group': it holds something else"):
+        Corpus.open(str(corpus))
 
 
 def test_shards_of_the_same_source_with_other_rows_are_refused(tmp_path: Path, png: Encode) -> None:
-    ids, image = [*"abcdef"], png(np.zeros((64, 64), np.uint8))
-    for name, size in (("c", 1e-6), ("other", 256)):
-        pack(source_of(ids, lambda i: image), Store.at(tmp_path / name), shard_mb=size)
-    shutil.copy(tmp_path / "other/rows-00000.parquet", tmp_path / "c")
-    without_sizes(tmp_path / "c")
-    with pytest.raises(
-        CorpusError, match=r"the shards hold 11 rows, and corpus.json says 6; build the corpus anew"
-    ):
-        Corpus.open(str(tmp_path / "c"))
+    corpus, other = two_corpora(tmp_path, png, shard_mb=(1e-6, 256))
+    put_in_place(other / "rows-00000.parquet", corpus / "rows-00000.parquet")
+    with pytest.raises(CorpusError, match=r"the shards hold 11 rows, and corpus.json says 6; build the"):
+        Corpus.open(str(corpus))
 
 
 def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path: Path, phantom_url: str) -> None:

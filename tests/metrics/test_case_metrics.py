@@ -13,9 +13,9 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 
-from framework.metrics.base import CaseMetric
+from framework.metrics.base import APART, BETTER, WORSE, CaseMetric
 from framework.metrics.case_masks import CaseMasks
-from framework.metrics.registry import metrics_of
+from framework.metrics.registry import METRICS, metrics_of
 
 
 def score(truth: np.ndarray, predicted: np.ndarray, *more: Any, **named: Any) -> Any:
@@ -128,3 +128,9 @@ def test_ignored_pixels_belong_to_neither_mask():
     assert (result.dice, result.hd95, result.predicted) == (1, 0, 9)
     assert score(truth, predicted).dice < 1
     assert score(truth, predicted, ignored=truth | ignored).state == "absent"
+
+
+@pytest.mark.parametrize(("key", "how"), [("dice", BETTER), ("hd95", WORSE)])
+def test_of_distances_the_shorter_one_is_better(key: str, how: str):
+    assert METRICS[key].standing({"mean": 2.0, "low": 1.0, "high": 3.0}) == how
+    assert METRICS[key].standing({"mean": 2.0, "low": -1.0, "high": 5.0}) == APART

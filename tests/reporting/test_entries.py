@@ -11,7 +11,8 @@ from framework.core.artifact import ArtifactSpec, Input, finish
 from framework.core.storage import Store
 from framework.evaluation.cases import write_cases
 from framework.reporting.lineage_verdict import verdicts
-from framework.reporting.report import environment, told, validation_points
+from framework.reporting.page import environment
+from framework.reporting.report import told, validation_points
 from framework.reporting.sources import Artifact, Parent, gather
 
 

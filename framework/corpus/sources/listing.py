@@ -1,6 +1,5 @@
 """What lies in images/ or masks/: pictures by id, and all that is not read, by name."""
 
-import hashlib
 import os
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from framework.core.errors import CorpusError
+from framework.core.integrity import described
 from framework.core.settings import digest
 from framework.core.storage import Store
 from framework.imaging.codecs.registry import known_suffixes
@@ -16,8 +16,6 @@ SHOWN = 3
 """Names that a message gives of many."""
 THREADS = 8
 """Files that are read at once to be hashed: on S3 the answers take longer than the bytes."""
-BLOCK = 2**20
-"""Bytes of a file that are in memory at once when it is hashed."""
 NO_PICTURES = ("Thumbs.db", "desktop.ini")
 """What systems leave in folders, beside hidden files."""
 
@@ -90,14 +88,8 @@ class Listing:
     def content(self) -> str:
         """A hash over the bytes of all pictures: an edit in place makes another source."""
         with ThreadPoolExecutor(THREADS) as pool:
-            return digest(list(pool.map(self._hashed, self.pictures.values())))
-
-    def _hashed(self, picture: Picture) -> tuple[str, str]:
-        whole, place = hashlib.sha256(), self.folder.path(picture.file)
-        with self.folder.explained(picture.file), self.folder.filesystem.open_input_file(place) as file:
-            while part := file.read(BLOCK):
-                whole.update(part)
-        return picture.file, whole.hexdigest()
+            files = pool.map(lambda picture: described(self.folder, [picture.file]), self.pictures.values())
+            return digest(list(files))
 
 
 def _split(file: str) -> tuple[str, str]:

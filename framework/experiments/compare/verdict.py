@@ -9,7 +9,7 @@ import numpy as np
 
 from framework.evaluation.case_scores import MEAN
 from framework.evaluation.notices import differ, too_few, unreliable
-from framework.metrics.base import Metric
+from framework.metrics.base import APART, BETTER, WORSE, Metric
 from framework.metrics.bootstrap import Resampled
 from framework.metrics.registry import METRICS
 
@@ -64,21 +64,14 @@ def verdicts(table: Row) -> list[Row]:
 
 
 def _verdict(table: Row, by: str, metric: Metric, differences: dict[str, Row | None]) -> Row:
-    control, groups = table["control"], {"better than": [], "worse than": [], "not to be told apart from": []}
+    control, groups = table["control"], {how: [] for how in (BETTER, WORSE, APART)}
     known = {name: difference for name, difference in differences.items() if difference}
     for name, difference in known.items():
-        groups[_place(difference, metric)].append(name)
+        groups[metric.standing(difference)].append(name)
     parts = [f"{_listed(names)} {how} {control}" for how, names in groups.items() if names]
     sentence = f"By {by}, {'; '.join(parts)}." if parts else ""
-    open_ones = groups["not to be told apart from"]
-    details = [_what_would_tell(name, known[name], metric, table) for name in open_ones]
+    details = [_what_would_tell(name, known[name], metric, table) for name in groups[APART]]
     return {"by": by, "sentence": sentence, "details": details}
-
-
-def _place(difference: Row, metric: Metric) -> str:
-    if difference["low"] <= 0 <= difference["high"]:
-        return "not to be told apart from"
-    return "better than" if (difference["mean"] > 0) == metric.larger_is_better else "worse than"
 
 
 def _listed(names: list[str]) -> str:

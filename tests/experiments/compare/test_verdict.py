@@ -9,9 +9,8 @@ import pytest
 
 from framework.experiments.compare.table import compared
 from framework.experiments.compare.text import markdown
-from framework.experiments.compare.verdict import _place, difference_row, disagreement
+from framework.experiments.compare.verdict import difference_row, disagreement
 from framework.metrics.bootstrap import means
-from framework.metrics.registry import METRICS
 from tests.experiments.compare.support import seed_run
 
 BASE = np.random.default_rng(0).uniform(0.3, 0.6, (12, 2))
@@ -37,13 +36,6 @@ def test_the_first_sentence_is_a_verdict(tmp_path: Path) -> None:
     [detail] = verdict["details"]
     assert detail.startswith("alike: +0.0") and "patients (6 now)" in detail
     assert markdown(table).startswith(f"* {verdict['sentence']}\n* {detail}\n")
-
-
-@pytest.mark.parametrize(("key", "how"), [("dice", "better than"), ("hd95", "worse than")])
-def test_of_distances_the_shorter_one_is_better(key: str, how: str) -> None:
-    difference = {"mean": 2.0, "low": 1.0, "high": 3.0}
-    assert _place(difference, METRICS[key]) == how
-    assert _place({"mean": 2.0, "low": -1.0, "high": 5.0}, METRICS[key]) == "not to be told apart from"
 
 
 def test_with_so_many_patients_the_difference_is_told() -> None:
