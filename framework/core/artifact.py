@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 import framework
 from framework.core import lock
 from framework.core.errors import CheckpointError, CorpusError
-from framework.core.integrity import Files, described, read_whole, require_sizes
+from framework.core.integrity import Files, damaged, described, read_whole, require_sizes
 from framework.core.machine import machine
 from framework.core.settings import digest
 from framework.core.storage import Store
@@ -60,13 +60,22 @@ class Record(BaseModel):
     """What it took to make it."""
     files: Files = {}
     """Empty in an artifact of an earlier version, which is opened, but of which nothing can be checked."""
+    seal: str = ""
+    """Hash of all the rest; empty in an artifact of an earlier version."""
+
+    def sealed(self) -> str:
+        """The seal that belongs to what it holds."""
+        return digest(self.model_dump(exclude={"seal"}))
 
 
 def read_record(store: Store) -> dict[str, Any]:
-    """A `Record` as it stands; raises `StorageError` where it, or the size of a file it names, is wrong."""
-    record = store.read_json(FILE, Record).model_dump()
-    require_sizes(store, record["files"])
-    return record
+    """A `Record` as it stands; raises `StorageError` where it is not what was written, or where a file that
+    it names is missing or of another size."""
+    record = store.read_json(FILE, Record)
+    if record.seal and record.seal != record.sealed():
+        raise damaged(store, FILE, "is not what was written")
+    require_sizes(store, record.files)
+    return record.model_dump()
 
 
 def read_file(store: Store, name: str) -> bytes:
@@ -96,28 +105,35 @@ def finish(
 ) -> None:
     """Record that the artifact is whole, with sizes and hashes of its files and of those in its `folders`."""
     inputs = {role: {"path": shown(made.path), "hash": made.hash} for role, made in spec.inputs.items()}
-    record = {
-        "kind": spec.kind,
-        **({"job": spec.job} if spec.job else {}),
-        "name": store.name,
-        "hash": spec.hash,
-        "config_hash": digest(spec.settings),
-        "inputs": inputs,
-        "counts": counts,
-        "seconds": round(seconds, 2),
-        "made": datetime.now(UTC).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),
-        "machine": machine(),
-        "finished": True,
-        "version": framework.__version__,
-        "files": described(store, _own(store, folders)),
-    }
-    store.write_json(FILE, record)
+    _write(
+        store,
+        {
+            "kind": spec.kind,
+            **({"job": spec.job} if spec.job else {}),
+            "name": store.name,
+            "hash": spec.hash,
+            "config_hash": digest(spec.settings),
+            "inputs": inputs,
+            "counts": counts,
+            "seconds": round(seconds, 2),
+            "made": datetime.now(UTC).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),
+            "machine": machine(),
+            "finished": True,
+            "version": framework.__version__,
+            "files": described(store, _own(store, folders)),
+        },
+    )
+
+
+def _write(store: Store, content: dict[str, Any]) -> None:
+    record = Record(**content)
+    store.write_json(FILE, record.model_dump() | {"seal": record.sealed()})
 
 
 def add_file(store: Store, name: str) -> None:
     """Record a file that was written after the artifact was finished."""
     record = store.read_json(FILE, Record).model_dump()
-    store.write_json(FILE, record | {"files": record["files"] | described(store, [name])})
+    _write(store, record | {"files": record["files"] | described(store, [name])})
 
 
 def _own(store: Store, folders: Sequence[str]) -> list[str]:

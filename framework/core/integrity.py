@@ -6,11 +6,14 @@ read whole, such as a model's weights, and of everything by `verify`; pages of P
 
 import hashlib
 from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
 
 from framework.core.errors import StorageError
 from framework.core.storage import Store
 
-Files = dict[str, str]
+Files = dict[str, Annotated[str, Field(pattern=r"^\d+ [0-9a-f]{32}$")]]
 """By name below a folder, `SIZE HASH`: bytes, and the first 32 digits of the SHA-256."""
 
 CHUNK = 2**20

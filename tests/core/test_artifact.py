@@ -72,10 +72,24 @@ def test_a_file_that_came_later_is_recorded(made: Store) -> None:
 
 def test_an_artifact_of_an_earlier_version_is_opened(made: Store) -> None:
     record = made.read_json(FILE)
-    del record["files"]
+    del record["files"], record["seal"]
     made.write_json(FILE, record)
     made.remove("rows-1.parquet")
     assert is_finished(made, SPEC)
+
+
+@pytest.mark.parametrize("key", ["kind", "hash", "counts", "inputs", "files", "machine"])
+def test_a_record_that_was_changed_is_not_what_was_written(made: Store, key: str) -> None:
+    record = made.read_json(FILE)
+    made.write_json(FILE, record | {key: type(record[key])()})
+    with pytest.raises(StorageError, match=r"artifact.json: is not what was written, so it is damaged"):
+        read_record(made)
+
+
+def test_the_line_of_a_file_has_a_form(made: Store) -> None:
+    made.write_json(FILE, made.read_json(FILE) | {"files": {"rows-1.parquet": ""}})
+    with pytest.raises(StorageError, match=r"not of its form \(files.rows-1.parquet: String should match"):
+        read_record(made)
 
 
 TIMELESS = '{"kind": "layer", "hash": "h", "inputs": {}, "counts": {}, "seconds": null}'

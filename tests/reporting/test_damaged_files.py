@@ -198,7 +198,7 @@ class World:
         """As artifacts of an earlier version are, of which only the readers can notice anything."""
         records = {path: path.read_text() for path in self.root.rglob(FILE)}
         for path, text in records.items():
-            path.write_text(json.dumps(json.loads(text) | {"files": {}}))
+            path.write_text(json.dumps(json.loads(text) | {"files": {}, "seal": ""}))
         yield
         for path, text in records.items():
             path.write_text(text)

@@ -26,6 +26,7 @@ from framework.core.config_files import parse
 from framework.core.errors import ScantsegError
 from framework.core.ray_runtime import ray_storage
 from framework.core.rng import stable_seed
+from framework.core.settings import Settings
 from framework.core.storage import Store
 from framework.experiments.tune.config import AshaConfig, SearchConfig
 from framework.experiments.tune.space import with_values
@@ -43,6 +44,12 @@ With drivers off the processors that workers need, trials never wait for one ano
 
 SAMPLERS = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
 FAILED = "failed.json"  # where a trial's driver writes down the error that its reader can mend
+
+
+class Failed(Settings):
+    """What it holds."""
+
+    message: str
 
 
 def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
@@ -187,7 +194,7 @@ def _trial(config: dict[str, Any]) -> None:
 def _conclude(record: Trial, store: Store) -> None:
     """How a trial ended, by what it left: Tune does not hear of the last validation, before the model."""
     if store.exists(FAILED):
-        record.state, record.message = "failed", store.read_json(FAILED)["message"]
+        record.state, record.message = "failed", store.read_json(FAILED, Failed).message
     elif store.exists("artifact.json"):
         counts = read_record(store)["counts"]
         best = best_score(counts)
