@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import uuid
@@ -13,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from framework.core.errors import StorageError, without_secrets
+from framework.core.storage_faults import explained, short
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 """Modes of what is written to a local disk: it may hold what identifies patients."""
@@ -205,7 +205,7 @@ class Store:
                     page_checksum_verification=True,
                 )
         except pa.ArrowInvalid as error:
-            fault = f"not a readable Parquet file ({_short(error)})"
+            fault = f"not a readable Parquet file ({short(error)})"
             raise StorageError(f"{self.url}/{name}: {fault}; {DAMAGED}") from None
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
@@ -232,40 +232,9 @@ class Store:
         self.write_bytes(".writable", b"")
         self.remove(".writable")
 
-    @contextlib.contextmanager
-    def explained(self, name: str = "") -> Iterator[None]:
+    def explained(self, name: str = "") -> contextlib.AbstractContextManager[None]:
         """What the system says of a file in the block, as a `StorageError` that names it and what to do."""
-        where = f"{self.url}/{name}" if name else self.url
-        try:
-            yield
-        except StorageError:
-            raise
-        except FileNotFoundError:
-            missing = "file or folder" if self.is_local else "bucket or file"
-            raise StorageError(f"{where}: no such {missing}; check the path") from None
-        except PermissionError as error:
-            fault = f"permission denied ({_short(error)})"
-            raise StorageError(f"{where}: {fault}; check owner, mode or credentials") from None
-        except UnicodeError:
-            fault = "a name here is not UTF-8"
-            raise StorageError(f"{where!a}: {fault}; rename that file or folder") from None
-        except Exception as error:
-            if not isinstance(error, OSError) and not type(error).__module__.startswith("botocore."):
-                raise
-            raise StorageError(f"{where}: {_short(error)}; {_mend(error)}") from None
-
-
-def _short(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0][:200]
-
-
-def _mend(error: Exception) -> str:
-    if type(error).__module__.startswith("botocore."):
-        return "check credentials, network and AWS_ENDPOINT_URL"
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return "make room there, then run the same command again"
-    return "check that the place exists and is writable"
+        return explained(f"{self.url}/{name}" if name else self.url, self.is_local)
 
 
 def _make_folders(path: str) -> None:

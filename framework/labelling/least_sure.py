@@ -4,7 +4,6 @@ import heapq
 from typing import Any
 
 from framework.core.storage import Store
-from framework.corpus.label_layers import LAYER_ROW
 from framework.corpus.reader import Corpus
 from framework.imaging.decode import decode_mask
 from framework.imaging.overlay import panels
@@ -26,7 +25,7 @@ def _least_sure(layer: Store) -> list[dict[str, Any]]:
     parts = ((part, layer.read_table(part, columns).to_pylist()) for part in layer.names("rows-"))
     sure = ((row["confidence"], row["id"], part) for part, rows in parts for row in rows)
     chosen = heapq.nsmallest(COUNT, sure)
-    tables = {part: layer.read_table(part, LAYER_ROW.names) for part in {part for *_, part in chosen}}
+    tables = {part: layer.read_table(part) for part in {part for *_, part in chosen}}
     by_id = {row["id"]: row for table in tables.values() for row in table.to_pylist()}
     return [by_id[name] for _, name, _ in chosen]
 

@@ -57,8 +57,7 @@ def means(values: ArrayLike, groups: Sequence[str], seed: int = 0) -> Resampled:
     columns = np.asarray(values, dtype=np.float64)
     members = np.unique(np.asarray(groups), return_inverse=True)[1]
     drawn = _draws(np.random.default_rng(seed), int(members.max()) + 1)
-    by_group = np.eye(int(members.max()) + 1)[members].T
-    sums, counts = by_group @ np.nan_to_num(columns), by_group @ np.isfinite(columns).astype(float)
+    sums, counts = (_by_group(part, members) for part in (np.nan_to_num(columns), np.isfinite(columns)))
     with np.errstate(invalid="ignore"):
         return Resampled(sums.sum(1) / counts.sum(1), (drawn @ sums) / (drawn @ counts))
 
@@ -93,6 +92,14 @@ def over_seeds(spread: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64
     """A statistic in resamples of the groups, `[seeds, RESAMPLES]`, averaged over seeds drawn as well."""
     weight = _draws(np.random.default_rng([seed, len(spread)]), len(spread)) / len(spread)
     return (weight.T * spread).sum(axis=0)
+
+
+def _by_group(values: NDArray[np.generic], members: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sums `[S, G, C]` of values `[S, N, C]` over the cases of each group; `members[i]` is that of case i."""
+    sums = np.zeros((len(values), int(members.max()) + 1, values.shape[2]))
+    for total, own in zip(sums, values, strict=True):
+        np.add.at(total, members, own)
+    return sums
 
 
 def _with_mean(columns: NDArray[np.float64]) -> NDArray[np.float64]:
