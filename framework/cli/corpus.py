@@ -8,6 +8,7 @@ import typer
 
 from framework.cli.progress import progress
 from framework.cli.terminal import show
+from framework.core.counting import several
 
 if TYPE_CHECKING:
     from framework.core.storage import Store
@@ -106,10 +107,11 @@ def _pack(source: Source, target: Store, shard_mb: float, error_budget: float) -
             on_progress(done, source.total)
 
         info = pack(source, target, shard_mb, error_budget, more)
-    rows, bad = info.counts["rows"], info.counts["quarantined"]
-    typer.echo(f"corpus: {target.url} ({rows} images in {len(info.shards)} shards, version {info.version})")
+    rows, bad = several(info.counts["rows"], "image"), info.counts["quarantined"]
+    shards = several(len(info.shards), "shard")
+    typer.echo(f"corpus: {target.url} ({rows} in {shards}, version {info.version})")
     if bad:
-        typer.secho(f"{bad} rows are in quarantine: see quarantine.parquet", fg="yellow", err=True)
+        typer.secho(f"{several(bad, 'row')} in quarantine: see quarantine.parquet", fg="yellow", err=True)
     for note in info.notes:
         typer.secho(f"note: {note}", fg="yellow", err=True)
 

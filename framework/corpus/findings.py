@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from framework.core.counting import several
+
 SHOWN = 20
 """Of many faults of one kind, those that are named."""
 
@@ -30,7 +32,7 @@ def _twice(index: Index) -> Iterator[str]:
             " = ".join(f"'{name}' ({split})" for name, split in found) for found in shared[:SHOWN]
         )
         more = f"; and {len(shared) - SHOWN} more" if len(shared) > SHOWN else ""
-        yield f"{len(shared)} pictures are in two splits, so that scores flatter: {shown}{more}"
+        yield f"{several(len(shared), 'picture')} in two splits, so that scores flatter: {shown}{more}"
 
 
 def _few(index: Index) -> Iterator[str]:
@@ -70,7 +72,8 @@ def _spacing(index: Index) -> Iterator[str]:
         sizes = f"slices {_span(slices)}, {sizes}"
     yield f"spacing in mm: {sizes}"
     if lacking := len(index["spacing"]) - len(known):
-        yield f"{lacking} images have no spacing: splits that hold one are measured in pixels, not in mm"
+        unit = "splits that hold one are measured in pixels, not in mm"
+        yield f"{several(lacking, 'image')} without spacing: {unit}"
 
 
 def _span(sizes: Any) -> str:
@@ -87,4 +90,5 @@ def _gaps(index: Index) -> Iterator[str]:
     broken = [name for name, own in numbers.items() if len({b - a for a, b in pairwise(sorted(own))}) > 1]
     if broken:
         named = ", ".join(f"'{name}'" for name in broken[:SHOWN])
-        yield f"{len(broken)} volumes lack slices between others, which count as adjacent: {named}"
+        gaps = f"without slices between others, which count as adjacent: {named}"
+        yield f"{several(len(broken), 'volume')} {gaps}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from framework.core.counting import several
 from framework.core.errors import CorpusError
 from framework.core.storage import Store
 
@@ -27,7 +28,8 @@ def close_quarantine(store: Store, rejected: Rejected, total: int, budget: float
 def over_budget(store: Store, rejected: Rejected, total: int, budget: float, advice: str) -> CorpusError:
     """The error of a job with more unusable rows than it may have: mend them and do what `advice` says."""
     first = f"first: '{rejected[0]['id']}': {rejected[0]['reason']}; all: quarantine*.parquet there"
-    fault = f"{len(rejected)} rows cannot be used, over the error budget of {budget:.1%} of {total} ({first})"
+    bad = several(len(rejected), "row")
+    fault = f"{bad} cannot be used, over the error budget of {budget:.1%} of {total} ({first})"
     return CorpusError(f"{store.url}: {fault}; mend them and {advice}")
 
 

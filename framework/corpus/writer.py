@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
+from framework.core.counting import several
 from framework.core.errors import CorpusError, RowError
 from framework.core.integrity import Files, described, require_sizes
 from framework.core.labels import IGNORE, Encoding
@@ -243,7 +244,7 @@ def _finish(source: Source, out: Store, progress: _Progress) -> CorpusInfo:
 
 def _dropped(progress: _Progress) -> Iterator[str]:
     if count := len(progress.transparent):
-        fault = f"{count} images have transparent pixels (such as '{progress.transparent[0]}')"
+        fault = f"{several(count, 'image')} with transparent pixels (such as '{progress.transparent[0]}')"
         yield f"{fault}: transparency is dropped, and what lies below it is seen"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from framework.core.counting import several
 from framework.reporting.forest import signed
 
 KnownAs = Callable[[str], str]
@@ -39,8 +40,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def several(count: int, noun: str) -> str:
-    """`1 image`, `1,200 images`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

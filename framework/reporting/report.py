@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 import framework
+from framework.core.counting import several
 from framework.core.storage import Store
 from framework.evaluation.case_scores import MEAN
 from framework.evaluation.notices import disagreement, notices
@@ -23,7 +24,7 @@ from framework.reporting.comparison_page import comparison_entry
 from framework.reporting.lineage import lineage_picture
 from framework.reporting.lineage_verdict import verdicts
 from framework.reporting.method_sections import method_sections
-from framework.reporting.page import KnownAs, environment, several
+from framework.reporting.page import KnownAs, environment
 from framework.reporting.sources import Artifact, Picture, class_colours, gather, read_pictures, with_data
 from framework.training import metric_log
 

@@ -74,13 +74,13 @@ def test_a_bad_row_stops_the_build_or_goes_to_quarantine_as_the_budget_says(
     spoil(folder / place / "case-03.png")
     command = ["corpus", "build", folder, tmp_path / "c", "--classes", "background,a,b"]
     complaint = scantseg(*command).complaint
-    assert "1 rows cannot be used, over the error budget of 5.0% of 12" in complaint
+    assert "1 row cannot be used, over the error budget of 5.0% of 12" in complaint
     assert f"'case-03': {reason}" in complaint
     assert not (tmp_path / "c/corpus.json").exists()
     again = scantseg(*command, "--error-budget", "0.1")
     assert again.code == 0
-    assert "11 images in 1 shards" in again.out
-    assert "1 rows are in quarantine" in again.err
+    assert "11 images in 1 shard," in again.out
+    assert "1 row in quarantine" in again.err
     [row] = pq.read_table(tmp_path / "c/quarantine.parquet").to_pylist()
     assert row["id"] == "case-03" and row["reason"].startswith(reason)
 
@@ -123,8 +123,8 @@ def test_what_was_found_is_told_at_build_and_by_inspect(
         "labels.csv is read as utf-16 text",
         "labels.csv is read as separated by semicolons",
         "column 'age' is left out: its numbers are not all whole ones from 0 to 63, such as '41.5'",
-        "images/: 1 files are of kinds that are not read (.dcm): 'scan.dcm'; save pictures as PNG",
-        "1 pictures are in two splits, so that scores flatter: 'case-00' (train) = 'case-10' (test)",
+        "images/: 1 file of kinds that are not read (.dcm): 'scan.dcm'; save pictures as PNG",
+        "1 picture in two splits, so that scores flatter: 'case-00' (train) = 'case-10' (test)",
         "split 'val' holds one group alone, 'p4': it says little of others",
         "split 'test' holds one group alone, 'p5': it says little of others",
     ]
@@ -218,7 +218,7 @@ def test_masks_of_other_values_are_refused_and_then_converted(
 def test_transparency_that_is_dropped_is_told(folder: Path, tmp_path: Path, scantseg: Scantseg) -> None:
     Image.new("RGBA", (20, 24), (9, 9, 9, 90)).save(folder / "images/case-05.png")
     outcome = scantseg("corpus", "build", folder, tmp_path / "c")
-    said = "1 images have transparent pixels (such as 'case-05'): transparency is dropped"
+    said = "1 image with transparent pixels (such as 'case-05'): transparency is dropped"
     assert outcome.code == 0 and said in outcome.err
 
 

@@ -35,12 +35,12 @@ def test_the_same_picture_in_two_splits_is_told_with_its_ids() -> None:
         {"id": "c", "hash": "twin"},
         {"id": "d", "hash": "twin"},
         {"id": "e", "hash": "val-0", "split": "excluded"},
-    ) == ["1 pictures are in two splits, so that scores flatter: 'a' (train) = 'b' (test)"]
+    ) == ["1 picture in two splits, so that scores flatter: 'a' (train) = 'b' (test)"]
     many = [
         {"id": f"{i}{split}", "hash": str(i), "split": split} for i in range(25) for split in ("val", "test")
     ]
     [line] = found(*many)
-    assert line.startswith("25 pictures are in two splits") and line.endswith("; and 5 more")
+    assert line.startswith("25 pictures in two splits") and line.endswith("; and 5 more")
 
 
 def test_splits_that_say_little_are_told() -> None:
@@ -72,7 +72,7 @@ def test_spacings_are_told_and_the_images_without() -> None:
     assert found(among=known) == ["spacing in mm: rows 0.5, columns 0.25 to 0.5"]
     assert found({"id": "a", "spacing": [5, 1, 1]}) == [
         "spacing in mm: slices 5, rows 1, columns 1",
-        "6 images have no spacing: splits that hold one are measured in pixels, not in mm",
+        "6 images without spacing: splits that hold one are measured in pixels, not in mm",
     ]
 
 
@@ -82,5 +82,5 @@ def test_gaps_in_volumes_are_told() -> None:
 
     assert found(*slices("whole", 3, 4, 5), *slices("thinned", 0, 2, 4), *slices("one", 7)) == []
     assert found(*slices("whole", 3, 4, 5), *slices("broken", 0, 1, 3)) == [
-        "1 volumes lack slices between others, which count as adjacent: 'broken'"
+        "1 volume without slices between others, which count as adjacent: 'broken'"
     ]

@@ -147,10 +147,10 @@ def test_files_that_are_not_read_are_named(folder: Path) -> None:
         (folder / "images/more" / name).write_bytes(b"x")
     (folder / "images/more/again").symlink_to(folder / "images")
     assert notes(folder) == [
-        "images/: 4 files are of kinds that are not read (.dcm, .gif, .heic, no ending): "
+        "images/: 4 files of kinds that are not read (.dcm, .gif, .heic, no ending): "
         "'b.gif', 'c.dcm', 'case-02.HEIC' and 1 more; save pictures as PNG",
-        "images/: 2 pictures in subfolders are not read: 'more/a.png', 'more/deep/b.JPG'; move them up",
-        "masks/: 1 files are of kinds that are not read (.nii.gz): 'case-03.nii.gz'; save pictures as PNG",
+        "images/: 2 pictures in subfolders not read: 'more/a.png', 'more/deep/b.JPG'; move them up",
+        "masks/: 1 file of kinds that are not read (.nii.gz): 'case-03.nii.gz'; save pictures as PNG",
     ]
     assert rejects(folder) == {
         "case-02": "images/case-02.HEIC is of a kind that is not read: save it as PNG",

@@ -260,7 +260,7 @@ def test_a_bad_mask_is_in_quarantine_as_the_budget_says(fault: str, corpus: Corp
     Image.fromarray(pixels).save(drawn / "case-01.png")
     with pytest.raises(
         CorpusError,
-        match=rf"1 rows cannot be used, over the error budget of 5.0% of 3 \(first: 'case-01': {reason}",
+        match=rf"1 row cannot be used, over the error budget of 5.0% of 3 \(first: 'case-01': {reason}",
     ):
         import_masks(drawn, corpus.store.url, "drawn", "scribble")
     with pytest.raises(CorpusError, match="is not there or not finished"):

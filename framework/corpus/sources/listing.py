@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
+from framework.core.counting import several
 from framework.core.errors import CorpusError
 from framework.core.integrity import described
 from framework.core.settings import digest
@@ -79,10 +80,10 @@ class Listing:
         if files := sorted(self.unread.values()):
             endings = ", ".join(sorted({f".{_split(file)[1]}".rstrip(".") or "no ending" for file in files}))
             kinds = f"of kinds that are not read ({endings}): {_some(files)}"
-            notes.append(f"{self.folder.name}/: {len(files)} files are {kinds}; save pictures as PNG")
+            notes.append(f"{self.folder.name}/: {several(len(files), 'file')} {kinds}; save pictures as PNG")
         if files := _nested(self.folder, ""):
-            place = f"pictures in subfolders are not read: {_some(files)}"
-            notes.append(f"{self.folder.name}/: {len(files)} {place}; move them up")
+            place = f"in subfolders not read: {_some(files)}"
+            notes.append(f"{self.folder.name}/: {several(len(files), 'picture')} {place}; move them up")
         return notes
 
     def content(self) -> str:
