@@ -12,6 +12,7 @@ from framework.core import lock
 from framework.core.errors import CheckpointError, CorpusError
 from framework.core.integrity import Files, damaged, described, read_whole, require_sizes
 from framework.core.machine import machine
+from framework.core.parsing import parsed
 from framework.core.settings import digest
 from framework.core.storage import Store
 
@@ -81,6 +82,12 @@ def read_record(store: Store) -> dict[str, Any]:
 def read_file(store: Store, name: str) -> bytes:
     """A file of a finished artifact; raises `StorageError` where it is not what was written."""
     return read_whole(store, name, read_record(store)["files"])
+
+
+def read_part(store: Store, name: str, kind: Any = Any) -> Any:
+    """A JSON or YAML file of a finished artifact, as a type that pydantic knows; raises `StorageError` where
+    it is not what was written, or not of that type."""
+    return parsed(read_file(store, name), f"{store.url}/{name}", kind)
 
 
 def is_finished(store: Store, spec: ArtifactSpec) -> bool:

@@ -12,12 +12,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from framework.core.errors import StorageError, without_secrets
+from framework.core.parsing import DAMAGED, parsed, text_of
 from framework.core.storage_faults import explained, short
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 """Modes of what is written to a local disk: it may hold what identifies patients."""
-DAMAGED = "the file is damaged"
-"""How a message ends about a file that holds something else than was written."""
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,42 +150,14 @@ class Store:
                     os.remove(partial)
 
     def read_text(self, name: str) -> str:
-        try:
-            return self.read_bytes(name).decode()
-        except UnicodeDecodeError:
-            raise StorageError(f"{self.url}/{name}: not UTF-8 text; {DAMAGED}") from None
+        return text_of(self.read_bytes(name), f"{self.url}/{name}")
 
     def write_text(self, name: str, text: str) -> None:
         self.write_bytes(name, text.encode())
 
     def read_json(self, name: str, kind: Any = Any) -> Any:
         """A JSON file as a type that pydantic knows, such as a model of it; `StorageError` for another."""
-        try:
-            value = json.loads(self.read_bytes(name))
-        except (ValueError, RecursionError) as error:
-            raise StorageError(f"{self.url}/{name}: not valid JSON ({error}); {DAMAGED}") from None
-        return self._of_its_form(name, value, kind)
-
-    def read_yaml(self, name: str, kind: Any = Any) -> Any:
-        """A YAML file, likewise."""
-        import yaml
-
-        try:
-            value = yaml.safe_load(self.read_text(name))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            fault = " ".join(str(error).split())[:160]
-            raise StorageError(f"{self.url}/{name}: not valid YAML ({fault}); {DAMAGED}") from None
-        return self._of_its_form(name, value, kind)
-
-    def _of_its_form(self, name: str, value: Any, kind: Any) -> Any:
-        from pydantic import TypeAdapter, ValidationError
-
-        try:
-            return TypeAdapter(kind).validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            fault = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
-            raise StorageError(f"{self.url}/{name}: not of its form ({fault}); {DAMAGED}") from None
+        return parsed(self.read_bytes(name), f"{self.url}/{name}", kind)
 
     def write_json(self, name: str, value: Any) -> None:
         self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

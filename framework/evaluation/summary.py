@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from framework.core.artifact import read_part
 from framework.core.storage import Store
 
 FILE = "summary.json"
@@ -25,4 +26,4 @@ class Summary(BaseModel):
 
 def read_summary(evaluation: Store) -> dict[str, Any]:
     """The summary as it was written; raises `StorageError` where it is something else."""
-    return evaluation.read_json(FILE, Summary).model_dump(exclude_unset=True)
+    return read_part(evaluation, FILE, Summary).model_dump(exclude_unset=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from framework.core.artifact import read_part
 from framework.core.errors import CheckpointError, CorpusError
 from framework.core.memory_format import lay_out, layout
 from framework.core.storage import Store
@@ -37,7 +38,7 @@ class ModelCard:
     @classmethod
     def open(cls, store: Store) -> ModelCard:
         """Raises `CorpusError` when no finished model is there."""
-        return cls(store, run_of(store), store.read_json("model.json", ModelInfo))
+        return cls(store, run_of(store), read_part(store, "model.json", ModelInfo))
 
     @property
     def method(self) -> type[Method]:

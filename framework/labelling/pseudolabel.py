@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from framework.core.artifact import read_part
 from framework.core.errors import ConfigError, CorpusError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
@@ -38,7 +39,7 @@ class PseudoLabel(Job):
         if run.corpus.patch:
             fault = f"{url}: a model of volumes; pseudo-labelling works image by image"
             raise ConfigError(f"{fault}: use a model trained without corpus.patch")
-        labelled = set(self.model.store.read_json("labelled.json", list[str]))
+        labelled = set(read_part(self.model.store, "labelled.json", list[str]))
         names = [name for name in self.corpus.ids("train") if name not in labelled]
         if not names:
             fault = "every training image had its mask in training; nothing to pseudo-label"

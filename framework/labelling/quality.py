@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from framework.core.artifact import read_part
 from framework.core.errors import CorpusError
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
@@ -28,7 +29,7 @@ def measure_layer(corpus: Corpus, store: Store) -> dict[str, Any] | None:
     is measured on training images: it says how good the pseudo-labels were, and must not choose settings.
     """
     if store.exists(FILE):
-        return store.read_json(FILE)
+        return read_part(store, FILE)
     layer = Layer(store, corpus)
     masked = [name for name in layer.kinds if corpus.value(name, "mask_kind") == "mask"]
     if not masked:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from framework.core.artifact import read_part
 from framework.core.storage import Store
 from framework.evaluation.text import over_all_head
 from framework.metrics.base import CaseMetric, Metric
@@ -54,7 +55,7 @@ class Shown(BaseModel):
 
 def read_comparison(folder: Store) -> Entry:
     """The table of a comparison; raises `StorageError` where it is something else."""
-    return dict(folder.read_json(FILE, Comparison))
+    return dict(read_part(folder, FILE, Comparison))
 
 
 def comparison_entry(artifact: Artifact) -> Entry:
@@ -64,7 +65,7 @@ def comparison_entry(artifact: Artifact) -> Entry:
     styles = {name: style(i) for i, name in enumerate(recipes)}
     forests = [(metric, forest_of(table, metric, styles)) for metric in metrics]
     pooled = {name: score for name, score in table["pooled"].items() if score["metric"] in METRICS}
-    shown = artifact.store.read_json("pictures.json", Shown)
+    shown = read_part(artifact.store, "pictures.json", Shown)
     cases = {"cases": with_data(artifact.store, map(dict, shown.cases)), "metric": METRICS[shown.metric]}
     return table | {
         "recipes": recipes,

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from framework.core.artifact import read_part
 from framework.core.storage import Store
 from framework.corpus.schema import ModelInfo
 from framework.imaging.overlay import colour_of
@@ -47,8 +48,8 @@ def _sections(model: Artifact, log: Sequence[Entry]) -> list[Section]:
         return []
     from framework.methods.registry import METHODS  # waits, as nothing else of a report needs networks
 
-    method = METHODS.get(model.store.read_yaml("config.yaml", Described).method.name)
-    classes = model.store.read_json("model.json", ModelInfo).classes
+    method = METHODS.get(read_part(model.store, "config.yaml", Described).method.name)
+    classes = read_part(model.store, "model.json", ModelInfo).classes
     return method.report(ModelRecord(model.store, log, classes)) if method else []
 
 

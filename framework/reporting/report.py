@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 import framework
+from framework.core.artifact import read_part
 from framework.core.counting import several
 from framework.core.storage import Store
 from framework.evaluation.case_scores import MEAN
@@ -163,7 +164,7 @@ def pseudo_entries(artifact: Artifact) -> list[Entry]:
         least = read_pictures(store, LEAST_SURE) if store.exists(LEAST_SURE) else []
         entries.append(shared | {"checked": False, "classes": classes, "least": least})
     if store.exists("quality.json"):
-        checked = {"checked": True, "classes": store.read_json("quality.json", Quality).classes, "least": []}
+        checked = {"checked": True, "classes": read_part(store, "quality.json", Quality).classes, "least": []}
         entries.append(shared | checked)
     return entries
 
@@ -217,5 +218,5 @@ def explained(store: Store) -> Entry | None:
     """What a model that explains itself sees, its pictures as data addresses; None for others."""
     if not store.exists("explained.json"):
         return None
-    shown = store.read_json("explained.json", Explained)
+    shown = read_part(store, "explained.json", Explained)
     return {"columns": shown.columns, "pictures": with_data(store, map(dict, shown.pictures))}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from framework.core.artifact import read_record
+from framework.core.artifact import read_part, read_record
 from framework.core.errors import StorageError
 from framework.core.storage import Store
 from framework.imaging.overlay import colour_of, data_address
@@ -67,7 +67,7 @@ class Picture(BaseModel):
 
 def read_pictures(store: Store, name: str) -> list[dict[str, Any]]:
     """A list of pictures, with their data; raises `StorageError` where the file holds something else."""
-    return with_data(store, map(dict, store.read_json(name, list[Picture])))
+    return with_data(store, map(dict, read_part(store, name, list[Picture])))
 
 
 def with_data(store: Store, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

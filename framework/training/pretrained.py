@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from framework.core.artifact import input_of, read_file
+from framework.core.artifact import input_of, read_file, read_part
 from framework.core.config_files import parse
 from framework.core.errors import ConfigError
 from framework.core.storage import Store
@@ -16,7 +16,7 @@ from framework.training.config import TrainConfig
 def run_of(store: Store) -> TrainConfig:
     """The description of a finished model; raises `CorpusError` when none is there."""
     input_of(store, "model")
-    return parse(store.read_yaml("config.yaml", dict[str, Any]), TrainConfig, f"{store.url}/config.yaml")
+    return parse(read_part(store, "config.yaml", dict[str, Any]), TrainConfig, f"{store.url}/config.yaml")
 
 
 def weights_of(store: Store) -> Tensors:
@@ -39,7 +39,7 @@ def load_pretrained_models(method: Method, run: TrainConfig, corpus: Corpus) -> 
     """Give the method the finished models that it starts from; errors name one that is missing or unfit."""
     for role, url in run.models.items():
         store = Store.at(url)
-        config, info = run_of(store).method, store.read_json("model.json", ModelInfo)
+        config, info = run_of(store).method, read_part(store, "model.json", ModelInfo)
         _require_unseen(role, store, corpus)
         state = weights_of(store)
         try:
@@ -53,7 +53,7 @@ def load_pretrained_models(method: Method, run: TrainConfig, corpus: Corpus) -> 
 def _require_unseen(role: str, model: Store, corpus: Corpus) -> None:
     """Raise `ConfigError` where a model was trained on an image, by its pixels, that this corpus keeps for
     measuring (methods/README 3.7)."""
-    trained = set(model.read_json("trained_image_hashes.json", list[str]))
+    trained = set(read_part(model, "trained_image_hashes.json", list[str]))
     if seen := [name for name in corpus.ids_in("val", "test") if corpus.value(name, "hash") in trained]:
         fault = f"{model.url} has learnt from image '{seen[0]}', which corpus '{corpus.info.name}' keeps"
         mend = "train it on this corpus, or on one with the same splits"

@@ -32,6 +32,7 @@ def evaluation(of: Artifact, gain: float, spread: float = 0.0, split: str = "tes
     ]
     write_cases(store, rows)
     store.write_json("summary.json", {"split": split, "cases": 6})
+    finish(store, ArtifactSpec("evaluation", {}, {}), {}, 0.0)
     parents = (Parent("model", of.name, "", of), Parent("corpus", "corpus", "version", None))
     return Artifact(store, store.url, "evaluation", store.name, {}, {}, parents)
 

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
 
+from framework.core.artifact import FILE as RECORD
 from framework.core.artifact import ArtifactSpec, finish, input_of, is_finished
 from framework.core.callbacks import Log
 from framework.core.errors import TrainingError
@@ -56,12 +57,13 @@ def write_comparison(comparison: Comparison, runs: list[SeedRun]) -> Store:
     """Write the comparison's artifact from finished models and evaluations; gives its folder."""
     config, folder = comparison.config, comparison.folder
     started = time.perf_counter()
+    folder.remove(RECORD)  # until all of it is of this call
     inputs = {f"evaluation {run.evaluation.name}": input_of(run.evaluation, "evaluation") for run in runs}
     settings = config.model_dump(include={"seeds", "split", "control", "target_dice"})
     spec = ArtifactSpec("comparison", inputs, settings | {"recipes": list(config.recipes)})
     table = {"name": config.name, **compared(runs, config.control, config.target_dice)}
     validated = comparison.root / f"{config.name}-val"
-    if config.split == "test" and validated.exists(TABLE):
+    if config.split == "test" and validated.exists(RECORD):
         table["notices"] += disagreement(table, read_comparison(validated))
     folder.write_json(TABLE, table)
     folder.write_text("table.csv", csv_text(table))

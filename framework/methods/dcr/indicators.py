@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.func import grad
 
+from framework.core.artifact import read_part
 from framework.core.distributed import all_reduce_sum
 from framework.core.settings import Settings
 from framework.methods.base import Read
@@ -173,7 +174,7 @@ def indicator_sections(record: ModelRecord) -> list[Section]:
     weights = np.array(folder.read_table("rows-00000.parquet")["weight"].to_pylist())
     counts, edges = np.histogram(weights, 10, (0.0, 1.0))
     bins = list(zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True))
-    least = folder.read_json("pictures.json", list[LeastTrusted])
+    least = read_part(folder, "pictures.json", list[LeastTrusted])
     blocks = [Block(histogram=Histogram("Weight", bins), charts=_charts(record))]
     blocks += [Block("Least trusted", pictures=[*map(_picture, least)])]
     summary = f"{len(weights):,} images, mean weight {weights.mean():.2f}."

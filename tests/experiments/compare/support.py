@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from framework.core.artifact import ArtifactSpec, Input, finish
 from framework.core.storage import Store
 from framework.corpus.targets import Target
 from framework.evaluation.cases import schema
@@ -158,7 +159,7 @@ def comparison_artifact(root: Path) -> Store:
             }
         )
     store.write_json("pictures.json", {"rule": "the rule", "metric": "dice", "seed": 0, "cases": cases})
-    return store
+    return finished(store, members)
 
 
 def artifact_of(root: Path, members: list[SeedRun], control: str) -> Store:
@@ -171,9 +172,11 @@ def artifact_of(root: Path, members: list[SeedRun], control: str) -> Store:
     store.write_json("pictures.json", {"rule": "the rule", "metric": "dice", "seed": 0, "cases": []})
     for name in table["curves"]:
         store.write_text(f"recipes/{name}.yaml", "name: <script>alert(1)</script>\n")
-    inputs = {f"evaluation {m.evaluation.name}": {"path": m.evaluation.url, "hash": "e"} for m in members}
-    record = {"kind": "comparison", "name": "eyes-val", "hash": "h", "config_hash": "k", "inputs": inputs}
-    store.write_json(
-        "artifact.json", record | {"counts": {"cases": 6, "recipes": 2}, "seconds": 1.0, "finished": True}
-    )
+    return finished(store, members)
+
+
+def finished(store: Store, members: list[SeedRun]) -> Store:
+    """The comparison as finished with the files that it has now."""
+    inputs = {f"evaluation {m.evaluation.name}": Input(m.evaluation.url, "e") for m in members}
+    finish(store, ArtifactSpec("comparison", inputs, {}), {"cases": 6, "recipes": 2}, 1.0, ["recipes"])
     return store
