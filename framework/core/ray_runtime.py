@@ -81,8 +81,6 @@ def start_ray() -> None:
 
     if ray.is_initialized():
         return
-    _require_answer(os.environ.get("RAY_ADDRESS", ""))
-    _send_token()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # A rank that waits for one that has failed cannot take leave of it: its process is ended.
     os.environ.setdefault("TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S", "3")
@@ -90,7 +88,9 @@ def start_ray() -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     # What fails reaches us as an exception; Ray's C++ layer calls more than that an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    with _handlers_kept(), _explained():
+    with _handlers_kept(), _explained(), _native_lines_hidden():
+        _send_token()
+        _require_answer(os.environ.get("RAY_ADDRESS", ""))
         ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     atexit.register(end_ray)
 
@@ -120,15 +120,24 @@ def _name(process: Any) -> str:
 
 
 def _require_answer(address: str) -> None:
-    """Raise where nothing listens: Ray itself waits for two minutes, and then ends the process."""
+    """Raise where nothing listens, or where our token is not the cluster's: Ray itself waits for two minutes,
+    and then ends the process, or for twenty seconds."""
+    import ray
+
+    raylet = importlib.import_module("ray._raylet")
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return
     try:
         socket.create_connection((host.rpartition("//")[2], int(port)), ANSWER_S).close()
+        raylet.GcsClient(address=address)
     except OSError as error:
         fault = f"no Ray cluster answers there ({error.strerror or error})"
         mend = "start one with `ray start --head`, or unset RAY_ADDRESS for one of this machine"
+        raise ResourceError(f"RAY_ADDRESS {address}: {fault}; {mend}") from None
+    except ray.exceptions.AuthenticationError:
+        fault = "the Ray cluster there has another token"
+        mend = "give ~/.ray/auth_token the cluster's token, or RAY_AUTH_TOKEN"
         raise ResourceError(f"RAY_ADDRESS {address}: {fault}; {mend}") from None
 
 
@@ -147,14 +156,27 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ConnectionError:
-        fault = "the Ray cluster there does not let this process in: it has another token, or is ending"
-        mend = "give ~/.ray/auth_token the cluster's token, or RAY_AUTH_TOKEN"
-        raise ResourceError(f"RAY_ADDRESS {os.environ.get('RAY_ADDRESS')}: {fault}; {mend}") from None
+        fault = "the Ray cluster there does not let this process in: it is ending, or not one"
+        raise ResourceError(f"RAY_ADDRESS {os.environ.get('RAY_ADDRESS')}: {fault}") from None
     except OSError as error:
         if "AF_UNIX" not in str(error):
             raise
         fault = "is too long for the sockets that Ray makes below it"
         raise ResourceError(f"TMPDIR {tempfile.gettempdir()}: {fault}; set TMPDIR=/tmp") from None
+
+
+@contextlib.contextmanager
+def _native_lines_hidden() -> Iterator[None]:
+    """Hide what Ray's C++ layer writes to stderr in the block, before it knows its level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextlib.contextmanager

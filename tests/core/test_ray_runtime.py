@@ -39,10 +39,25 @@ def test_the_address_of_a_dead_cluster_is_said_at_once(no_ray: pytest.MonkeyPatc
     assert time.monotonic() - begun < 10
 
 
+def test_another_token_is_said_at_once(no_ray: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """The token is asked for before Ray's own start, which would try for twenty seconds."""
+
+    def client(address: str) -> None:
+        os.write(2, b"gcs_client.cc: Failed to get cluster ID")
+        raise ray.exceptions.AuthenticationError("InvalidAuthToken")
+
+    no_ray.setattr("ray._raylet.GcsClient", client)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        no_ray.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(ResourceError, match=r"^RAY_ADDRESS 127.*another token; give ~/.ray/auth_token"):
+            start_ray()
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (ConnectionError("Failed to connect to Ray cluster"), "another token.* give ~/.ray/auth_token"),
+        (ConnectionError("Failed to connect to Ray cluster"), "does not let this process in"),
         (OSError(LONG), "^TMPDIR .* is too long for the sockets .*; set TMPDIR=/tmp"),
     ],
 )
