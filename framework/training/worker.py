@@ -12,6 +12,7 @@ from torch import Tensor
 
 from framework.core.artifact import ArtifactSpec, finish
 from framework.core.distributed import rank
+from framework.core.errors import TrainingError
 from framework.core.labels import IGNORE
 from framework.core.lock import require_lock
 from framework.core.storage import Store
@@ -38,7 +39,8 @@ def train_worker(
 ) -> None:
     """What every rank does: build, restore, train, and, on rank 0, write the model.
 
-    Raises `Interrupted` after a checkpoint when `is_asked` says that it is to stop.
+    Raises `Interrupted` after a checkpoint when `is_asked` says that it is to stop, `TrainingError` where the
+    device has no memory left.
     """
     if device.type == "cpu":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", run.compute.cpus_per_worker)))
@@ -46,7 +48,11 @@ def train_worker(
     started = time.perf_counter()
     trainer = Trainer.build(run, store, device)
     trainer.restore()
-    fit(trainer, listener, is_asked)
+    try:
+        fit(trainer, listener, is_asked)
+    except torch.OutOfMemoryError:
+        fault, mend = "the device has no memory left", "lower train.batch or corpus.size"
+        raise TrainingError(f"run '{run.name}': step {trainer.step}: {fault}; {mend}") from None
     weights = trainer.weights()
     if rank() == 0:
         _write_model(trainer, weights, time.perf_counter() - started)
