@@ -47,6 +47,7 @@ def test_another_token_is_said_at_once(no_ray: pytest.MonkeyPatch, capfd: pytest
         raise ray.exceptions.AuthenticationError("InvalidAuthToken")
 
     no_ray.setattr("ray._raylet.GcsClient", client)
+    no_ray.setattr(ray, "init", lambda **settings: None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         no_ray.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(ResourceError, match=r"^RAY_ADDRESS 127.*another token; give ~/.ray/auth_token"):
