@@ -122,7 +122,7 @@ def _name(process: Any) -> str:
 def _require_answer(address: str) -> None:
     """Raise where nothing listens, or where our token is not the cluster's: Ray itself waits for two minutes,
     and then ends the process, or for twenty seconds."""
-    import ray
+    from ray.exceptions import AuthenticationError
 
     raylet = importlib.import_module("ray._raylet")
     host, _, port = address.rpartition(":")
@@ -135,7 +135,7 @@ def _require_answer(address: str) -> None:
         fault = f"no Ray cluster answers there ({error.strerror or error})"
         mend = "start one with `ray start --head`, or unset RAY_ADDRESS for one of this machine"
         raise ResourceError(f"RAY_ADDRESS {address}: {fault}; {mend}") from None
-    except ray.exceptions.AuthenticationError:
+    except AuthenticationError:
         fault = "the Ray cluster there has another token"
         mend = "give ~/.ray/auth_token the cluster's token, or RAY_AUTH_TOKEN"
         raise ResourceError(f"RAY_ADDRESS {address}: {fault}; {mend}") from None
