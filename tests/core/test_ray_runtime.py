@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.exceptions import AuthenticationError
 
 from framework.core import ray_runtime
 from framework.core.errors import ResourceError
@@ -44,7 +45,7 @@ def test_another_token_is_said_at_once(no_ray: pytest.MonkeyPatch, capfd: pytest
 
     def client(address: str) -> None:
         os.write(2, b"gcs_client.cc: Failed to get cluster ID")
-        raise ray.exceptions.AuthenticationError("InvalidAuthToken")
+        raise AuthenticationError("InvalidAuthToken")
 
     no_ray.setattr("ray._raylet.GcsClient", client)
     no_ray.setattr(ray, "init", lambda **settings: None)
