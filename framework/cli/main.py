@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from framework.cli import corpus, jobs, results, training
+from framework.cli import cluster, corpus, jobs, results, training
 from framework.core.errors import ScantsegError
 from framework.core.interruption import Interrupted
 from framework.core.ray_runtime import end_ray
@@ -32,6 +32,7 @@ for verb in (results.evaluate_maps, results.evaluate, results.report, results.ve
     app.command()(verb)
 for verb in (training.tune, training.compare, training.methods):
     app.command()(verb)
+app.add_typer(cluster.app, name="cluster")
 
 
 def main(*words: str) -> None:

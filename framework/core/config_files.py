@@ -28,8 +28,17 @@ def load_yaml(path: str | Path, within: tuple[Path, ...] = ()) -> dict[str, Any]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    read = documents(path)
+    if len(read) != 1 or not isinstance(read[0], dict):
+        raise ConfigError(f"{path}: holds no keys; a configuration is a mapping of keys to values")
+    return read[0]
+
+
+def documents(path: str | Path) -> list[Any]:
+    """The documents of a YAML file, as they stand. Raises `ConfigError`."""
+    path = Path(path)
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         beside = ", ".join(sorted(other.name for other in path.parent.glob("*.yaml"))[:12]) or "none"
         raise ConfigError(f"{path}: no such configuration file; those here: {beside}") from None
@@ -37,9 +46,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: holds no keys; a configuration is a mapping of keys to values")
-    return value
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

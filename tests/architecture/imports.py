@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    *("core", "imaging", "corpus", "loading", "networks", "metrics", "methods", "training", "inference"),
-    *("labelling", "evaluation", "reporting", "experiments", "cli"),
+    *("core", "cluster", "imaging", "corpus", "loading", "networks", "metrics", "methods", "training"),
+    *("inference", "labelling", "evaluation", "reporting", "experiments", "cli"),
 )
 """From the ground up: a room knows those before it."""
 
