@@ -1,4 +1,4 @@
-"""What Ray, and the cloud behind it, do not accept in a cluster file."""
+"""What Ray, and the cloud behind it, do not accept in a description of a cluster."""
 
 import contextlib
 import copy
@@ -75,6 +75,29 @@ def _run_instances() -> Any:
     from botocore.session import get_session
 
     return get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+
+
+def refused_by_kuberay(manifest: dict[str, Any]) -> Iterator[Finding]:
+    """What KubeRay's custom resources do not have. What a pod may be is left to Kubernetes."""
+    import jsonschema
+
+    path = Path(__file__).parent / "schemas" / f"{manifest['kind']}.json"
+    if path.exists():
+        schema = {"properties": {"spec": _closed(json.loads(path.read_text()))}, "required": ["spec"]}
+        for error in jsonschema.Draft7Validator(schema).iter_errors(manifest):
+            yield Finding(
+                dotted(error.absolute_path), error.message, f"write it as KubeRay's {path.stem} has it"
+            )
+
+
+def _closed(schema: Any) -> Any:
+    """A schema of Kubernetes that refuses keys it does not know, which Kubernetes itself drops in silence."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(inner) for key, inner in schema.items()}
+    return closed | ({"additionalProperties": False} if isinstance(schema.get("properties"), dict) else {})
 
 
 def dotted(path: Any) -> str:
