@@ -8,10 +8,11 @@ from typing import NoReturn
 
 import typer
 
-from framework.cli import cluster, corpus, jobs, results, training
+from framework.cli import cluster, corpus, jobs, results, submission, training
 from framework.core.errors import ScantsegError
 from framework.core.interruption import Interrupted
 from framework.core.ray_runtime import end_ray
+from framework.core.versions import require_clients
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, by the convention of shells: 128 + the signal."""
@@ -33,12 +34,15 @@ for verb in (results.evaluate_maps, results.evaluate, results.report, results.ve
 for verb in (training.tune, training.compare, training.methods):
     app.command()(verb)
 app.add_typer(cluster.app, name="cluster")
+app.command()(submission.submit)
+app.add_typer(submission.app, name="jobs")
 
 
 def main(*words: str) -> None:
     """Run the command line, `words` before its arguments; what can be mended is one line and exit code 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # cleans up, as after Ctrl-C
     try:
+        require_clients()
         app(args=[*words, *sys.argv[1:]])
     except ScantsegError as error:
         line = str(error).replace("\n", " ")  # what a message quotes, such as an id, may hold anything

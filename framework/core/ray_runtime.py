@@ -89,7 +89,7 @@ def start_ray() -> None:
     # What fails reaches us as an exception; Ray's C++ layer calls more than that an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with _handlers_kept(), _explained(), _native_lines_hidden():
-        _send_token()
+        use_token()
         _require_answer(os.environ.get("RAY_ADDRESS", ""))
         ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     atexit.register(end_ray)
@@ -141,7 +141,7 @@ def _require_answer(address: str) -> None:
         raise ResourceError(f"RAY_ADDRESS {address}: {fault}; {mend}") from None
 
 
-def _send_token() -> None:
+def use_token() -> None:
     """Where there is a token, use it, as `ray start` does: a cluster that has one answers nobody else."""
     raylet = importlib.import_module("ray._raylet")
     has_token = raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)

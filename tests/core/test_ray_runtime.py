@@ -29,7 +29,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free.getsockname()[1]}")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray_runtime, "_send_token", lambda: None)
+    monkeypatch.setattr(ray_runtime, "use_token", lambda: None)
     return monkeypatch
 
 
@@ -76,7 +76,7 @@ def test_what_ray_cannot_do_is_one_line(fault: Exception, message: str, no_ray: 
 @pytest.mark.parametrize(("token", "mode"), [("a" * 64, "token"), ("", "None")])
 def test_a_token_that_is_there_is_used(token: str, mode: str, tmp_path: Path) -> None:
     """In a process of its own: Ray reads its environment once."""
-    code = "import os; from framework.core.ray_runtime import _send_token; import ray; _send_token()"
+    code = "import os; from framework.core.ray_runtime import use_token; import ray; use_token()"
     code += "; print(os.environ.get('RAY_AUTH_MODE'))"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
     environment |= {"HOME": str(tmp_path)}

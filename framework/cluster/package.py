@@ -1,0 +1,60 @@
+"""What a job takes along: the reader's configurations and code, never data, and only a few megabytes."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from framework.core.counting import several
+from framework.core.errors import ConfigError
+
+TAKEN = (".py", ".yaml", ".yml", ".toml", ".j2")
+"""Endings of what is taken along: neither pictures nor tables, which may hold what identifies patients."""
+NOT_CODE = ("pyvenv.cfg", "artifact.json", "corpus.json", "building.json", "labels.csv", "checkpoints")
+"""What a folder has that is an environment, an artifact, a run or data: nothing below it is taken along."""
+LIMIT = 20 * 2**20
+"""Bytes: code and configurations that have more hold something else."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A folder of copies that is sent to the cluster."""
+
+    folder: Path
+    files: int
+    size: int
+    """Bytes."""
+
+    def __str__(self) -> str:
+        return f"{several(self.files, 'file')}, {self.size / 1e6:.1f} MB"
+
+
+def pack(root: Path, into: Path) -> Package:
+    """Copy the code and the configurations below `root` to `into`.
+
+    Raises `ConfigError`, which names the largest ones, where they have more than `LIMIT` bytes.
+    """
+    sizes = {path: path.stat().st_size for path in files(root)}
+    if (total := sum(sizes.values())) > LIMIT:
+        largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
+        named = ", ".join(f"{path.relative_to(root)} ({sizes[path] / 1e6:.0f} MB)" for path in largest)
+        fault = f"{root.name}: its code and configurations have {total / 1e6:.0f} MB"
+        mend = "submit from the folder that holds your configurations alone"
+        raise ConfigError(f"{fault}, and a job takes along at most {LIMIT >> 20}: {named}; {mend}")
+    for path in sizes:
+        target = into / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return Package(into, len(sizes), total)
+
+
+def files(root: Path) -> Iterator[Path]:
+    """What is taken along from below a folder; links are not followed."""
+    for folder, below, names in os.walk(root):
+        if not {*names, *below}.isdisjoint(NOT_CODE):
+            below.clear()
+            continue
+        below[:] = sorted(name for name in below if not name.startswith((".", "__pycache__")))
+        paths = (Path(folder, name) for name in sorted(names) if name.endswith(TAKEN))
+        yield from (path for path in paths if not path.is_symlink() and not path.name.startswith("."))
