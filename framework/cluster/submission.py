@@ -105,12 +105,11 @@ def follow(link: Link, job: str, log: Log) -> int:
     _require_known(link.client(), job)
     while True:
         try:
-            client = link.client()
+            client, lost_at = link.client(), None
             asyncio.run(output.follow(client, job))
             info = client.get_job_info(job)
             if info.status.is_terminal():
                 return _exit_code(info, log)
-            lost_at = None
         except (ResourceError, RuntimeError, OSError) as error:
             lost_at = _still_lost(lost_at, error, log)
         time.sleep(AGAIN_S)
