@@ -34,7 +34,8 @@ for verb in (results.evaluate_maps, results.evaluate, results.report, results.ve
 for verb in (training.tune, training.compare, training.methods):
     app.command()(verb)
 app.add_typer(cluster.app, name="cluster")
-app.command()(submission.submit)
+for verb in (submission.submit, submission.doctor):
+    app.command()(verb)
 app.add_typer(submission.app, name="jobs")
 
 

@@ -72,3 +72,18 @@ def _time(milliseconds: int | None) -> str:
     from datetime import datetime
 
     return "" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000):%Y-%m-%d %H:%M:%S}"
+
+
+def doctor(storage: Storage = None) -> None:
+    """Look for what may be wrong here or, in a job, on all nodes of the cluster, each with its mend."""
+    from framework.cluster.doctor import examine_cluster, findings
+    from framework.core.ray_runtime import start_ray
+    from framework.core.storage import Store
+
+    start_ray()
+    address = Store.at(storage).url if storage else None
+    nodes, apart = examine_cluster(address)
+    found = findings(nodes, address, apart)
+    for finding in found:
+        typer.echo(str(finding))
+    raise typer.Exit(any(finding.mend for finding in found))

@@ -141,12 +141,17 @@ def _require_answer(address: str) -> None:
         raise ResourceError(f"RAY_ADDRESS {address}: {fault}; {mend}") from None
 
 
+def has_token() -> bool:
+    """Whether this user has a token of a cluster, in the environment or a file."""
+    raylet = importlib.import_module("ray._raylet")
+    return raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+
+
 def use_token() -> None:
     """Where there is a token, use it, as `ray start` does: a cluster that has one answers nobody else."""
-    raylet = importlib.import_module("ray._raylet")
-    has_token = raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
-    if has_token and "RAY_AUTH_MODE" not in os.environ:
+    if has_token() and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
+        raylet = importlib.import_module("ray._raylet")
         raylet.Config.initialize("")  # Ray read its environment when it was imported
 
 
