@@ -1,5 +1,5 @@
 """`python -m tests.cluster.hosts`: launches a cluster over two hosts of their own, trains, labels and
-searches on it while hosts die and cables are cut, and looks at what became of it. Needs root; takes ten minutes."""
+searches on it while hosts die and cables are cut, and looks at what became of it. Needs root."""
 
 import sys
 import tempfile

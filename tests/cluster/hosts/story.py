@@ -37,13 +37,10 @@ def launch(team: Team, log: Log) -> None:
     team.must(team.run("ray", "up", "-y", "--no-config-cache", str(team.cluster)))
     head = time.monotonic() - begun
     until(lambda: alive(team) == team.hosts.count, "all hosts are in the cluster")
-    launched = Launched(head, time.monotonic() - begun)
-    log(f"ray up: head after {head:.0f} s, all hosts after {launched.all_hosts:.0f} s")
-    team.must(
-        team.scantseg("corpus", "phantom", "--images=300", "--size=64", f"--out={STORAGE}/corpora/phantom")
-    )
+    log(f"ray up: head after {head:.0f} s, all hosts after {time.monotonic() - begun:.0f} s")
+    corpus = f"--out={STORAGE}/corpora/phantom"
+    team.must(team.scantseg("corpus", "phantom", "--images=300", "--size=64", corpus))
     log(team.submit("doctor", "--storage", STORAGE).end())
-    return launched
 
 
 def alive(team: Team) -> int:
