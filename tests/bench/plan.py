@@ -1,0 +1,125 @@
+"""Step time on 1 to 64 devices and the cost of pseudo-labelling, by formulas, and how far the first one is
+from what this machine does with 1 and 2 workers.
+
+    python -m tests.bench.plan [CONFIG] [key.sub=value …]
+
+Trains CONFIG (the phantom's supervised recipe) with one worker and with two for the check; prints the tables
+of cluster/README.md. The devices' figures are assumptions, in `GPU`: replace them by your own.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+
+STEPS, WARM_UP = 60, 20
+WORKERS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a device and its network can do; all that is not measured is an assumption."""
+
+    step_s: float
+    """Seconds of forward, backward and optimiser for the images of one worker's step."""
+    gradient_bytes: float
+    bandwidth: float
+    """Bytes a second between two workers, of the slowest link."""
+    latency_s: float
+    """Seconds of one hop of an all-reduce."""
+    images_per_s: float
+    """That one worker's loader gives."""
+    images: int
+    """Of one worker's step, all streams."""
+
+    def reduce_s(self, workers: int) -> float:
+        """A ring all-reduce: 2 (n - 1) / n of the bytes over the bandwidth, and 2 (n - 1) hops."""
+        if workers == 1:
+            return 0.0
+        return 2 * (workers - 1) * (self.gradient_bytes / workers / self.bandwidth + self.latency_s)
+
+    def seconds(self, workers: int) -> float:
+        """A step waits for its data, or computes and then sums: nothing overlaps, so it is an upper bound."""
+        return max(self.images / self.images_per_s, self.step_s + self.reduce_s(workers))
+
+
+GPU = {
+    "1.8 M parameters, 24 images of 256 px": Device(4e-3, 7.3e6, 12.5e9, 15e-6, 12_000, 24),
+    "24 M parameters, 16 images of 512 px": Device(60e-3, 98e6, 12.5e9, 15e-6, 3_000, 16),
+    "90 M parameters, 2 volumes of 128 px": Device(400e-3, 360e6, 12.5e9, 15e-6, 40, 2),
+}
+"""Figures of a card of the H100's class and 100 Gbit/s between hosts: computed, not measured."""
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A node that pseudo-labels: images a second, and money an hour (spot)."""
+
+    images_per_s: float
+    price: float
+
+
+NODES = {"one GPU (L4 class), 8 cores": Labeller(400, 0.35), "16 cores, no GPU": Labeller(60, 0.25)}
+"""Assumptions for pictures of 256 px: computed from an encoder's work, decode included."""
+
+
+def step_table() -> str:
+    lines = ["| seconds a step; images a second | " + " | ".join(map(str, WORKERS)) + " |"]
+    lines.append("|---" * (len(WORKERS) + 1) + "|")
+    for name, device in GPU.items():
+        cells = [f"{device.seconds(n):.3f}; {n * device.images / device.seconds(n):,.0f}" for n in WORKERS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def labelling_table() -> str:
+    lines = ["| images | node | nodes | hours | money |", "|---|---|---|---|---|"]
+    for images in (1_000_000, 100_000_000):
+        for name, node in NODES.items():
+            for count in (1, 8, 64):
+                hours = images / (count * node.images_per_s) / 3600
+                lines.append(
+                    f"| {images:,} | {name} | {count} | {hours:,.1f} | {hours * count * node.price:,.0f} |"
+                )
+    return "\n".join(lines)
+
+
+def measured(config: str, overrides: list[str], workers: int, folder: str) -> tuple[float, int]:
+    """The median step's seconds, and the bytes of the gradients."""
+    from framework.core.artifact import read_record
+    from framework.experiments.pipeline.config import load_pipeline
+    from framework.experiments.pipeline.run import build_corpus
+    from framework.training.metric_log import read
+    from framework.training.run import train
+
+    settings = [f"out={folder}", f"name=plan-{workers}", f"train.steps={STEPS}", f"compute.workers={workers}"]
+    run = load_pipeline(config, [*settings, "train.precision=fp32", *overrides])
+    build_corpus(run, lambda line: None)
+    store = train(run)
+    seconds = [record["seconds"] for record in read(store) if "seconds" in record][WARM_UP:-1]
+    return statistics.median(seconds), 4 * read_record(store)["counts"]["parameters"]
+
+
+def check(config: str, overrides: list[str]) -> None:
+    """The formula with this machine's own figures, against two workers of half a batch each."""
+    from tests.bench.transfer import bandwidth, latency
+
+    with tempfile.TemporaryDirectory() as folder:
+        half = [*overrides, "train.batch=4"]
+        alone, gradient = measured(config, half, 1, folder)
+        both, _ = measured(config, [*overrides, "train.batch=8"], 2, folder)
+    device = Device(alone, gradient, bandwidth(), latency(), 1e9, 4)
+    told = device.seconds(2)
+    print(f"one worker {alone:.3f} s, two {both:.3f} s a step, by the formula {told:.3f} s")
+    print(f"RESULT measured_over_formula={both / told:.2f}")
+
+
+def main(config: str = "configs/phantom/supervised.yaml", *overrides: str) -> None:
+    print(step_table(), labelling_table(), sep="\n\n", end="\n\n")
+    check(config, list(overrides))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
