@@ -89,12 +89,16 @@ def examine_cluster(storage: str | None) -> tuple[list[Node], float]:
     if storage:
         Store.at(storage).write_text(probe, "")
     alive = [On(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
-    ask, clock = ray.remote(num_cpus=0)(examine), ray.remote(num_cpus=0)(time.time)
+    ask, clock = ray.remote(num_cpus=0)(examine), ray.remote(num_cpus=0)(_now)
     asked = [ask.options(scheduling_strategy=there).remote(storage, probe) for there in alive]
     nodes = [examine(storage, probe), *ray.get(asked)]
     if storage:
         Store.at(storage).remove(probe)
     return nodes, max(_apart(ray, clock.options(scheduling_strategy=there)) for there in alive)
+
+
+def _now() -> float:
+    return time.time()
 
 
 def _apart(ray: Any, clock: Any) -> float:
