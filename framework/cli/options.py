@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from inspect import Parameter
+from types import UnionType
 from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 
 import typer
+import yaml
 from pydantic.fields import FieldInfo
 
 from framework.core.config_faults import models_of
@@ -46,6 +48,8 @@ def values(config: Any, given: dict[str, Any]) -> dict[str, Any]:
     for name, value in chosen.items():
         if get_origin(fields[name][0].annotation) is dict:
             chosen[name] = dict(_entry(text, name, fields[name][0]) for text in value)
+        elif get_origin(_plain(fields[name][0].annotation)) is UnionType:
+            chosen[name] = yaml.safe_load(value)
     return override(chosen, assignments)
 
 
@@ -74,7 +78,7 @@ def _read_as(annotation: Any) -> Any:
         return list[_read_as(parts[0])]
     if origin is tuple:
         return tuple[tuple(map(_read_as, parts))]  # type: ignore[misc]
-    return {dict: list[str], Literal: str}.get(origin, kind)
+    return {dict: list[str], Literal: str, UnionType: str}.get(origin, kind)
 
 
 def _is_repeated(info: FieldInfo) -> bool:

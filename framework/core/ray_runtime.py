@@ -1,4 +1,4 @@
-"""Ray's start, what its processes own, and where it keeps its own state."""
+"""Ray's start and end, and where it keeps its own state."""
 
 import atexit
 import contextlib
@@ -11,64 +11,17 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framework.core.callbacks import Log
 from framework.core.errors import ResourceError
 from framework.core.storage import Store
 
 SCRATCH = "scantseg-ray-"
 """Begins the names of the folders of Ray's own state; the number of the process that made one follows."""
-PATIENCE_S, TICK_S = 5.0, 0.5
-"""Seconds until it is said what is waited for, as a run before may just be leaving, and between two looks."""
 ANSWER_S, STRAY_S = 5.0, 5.0
 """Seconds in which a cluster has to answer, and that a process of one that has ended gets to end."""
-
-
-@dataclass(frozen=True)
-class Processes:
-    """So many processes of a job, and what each of them owns."""
-
-    count: int
-    cpus: int = 1
-    gpu: bool = False
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """What one process owns, by Ray's names."""
-        return {"CPU": self.cpus, **({"GPU": 1} if self.gpu else {})}
-
-    def require(self, setting: str) -> None:
-        """Raise `ResourceError` where Ray would wait for ever; the key `setting` says how many there are."""
-        import ray
-
-        present = ray.cluster_resources()
-        for kind, each in self.resources.items():
-            wanted = each * self.count
-            if wanted > present.get(kind, 0):
-                needs = f"{self.count} processes of {each:g} {kind} want {wanted:g} {kind}"
-                has = f"the cluster has {present.get(kind, 0):g}"
-                raise ResourceError(f"{setting}: {needs}, {has}; lower {setting}")
-
-    def wait_until_free(self, log: Log) -> None:
-        """Wait for other work of the cluster to end; `log` hears after some seconds what is waited for."""
-        import ray
-
-        end = time.monotonic() + PATIENCE_S
-        told = False
-        while lacking := [
-            f"{each * self.count:g} {kind}, of which {free:g} are free"
-            for kind, each in self.resources.items()
-            if each * self.count > (free := ray.available_resources().get(kind, 0))
-        ]:
-            if not told and time.monotonic() > end:
-                log(f"waiting for {' and '.join(lacking)}: other work of the cluster has the rest")
-                told = True
-            time.sleep(TICK_S)
 
 
 def start_ray() -> None:

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from framework.core.artifact import (
     ArtifactSpec,
@@ -19,6 +19,7 @@ from framework.core.artifact import (
     read_record,
 )
 from framework.core.callbacks import OnProgress, silent
+from framework.core.resources import Needs, Processes
 from framework.core.settings import PLACEMENT, Settings, digest, identity
 from framework.core.storage import Store
 from framework.corpus.sources.listing import Listing
@@ -40,15 +41,30 @@ class JobConfig(Settings):
     """Share of unusable rows over which the job gives up."""
 
 
-class StreamConfig(JobConfig):
+def _rising(actors: int | tuple[int, int]) -> int | tuple[int, int]:
+    least, most = actors if isinstance(actors, tuple) else (actors, actors)
+    if not 1 <= least <= most:
+        raise ValueError("a number from 1, or [MIN, MAX]")
+    return actors
+
+
+class StreamConfig(JobConfig, Needs):
     """Base of the settings of a job that Ray Data streams."""
 
-    actors: Annotated[int, PLACEMENT] = Field(default=1, ge=1)
-    """Processes that do the work."""
+    actors: Annotated[int | tuple[int, int], AfterValidator(_rising), PLACEMENT] = 1
+    """Processes that do the work: a number, or [MIN, MAX] to grow with the cluster."""
     batch: Annotated[int, PLACEMENT] = Field(default=32, ge=1)
     """Images at once."""
-    gpu: Annotated[bool, PLACEMENT] = False
-    """One GPU per actor."""
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        """Fewest and most actors."""
+        return self.actors if isinstance(self.actors, tuple) else (self.actors, self.actors)
+
+    @property
+    def processes(self) -> Processes:
+        """The fewest actors with which the work begins, each with a processor for itself and its tasks."""
+        return Processes(self.pool[0], self.owned(1), labels=self.labels)
 
 
 class Source(NamedTuple):

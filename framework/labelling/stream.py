@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from framework.core.errors import RowError
 from framework.core.lock import lock
-from framework.core.ray_runtime import Processes, start_ray
+from framework.core.ray_runtime import start_ray
+from framework.core.resources import wait_for_room
 from framework.core.storage import Store
 from framework.corpus.layer_writer import LayerWriter, finished_ids, write_part
 from framework.corpus.quarantine import QUARANTINE_ROW
@@ -69,7 +70,9 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
     # A block goes from one operator to the next: at Ray's 128 MB a whole shard would wait for its last image.
     context.target_max_block_size = config.batch * corpus.info.channels * work.size**2 * 4  # bytes of float32
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    Processes(config.actors, gpu=config.gpu).require("actors")
+    wait_for_room(config.processes, "actors", config.wait_minutes)
+    least, most = config.pool
+    own = {kind: each for kind, each in config.processes.resources.items() if kind not in ("CPU", "GPU")}
     decode = Decode(ray.put(wanted), corpus.info.channels, work.size)
     encode = Encode(out, work.row, work.schema)
     shards, files = [corpus.store.path(name) for name in corpus.info.shards], corpus.store.filesystem
@@ -80,9 +83,11 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
             work.actor,
             fn_constructor_args=work.arguments,
             batch_size=config.batch,
-            compute=ActorPoolStrategy(size=config.actors),
+            compute=ActorPoolStrategy(min_size=least, max_size=most),
             num_cpus=1 - TASK_CPUS,
-            num_gpus=1 if config.gpu else 0,
+            num_gpus=config.gpu,
+            resources=own,
+            label_selector=config.labels or None,
         )
         .map_batches(encode, batch_size=config.batch, num_cpus=TASK_CPUS)
         .iter_batches(batch_size=None)

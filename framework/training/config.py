@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from framework.core.config_files import load_yaml, override, parse
 from framework.core.errors import nearest
 from framework.core.names import Name
-from framework.core.ray_runtime import Processes
+from framework.core.resources import Needs, Placement, Processes
 from framework.core.settings import BY_HASH, PLACEMENT, PlacementWhile, Settings, identity
 from framework.loading.augmentation import AugmentConfig
 from framework.loading.training_set import CorpusConfig
@@ -40,7 +40,7 @@ class ScheduleConfig(Settings):
     """`fp64` is double throughout: slow, to tell rounding from a fault."""
 
 
-class ComputeConfig(Settings):
+class ComputeConfig(Needs):
     """Where a run happens: no part of its result, but for dropout in MONAI's, timm's and smp's networks, and
     for rounding: workers and threads (`cpus_per_worker` or OMP_NUM_THREADS) add up in an order of their own,
     so that the bits are the same only where these are."""
@@ -48,7 +48,10 @@ class ComputeConfig(Settings):
     workers: int = Field(default=1, ge=0)
     """Ray Train workers; 0 trains in this process without Ray."""
     cpus_per_worker: int = Field(default=1, ge=1)
-    gpu: bool = False
+    placement: Placement = "PACK"
+    """Workers on as few hosts as possible or spread over them; STRICT_: on one, or each on another."""
+    env: dict[str, str] = {}
+    """Environment of the workers, such as NCCL_SOCKET_IFNAME."""
     strategy: StrategyConfig = TorchStrategy.Config()
     max_failures: int = Field(default=2, ge=0)
     """How often a lost worker is replaced before the run gives up."""
@@ -58,7 +61,7 @@ class ComputeConfig(Settings):
 
     @property
     def processes(self) -> Processes:
-        return Processes(self.workers, self.cpus_per_worker, self.gpu)
+        return Processes(self.workers, self.owned(self.cpus_per_worker), self.placement, self.labels)
 
 
 class TrainConfig(Settings):

@@ -1,6 +1,5 @@
 """Ray Train around the loop: worker processes, their group, and their replacement when one is lost."""
 
-import sys
 import threading
 import uuid
 from concurrent.futures import Future, wait
@@ -9,6 +8,7 @@ from typing import Any
 from framework.core.errors import ScantsegError, TrainingError
 from framework.core.interruption import Interrupted, Interruption, interruptible
 from framework.core.ray_runtime import ray_storage, start_ray
+from framework.core.resources import wait_for_room
 from framework.core.storage import Store
 from framework.training import ray_worker
 from framework.training.config import TrainConfig
@@ -27,8 +27,7 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     start_ray()
-    run.compute.processes.require("compute.workers")
-    run.compute.processes.wait_until_free(_say)
+    wait_for_room(run.compute.processes, "compute.workers", run.compute.wait_minutes)
     stop = f"stop-{uuid.uuid4().hex[:12]}"
     try:
         with (
@@ -63,13 +62,11 @@ def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption) -> N
         raise Interrupted(step)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _ray_trainer(run: TrainConfig, store: Store, place: str, stop: str, tuning: bool) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
+
+    from framework.training.process_group import ProcessGroup
 
     compute = run.compute
     callbacks: list[UserCallback] = [ray_worker.EndOnError()]
@@ -77,17 +74,28 @@ def _ray_trainer(run: TrainConfig, store: Store, place: str, stop: str, tuning: 
         from ray.tune.integration.ray_train import TuneReportCallback
 
         callbacks.append(TuneReportCallback())
-    resources, failures = compute.processes.resources, FailureConfig(max_failures=compute.max_failures)
+    failures = FailureConfig(max_failures=compute.max_failures)
     name = f"{run.name}-{uuid.uuid4().hex[:12]}"
     config = {"run": anchored(run).model_dump(), "store": store, "stop": stop, "tuning": tuning}
     return TorchTrainer(
         ray_worker.work,
         train_loop_config=config,
-        torch_config=TorchConfig(backend="nccl" if compute.gpu else "gloo", timeout_s=compute.timeout_s),
+        # NCCL lets no two ranks share a GPU
+        torch_config=ProcessGroup("nccl" if compute.gpu >= 1 else "gloo", timeout_s=compute.timeout_s),
         scaling_config=ScalingConfig(
-            num_workers=compute.workers, use_gpu=compute.gpu, resources_per_worker=resources
+            num_workers=compute.workers,
+            use_gpu=bool(compute.gpu),
+            resources_per_worker=dict(compute.processes.resources),
+            placement_strategy=compute.placement,
+            label_selector=compute.labels or None,
         ),
-        run_config=RunConfig(name, place, failure_config=failures, callbacks=callbacks),
+        run_config=RunConfig(
+            name,
+            place,
+            failure_config=failures,
+            callbacks=callbacks,
+            worker_runtime_env={"env_vars": compute.env},
+        ),
     )
 
 

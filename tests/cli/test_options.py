@@ -30,6 +30,21 @@ def test_an_entry_of_a_mapping_is_a_key_and_its_value() -> None:
         values(Cam.Config, {"shows": ["drusen=grade"]})
 
 
+@pytest.mark.parametrize(("typed", "pool"), [("2", (2, 2)), ("[1, 8]", (1, 8))])
+def test_a_number_or_a_range_is_read_as_yaml(typed: str, pool: tuple[int, int]) -> None:
+    given = {"actors": typed, "gpu": 0.25, "resources": ["fast=1"], "labels": ["market=!spot"]}
+    config = parse(values(Seeds.Config, given), Seeds.Config)
+    assert config.pool == pool
+    assert config.processes.resources == {"CPU": 1, "GPU": 0.25, "fast": 1.0}
+    assert config.processes.labels == {"market": "!spot"}
+
+
+@pytest.mark.parametrize("typed", ["0", "[3, 2]", "[0, 2]"])
+def test_a_range_rises_from_one(typed: str) -> None:
+    with pytest.raises(ConfigError, match=r"key 'actors'.*\[MIN, MAX\]"):
+        parse(values(Seeds.Config, {"actors": typed}), Seeds.Config)
+
+
 def test_changes_on_the_command_line_lie_over_the_file(scantseg: Scantseg, recipe: Path) -> None:
     assert scantseg("train", recipe, "name=other", "train.steps=2").code == 0
     record = (Store.at(recipe.parent) / "runs" / "other").read_json("artifact.json")

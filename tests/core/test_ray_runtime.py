@@ -16,7 +16,7 @@ from ray.exceptions import AuthenticationError
 
 from framework.core import ray_runtime
 from framework.core.errors import ResourceError
-from framework.core.ray_runtime import Processes, ray_storage, start_ray
+from framework.core.ray_runtime import ray_storage, start_ray
 from framework.core.storage import Store
 
 LONG = "validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes"
@@ -85,16 +85,6 @@ def test_a_token_that_is_there_is_used(token: str, mode: str, tmp_path: Path) ->
         (tmp_path / ".ray" / "auth_token").write_text(token)
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert ended.stdout.strip() == mode, ended.stderr
-
-
-def test_what_is_waited_for_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_runtime, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(ray_runtime, "TICK_S", 0.001)
-    free = iter([1.0, 1.0, 1.0, 8.0])
-    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": next(free)})
-    said: list[str] = []
-    Processes(4, cpus=2).wait_until_free(said.append)
-    assert said == ["waiting for 8 CPU, of which 1 are free: other work of the cluster has the rest"]
 
 
 def test_rays_state_is_private_goes_with_the_run_and_with_dead_processes(

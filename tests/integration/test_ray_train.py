@@ -43,7 +43,7 @@ def test_a_run_begun_here_goes_on_with_two_workers_under_zero(phantom_url: str, 
 
 def test_more_workers_than_processors_is_said_at_once(phantom_url: str, tmp_path: Path) -> None:
     with pytest.raises(
-        ResourceError, match=r"3 processes of 1 CPU want 3 CPU, the cluster has 2; lower compute\.workers"
+        ResourceError, match=r"^compute\.workers: 3 x \(1 CPU\) wanted, but the cluster has room for 2; lower"
     ):
         train(tiny_run(phantom_url, "supervised", tmp_path, {"compute": {"workers": 3}}))
 

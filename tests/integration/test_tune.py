@@ -55,5 +55,5 @@ def test_trials_go_on_beside_one_that_fails(phantom_url: str, tmp_path: Path) ->
 
 
 def test_more_workers_than_processors_are_refused_at_once(phantom_url: str, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="64 processes"):
+    with pytest.raises(ResourceError, match=r"^run\.compute\.workers: 64 x"):
         search(tiny_search(phantom_url, tmp_path, workers=64), print)

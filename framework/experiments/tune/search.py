@@ -44,13 +44,15 @@ def train_command(config: SearchConfig, trial: Trial) -> str:
 
 def _run(config: SearchConfig, trials: Trials, log: Log) -> None:
     from framework.core.ray_runtime import start_ray
+    from framework.core.resources import wait_for_room
     from framework.experiments.pipeline.run import build_corpus
     from framework.experiments.tune.tuner import run_trials
 
     described = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
     with lock(trials.store, trials.hash):
         start_ray()
-        config.run.compute.processes.require("run.compute.workers")
+        compute = config.run.compute
+        wait_for_room(compute.processes, "run.compute.workers", compute.wait_minutes, log)
         build_corpus(config.run, log)
         if method_of(config.run.method).segments:
             _require_validation(config.run.corpus.path)

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from framework.core.artifact import read_record
 from framework.core.callbacks import Log
 from framework.core.config_files import parse
 from framework.core.errors import ScantsegError
+from framework.core.nodes import HEAD, Node, most_nodes
 from framework.core.ray_runtime import ray_storage
 from framework.core.rng import stable_seed
 from framework.core.settings import Settings
@@ -33,14 +34,13 @@ from framework.experiments.tune.space import with_values
 from framework.experiments.tune.trials import Trial, Trials, show
 from framework.methods.registry import method_of
 from framework.metrics.registry import METRICS
-from framework.training.config import ComputeConfig, TrainConfig
+from framework.training.config import TrainConfig
 from framework.training.metric_log import best_score
 from framework.training.ray_trainer import anchored, fit_on_ray
 from framework.training.run import begin, model_store
 
-DRIVER = {"node:__internal_head__": 0.001}
-"""What a trial's driver reserves: it only waits, so a share of the head node, where it outlives a spot node.
-With drivers off the processors that workers need, trials never wait for one another in a circle."""
+DRIVER = "driver"
+"""The resource of nodes that are kept for drivers, as cluster files give it to the head: one for each."""
 
 SAMPLERS = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
 FAILED = "failed.json"  # where a trial's driver writes down the error that its reader can mend
@@ -65,7 +65,7 @@ def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
         search_alg=proposer,
         scheduler=_scheduler(config.scheduler, config.run.train.steps),
         num_samples=trials.left(config.trials),
-        max_concurrent_trials=at_once(config.run.compute, config.concurrent, ray.cluster_resources()),
+        max_concurrent_trials=at_once(config, most_nodes(), ray.cluster_resources().get(DRIVER)),
         trial_name_creator=_name,
         trial_dirname_creator=_name,
     )
@@ -73,7 +73,7 @@ def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
         name = f"{config.name}-{uuid.uuid4().hex[:8]}"
         callbacks: list[Callback] = [Recorder(trials, proposer, loud)]
         course = tune.RunConfig(name=name, storage_path=place, callbacks=callbacks, verbose=0)
-        driver = tune.with_resources(_trial, tune.PlacementGroupFactory([DRIVER]))
+        driver = tune.with_resources(_trial, tune.PlacementGroupFactory([driver_bundle()]))
         tune.Tuner(driver, tune_config=plan, run_config=course).fit()
     if any(trial.state == "running" for trial in trials.record):
         raise KeyboardInterrupt
@@ -92,11 +92,18 @@ def _quiet(log: Log) -> Iterator[Log]:
         yield loud
 
 
-def at_once(compute: ComputeConfig, wanted: int | None, present: Mapping[str, float]) -> int:
-    """How many trials run beside each other: as many as have processors for their workers."""
-    needs = compute.processes.resources.items()
-    fits = min(int(present.get(kind, 0) // (each * compute.workers)) for kind, each in needs)
-    return max(1, min(fits, wanted or fits))
+def driver_bundle() -> dict[str, float]:
+    """What a trial's driver reserves: it only waits, so a share of the head node, where it outlives a spot
+    node. With drivers off the processors that workers need, trials never wait for one another in a circle."""
+    return {DRIVER: 1} if DRIVER in ray.cluster_resources() else {HEAD: 0.001}
+
+
+def at_once(config: SearchConfig, nodes: list[Node] | None, drivers: float | None) -> int:
+    """How many trials run beside each other: as many as the nodes, those among them that the cluster has yet
+    to start, have processors for, and as have a place for their driver. None knows no bounds."""
+    workers = config.run.compute.processes
+    fits = config.trials if nodes is None else workers.room(nodes) // workers.count
+    return max(1, min(fits, config.concurrent or fits, int(drivers or fits)))
 
 
 class Proposer(Searcher):

@@ -56,7 +56,7 @@ class Seeds(Job):
 
         config = self.config
         find = partial(seeds, foreground=config.foreground, background=config.background, crf=config.crf)
-        arguments = (self.corpus.store.url, self.maps.store.url, find, config.gpu)
+        arguments = (self.corpus.store.url, self.maps.store.url, find, bool(config.gpu))
         work = Pass(config.size, Seed, arguments, seed_row, LAYER_ROW)
         return stream(work, self.corpus, layer, config)
 

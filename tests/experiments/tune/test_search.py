@@ -9,12 +9,13 @@ import yaml
 
 from framework.core.config_files import parse
 from framework.core.errors import CheckpointError, ConfigError, CorpusError
+from framework.core.nodes import Node
 from framework.core.storage import Store
 from framework.experiments.tune import search as room
 from framework.experiments.tune.config import SearchConfig, load_search
 from framework.experiments.tune.search import train_command
 from framework.experiments.tune.trials import State, Trial, Trials, table
-from framework.training.config import ComputeConfig, TrainConfig
+from framework.training.config import TrainConfig
 
 SEARCH = {
     "name": "s",
@@ -134,14 +135,27 @@ def test_the_command_for_the_best_is_one_that_train_takes(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("workers", "wanted", "expected"), [(1, None, 4), (2, None, 2), (3, None, 1), (1, 2, 2), (2, 9, 2)]
+    ("workers", "wanted", "drivers", "expected"),
+    [
+        *((1, None, None, 4), (2, None, None, 2), (3, None, None, 1), (1, 2, None, 2), (2, 9, None, 2)),
+        (1, None, 3.0, 3),
+    ],
 )
 def test_no_more_trials_at_once_than_workers_have_processors(
-    workers: int, wanted: int | None, expected: int
+    workers: int, wanted: int | None, drivers: float | None, expected: int, tmp_path: Path
 ) -> None:
+    """Those of nodes that the cluster has yet to start among them."""
     from framework.experiments.tune.tuner import at_once
 
-    assert at_once(ComputeConfig(workers=workers), wanted, {"CPU": 4.0}) == expected
+    config = load(tmp_path, {"concurrent": wanted, "run": {**SEARCH["run"], "compute": {"workers": workers}}})
+    nodes = [Node({"CPU": 2.0}, {}), Node({"CPU": 2.0}, {}, is_there=False)]
+    assert at_once(config, nodes, drivers) == expected
+
+
+def test_where_nobody_knows_what_nodes_may_come_all_trials_may_run_at_once(tmp_path: Path) -> None:
+    from framework.experiments.tune.tuner import at_once
+
+    assert at_once(load(tmp_path, {"trials": 7}), None, None) == 7
 
 
 def test_the_proposer_hands_out_unfinished_trials_first_and_repeats_nothing(tmp_path: Path) -> None:

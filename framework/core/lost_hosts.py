@@ -1,0 +1,54 @@
+"""Hosts of a cluster that go away while a group of processes works on it."""
+
+import importlib
+import time
+from dataclasses import replace
+
+from framework.core.callbacks import Log
+from framework.core.nodes import present_nodes
+from framework.core.resources import Processes
+from framework.core.waiting import Wait
+
+LOOK_S = 2.0
+"""Seconds between two looks at which hosts there are."""
+
+
+class LostHosts:
+    """Says that a host of the cluster went away, and what a group of processes waits for since."""
+
+    def __init__(self, wanted: Processes, minutes: float, log: Log) -> None:
+        self.wanted, self.minutes, self.log = wanted, minutes, log
+        self.alive, self.due = _hosts()[0], 0.0
+        self.wait: Wait | None = None
+
+    def look(self) -> None:
+        """To be called often; looks every few seconds."""
+        if time.monotonic() < self.due:
+            return
+        self.due = time.monotonic() + LOOK_S
+        alive, lost = _hosts()
+        missing = self.wanted.count - self.wanted.room(present_nodes())
+        if missing <= 0:
+            self._is_whole(bool(self.alive & lost))
+        elif self.wait is None and self.alive & lost:
+            what = f"host lost, waiting for {replace(self.wanted, count=missing)}"
+            self.wait = Wait(what, self.minutes, self.log, patience=0)
+        if self.wait is not None:
+            self.wait.say()
+        self.alive = alive
+
+    def _is_whole(self, has_lost: bool) -> None:
+        if self.wait is not None or has_lost:
+            self.log("host lost, there is room on others: the run goes on from its last checkpoint")
+        self.wait = None
+
+
+def _hosts() -> tuple[set[str], set[str]]:
+    """Nodes that are there, and those that went away without having been sent away."""
+    import ray
+
+    reasons = importlib.import_module("ray.core.generated.common_pb2").NodeDeathInfo
+    sent = (reasons.EXPECTED_TERMINATION, reasons.AUTOSCALER_DRAIN_IDLE)
+    table = ray.nodes()
+    alive = {each["NodeID"] for each in table if each["Alive"]}
+    return alive, {e["NodeID"] for e in table if not e["Alive"] and e["DeathReason"] not in sent}
