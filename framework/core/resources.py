@@ -12,6 +12,8 @@ from framework.core.nodes import Autoscaler, Node, autoscaler, free_nodes, prese
 from framework.core.settings import PLACEMENT, Settings
 from framework.core.waiting import Wait, say
 
+PATIENCE_S = 5.0
+"""Seconds until it is said what is waited for: a run before may just be leaving."""
 ACCELERATOR = "accelerator_type:"
 """Begins Ray's name of the resource that nodes with an accelerator have."""
 
@@ -92,7 +94,7 @@ def wait_for_room(wanted: Processes, setting: str, minutes: float, log: Log | No
     present, scaler = present_nodes(), autoscaler()
     if wanted.room(present) < wanted.count:
         _require_possible(wanted, present, scaler, setting)
-    _wait(wanted, setting, Wait(f"waiting for {wanted}", minutes, log or say))
+    _wait(wanted, setting, Wait(f"waiting for {wanted}", minutes, log or say, PATIENCE_S))
 
 
 def _require_possible(

@@ -5,14 +5,14 @@ import time
 
 from framework.core.callbacks import Log
 
-PATIENCE_S, LINE_S = 5.0, 60.0
-"""Seconds until it is said what is waited for, as a run before may just be leaving, and between two lines."""
+LINE_S = 60.0
+"""Seconds between two lines."""
 
 
 class Wait:
-    """Says `waiting for 1 CPU: 2 min of 30; …`."""
+    """Says `waiting for 1 CPU: 2 min of 30; …`, first after `patience` seconds."""
 
-    def __init__(self, what: str, minutes: float, log: Log, patience: float = PATIENCE_S) -> None:
+    def __init__(self, what: str, minutes: float, log: Log, patience: float) -> None:
         self.what, self.minutes, self.log = what, minutes, log
         self.begun = time.monotonic()
         self.due = self.begun + patience

@@ -1,5 +1,6 @@
 """Ray Train around the loop: worker processes, their group, and their replacement when one is lost."""
 
+import os
 import threading
 import uuid
 from concurrent.futures import Future, wait
@@ -7,15 +8,19 @@ from typing import Any
 
 from framework.core.errors import ScantsegError, TrainingError
 from framework.core.interruption import Interrupted, Interruption, interruptible
+from framework.core.lost_hosts import LostHosts
 from framework.core.ray_runtime import ray_storage, start_ray
 from framework.core.resources import wait_for_room
 from framework.core.storage import Store
+from framework.core.waiting import say
 from framework.training import ray_worker
 from framework.training.config import TrainConfig
 from framework.training.metric_log import follow
 
 TICK_S = 0.2
 """Seconds between two looks at whether a signal has come."""
+START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+"""Ray's name for how long it waits for room for the workers, at their start and after a host was lost."""
 
 
 def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
@@ -35,16 +40,17 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
             follow(store, run.name, run.train.steps),
             interruptible() as interruption,
         ):
-            _fit(_ray_trainer(run, store, place, stop, tuning), store, stop, interruption)
+            hosts = LostHosts(run.compute.processes, run.compute.wait_minutes, say)
+            _fit(_ray_trainer(run, store, place, stop, tuning), store, stop, interruption, hosts)
     except TrainingFailedError as error:
         raise _cause(error, run.name) from None
     finally:
         store.remove(stop)
 
 
-def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption) -> None:
+def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption, hosts: LostHosts) -> None:
     """Train in another thread: in this one Ray would replace our handlers of signals. After a signal the file
-    `stop` tells the workers; raises `Interrupted` when they have stopped."""
+    `stop` tells the workers; raises `Interrupted` when they have stopped. Of lost hosts one hears."""
     ended: Future[Any] = Future()
 
     def fit() -> None:
@@ -57,19 +63,22 @@ def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption) -> N
     while not ended.done():
         if interruption.is_asked() and not store.exists(stop):
             store.write_text(stop, "")
+        hosts.look()
         wait([ended], TICK_S)
     if (step := ended.result().return_value) is not None:
         raise Interrupted(step)
 
 
 def _ray_trainer(run: TrainConfig, store: Store, place: str, stop: str, tuning: bool) -> Any:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     from framework.training.process_group import ProcessGroup
 
     compute = run.compute
-    callbacks: list[UserCallback] = [ray_worker.EndOnError()]
+    os.environ[START_TIMEOUT] = str(60 * compute.wait_minutes)
+    no_room = ray_worker.EndOfWaiting(run.name, str(compute.processes), compute.wait_minutes)
+    callbacks: list[Any] = [ray_worker.EndOnError(), no_room]
     if tuning:
         from ray.tune.integration.ray_train import TuneReportCallback
 

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ray.train import UserCallback
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.callback import ControllerCallback
 
 from framework.core.config_files import parse
 from framework.core.distributed import lost_a_rank, rank, waited_in_vain
-from framework.core.errors import ScantsegError, StorageError, TrainingError
+from framework.core.errors import ResourceError, ScantsegError, StorageError, TrainingError
 from framework.core.interruption import Interrupted
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
@@ -34,6 +36,22 @@ class EndOnError(UserCallback):
         for cause in causes:
             if isinstance(cause, (ScantsegError, WorkerBug)):
                 raise cause
+
+
+class EndOfWaiting(ControllerCallback):
+    """Ends a run when the cluster has had no room for its workers for `compute.wait_minutes`, as after the
+    loss of a host that nothing replaces. Left alone, Ray would try for ever."""
+
+    def __init__(self, name: str, wanted: str, minutes: float) -> None:
+        self.name, self.wanted, self.minutes = name, wanted, minutes
+
+    def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
+        """Raise where the last start of the workers has waited in vain."""
+        error = getattr(current_state, "training_failed_error", None)
+        if isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError):
+            fault = f"for {self.minutes:g} min the cluster had no room for {self.wanted}"
+            mend = "the same command continues when hosts are back; see compute.wait_minutes"
+            raise ResourceError(f"run '{self.name}': {fault}; {mend}")
 
 
 def work(config: dict[str, Any]) -> int | None:

@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.controller.state import ReschedulingState, RunningState
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from framework.core import errors
-from framework.core.errors import ScantsegError, TrainingError
+from framework.core.errors import ResourceError, ScantsegError, TrainingError
 from framework.core.storage import Store
 from framework.training.ray_trainer import _cause
-from framework.training.ray_worker import EndOnError, WorkerBug, told, wish_to_stop
+from framework.training.ray_worker import EndOfWaiting, EndOnError, WorkerBug, told, wish_to_stop
 from tests.contract.support import tiny_run
 
 KINDS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ScantsegError)]
@@ -51,6 +53,17 @@ def test_a_rank_that_does_not_come_is_told_with_the_setting(tmp_path: Path) -> N
     error = told(LATE, tiny_run("c", "supervised", tmp_path))
     assert isinstance(error, TrainingError)
     assert str(error).startswith("run 'supervised': rank 0 waited 300 s for another, which hangs or is slow")
+
+
+def test_a_run_without_room_ends_after_its_minutes_and_others_go_on() -> None:
+    callback = EndOfWaiting("r", "2 x (1 CPU)", 30)
+    callback.after_controller_state_update(None, ReschedulingState(ControllerError(ValueError())))
+    callback.after_controller_state_update(None, RunningState())
+    with pytest.raises(ResourceError) as raised:
+        timeout = ControllerError(WorkerGroupStartupTimeoutError(2))
+        callback.after_controller_state_update(None, ReschedulingState(timeout))
+    fault = "run 'r': for 30 min the cluster had no room for 2 x (1 CPU)"
+    assert str(raised.value).startswith(f"{fault}; the same command continues when hosts are back")
 
 
 def test_what_the_loss_of_a_worker_causes_is_left_to_ray(tmp_path: Path) -> None:
