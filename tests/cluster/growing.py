@@ -1,4 +1,4 @@
-"""A cluster that begins with a head that does no work: `python -m tests.cluster.growing [train tune pseudolabel]`.
+"""A cluster that begins with a head that does no work: `python -m tests.cluster.growing [VERB …]`.
 
 Ray's own autoscaler starts nodes when they are asked for; its provider makes them processes of this machine.
 Each verb asks for a kind of node that no other wants, so that each of them waits.
@@ -29,6 +29,8 @@ UNUSED: tuple[tuple[str, Any], ...] = (
     *(("head_start_ray_commands", []), ("worker_start_ray_commands", []), ("rsync_filter", [])),
 )
 """Keys that a cluster's file has to have, of which this provider uses none."""
+STORE = 100_000_000
+"""Bytes of each node's object store."""
 
 
 @contextlib.contextmanager
@@ -39,20 +41,11 @@ def growing_cluster(folder: Path, kinds: dict[str, dict[str, float]]) -> Iterato
         free.bind(("", 0))
         port = free.getsockname()[1]
     (folder / "cluster.json").write_text(json.dumps(_described(port, kinds)))
-    environment = os.environ | {
-        MARK: str(folder),
-        "RAY_FAKE_CLUSTER": "1",
-        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-    }
-    environment |= {"RAY_enable_autoscaler_v2": "0", "RAY_worker_niceness": "0"}
+    environment = os.environ | {MARK: str(folder), "RAY_FAKE_CLUSTER": "1", "RAY_worker_niceness": "0"}
+    environment |= {"RAY_enable_autoscaler_v2": "0", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
     command = [Path(sys.executable).with_name("ray"), "start", "--head", f"--port={port}", "--num-cpus=0"]
     command += [f"--temp-dir={folder}/ray", f"--autoscaling-config={folder}/cluster.json"]
-    command += [
-        "--resources",
-        '{"driver": 8}',
-        "--object-store-memory=100000000",
-        "--include-dashboard=false",
-    ]
+    command += ["--include-dashboard=false", f"--object-store-memory={STORE}", "--resources", '{"driver": 8}']
     try:
         subprocess.run(command, env=environment, check=True, capture_output=True)
         yield f"{_own_address()}:{port}"
@@ -67,27 +60,17 @@ def _own_address() -> str:
 
 
 def _described(port: int, kinds: dict[str, dict[str, float]]) -> dict[str, Any]:
-    types = {
-        name: {
-            "resources": {"object_store_memory": 100000000, **resources},
-            "max_workers": 1,
-            "min_workers": 0,
-        }
-        for name, resources in kinds.items()
-    }
-    types["head"] = {"resources": {"driver": 8}, "max_workers": 0}
+    types: dict[str, Any] = {"head": {"resources": {"driver": 8}, "max_workers": 0}}
+    for name, resources in kinds.items():
+        types[name] = {"resources": {"object_store_memory": STORE, **resources}, "max_workers": 1}
     provider = {"type": "fake_multinode", "gcs_address": f"{_own_address()}:{port}"}
-    provider |= {
-        "use_node_id_as_ip": True,
-        "disable_node_updaters": True,
-        "disable_launch_config_check": True,
-    }
+    switches = ("use_node_id_as_ip", "disable_node_updaters", "disable_launch_config_check")
     return {
         **dict(UNUSED),
         "cluster_name": "growing",
         "max_workers": len(kinds),
         "idle_timeout_minutes": 5,
-        "provider": provider,
+        "provider": provider | dict.fromkeys(switches, True),
         "available_node_types": {name: {"node_config": {}, **kind} for name, kind in types.items()},
         "head_node_type": "head",
     }
@@ -139,9 +122,8 @@ def _run(corpus: str, out: Path, **compute: Any) -> Any:
     from tests.contract.support import tiny_run
 
     compute = {"workers": 1, "resources": {"train": 1}, "wait_minutes": 3, **compute}
-    return tiny_run(
-        corpus, "supervised", out, {"train": {"steps": 4, "validate_every": 2}, "compute": compute}
-    )
+    changes = {"train": {"steps": 4, "validate_every": 2}, "compute": compute}
+    return tiny_run(corpus, "supervised", out, changes)
 
 
 def _train(folder: Path, corpus: str) -> None:
@@ -185,14 +167,14 @@ def main(verbs: list[str]) -> None:
 
     logging.disable(logging.WARNING)
     resources.PATIENCE_S = 0.0  # nodes of this provider come within seconds
-    kinds = {verb: {"CPU": 1, verb.removeprefix("pseudo"): 1} for verb in verbs}
+    kinds = {verb: {"CPU": 1.0, verb.removeprefix("pseudo"): 1.0} for verb in verbs}
     with tempfile.TemporaryDirectory(prefix="growing-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         corpus = Store.at(folder / "corpus")
         pack(phantom.source("phantom", images=24, size=48, seed=1), corpus, shard_mb=0.1)
         with growing_cluster(folder, kinds) as address:
             os.environ["RAY_ADDRESS"] = address
-            result = tell(folder, corpus.url, verbs or list(VERBS))
+            result = tell(folder, corpus.url, verbs)
             end_ray()
     print(result)
 
