@@ -8,11 +8,14 @@ from framework.cluster.findings import Finding, Text, texts
 from framework.core.errors import without_secrets
 
 FORMS = re.compile(
-    r"\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\b(gh[pousr]_|github_pat_|glpat-|hf_)\w{16,}"
+    r"\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\b(gh[pousr]_|github_pat_|glpat-|hf_|ya29\.)[\w-]{16,}"
 )
-"""Keys that are known by their form: of AWS, of SSH and TLS, of GitHub, GitLab and Hugging Face."""
-NAMES = re.compile(r"(?i)(secret(_access)?_?key|access_key_id|api_?key|private_?key|password|passwd|token)$")
-"""How names of settings end whose value is a credential."""
+"""Keys that are known by their form: of AWS, SSH and TLS, GitHub, GitLab, Hugging Face and Google."""
+NAMES = re.compile(
+    r"(?i)(secret(_access)?_?key|access_key_id|api_?key|(?<!ssh_)private_?key|password|passwd|token)$"
+)
+"""How names of settings end whose value is a credential. Ray's `ssh_private_key` is the name of a file."""
 ASSIGNED = re.compile(r"""([\w-]+)\s*=\s*["']?([^\s"';]+)""")
 """A name and its value in a command."""
 ELSEWHERE = re.compile(r"[~./$]")
@@ -21,8 +24,10 @@ SHORT = 8
 """Shorter values are words, such as the `token` of RAY_AUTH_MODE."""
 
 
-def credentials(value: Any) -> Iterator[Finding]:
-    """Each text of a description that holds a credential; it is not quoted."""
+def credentials(value: dict[str, Any]) -> Iterator[Finding]:
+    """Each text of a description that holds a credential, and secrets of Kubernetes; none is quoted."""
+    if value.get("kind") == "Secret" and (value.get("data") or value.get("stringData")):
+        yield Finding("data", "holds a credential", "make it with `kubectl create secret`, outside of files")
     for text in texts(value):
         if _is_credential(text):
             fault = "holds a credential, which everybody who reads the file has"

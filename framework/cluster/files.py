@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from framework.cluster.credentials import credentials
 from framework.cluster.findings import Finding
 from framework.cluster.manifests import MANIFEST_RULES, Manifest
 from framework.cluster.rules import RULES, Config
@@ -14,6 +15,8 @@ from framework.core.errors import ConfigError
 
 def check(path: str | Path) -> list[Finding]:
     """What is wrong with a file: by the rules of Ray and the cloud, or where those are kept, by ours.
+
+    Where it holds a credential nothing else is said: Ray's messages quote what they complain of.
 
     Raises `ConfigError` for a file that cannot be read or describes no cluster.
     """
@@ -26,8 +29,8 @@ def check(path: str | Path) -> list[Finding]:
 
 
 def _check_launcher(written: Config) -> list[Finding]:
-    if refused := [*refused_by_schema(written)] or [*refused_by_ray(written)]:
-        return refused
+    if findings := [*credentials(written)] or [*refused_by_schema(written)] or [*refused_by_ray(written)]:
+        return findings
     from ray.autoscaler._private.providers import _get_default_config
 
     config = {**_get_default_config(written["provider"]), **written}
@@ -36,7 +39,7 @@ def _check_launcher(written: Config) -> list[Finding]:
 
 def _check_manifest(manifest: Manifest) -> Iterator[Finding]:
     """Findings whose key begins with the kind of the manifest and its name."""
-    findings = [*refused_by_kuberay(manifest)] or [each for rule in MANIFEST_RULES for each in rule(manifest)]
-    for finding in findings:
+    by_rule = (finding for rule in MANIFEST_RULES for finding in rule(manifest))
+    for finding in [*credentials(manifest)] or [*refused_by_kuberay(manifest)] or by_rule:
         where = f"{manifest['kind']} {manifest.get('metadata', {}).get('name')}: {finding.where}"
         yield replace(finding, where=where)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from framework.cluster.credentials import credentials
 from framework.cluster.findings import Finding
 from framework.cluster.versions import other_versions, unpinned_image
 
@@ -34,12 +33,6 @@ def open_dashboard(manifest: Manifest) -> Iterator[Finding]:
             yield Finding(
                 f"{where}.headGroupSpec.enableIngress", "the dashboard is reached from outside", mend
             )
-
-
-def written_credentials(manifest: Manifest) -> Iterator[Finding]:
-    if manifest["kind"] == "Secret" and (manifest.get("data") or manifest.get("stringData")):
-        yield Finding("data", "holds a credential", "make it with `kubectl create secret`, outside of files")
-    yield from credentials(manifest)
 
 
 def head_on_spot(manifest: Manifest) -> Iterator[Finding]:
@@ -90,8 +83,7 @@ def versions(manifest: Manifest) -> Iterator[Finding]:
 
 
 MANIFEST_RULES: tuple[Callable[[Manifest], Iterator[Finding]], ...] = (
-    *(no_token, open_dashboard, written_credentials, head_on_spot, working_head, no_role, unpinned, root),
-    versions,
+    *(no_token, open_dashboard, head_on_spot, working_head, no_role, unpinned, root, versions),
 )
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from framework.cluster.credentials import credentials
 from framework.cluster.findings import Finding
 from framework.cluster.spot_first import SUFFIX
 from framework.cluster.versions import other_versions, unpinned_image, unpinned_ray
@@ -50,10 +49,6 @@ def open_firewall(config: Config) -> Iterator[Finding]:
         groups = [group for network in machine.get("NetworkInterfaces", []) for group in network["Groups"]]
         if not machine.get("SecurityGroupIds", groups):
             yield Finding(where, "Ray makes a security group with SSH open to the world", mend)
-
-
-def written_credentials(config: Config) -> Iterator[Finding]:
-    yield from credentials(config)
 
 
 def head_on_spot(config: Config) -> Iterator[Finding]:
@@ -138,7 +133,7 @@ def working_head(config: Config) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Config], Iterator[Finding]], ...] = (
-    *(open_dashboard, no_token, open_firewall, written_credentials, head_on_spot, no_fallback),
+    *(open_dashboard, no_token, open_firewall, head_on_spot, no_fallback),
     *(unpinned, versions, no_role, plain_disk, working_head),
 )
 

@@ -212,6 +212,7 @@ SECRETS = {
     "a token of Ray": "RAY_AUTH_TOKEN=3f0c9d2a7be84411 ray stop",
     "a private key": "echo '-----BEGIN OPENSSH PRIVATE KEY-----'",
     "an address": "git clone https://anna:hunter2@example.org/scans.git",
+    "a token of Google": "curl -H 'Authorization: Bearer ya29." + "a0-B" * 9 + "'",
     "a token of GitHub": "pip install git+https://example.org/x --token ghp_" + "a1B2" * 9,
 }
 
@@ -222,8 +223,14 @@ def test_a_credential_is_found_and_not_quoted(secret: str, tmp_path: Path) -> No
     written = text.replace("~/scantseg-environment/bin/ray stop", SECRETS[secret], 1)
     (tmp_path / "cluster.yaml").write_text(written)
     (finding,) = check(tmp_path / "cluster.yaml")
-    assert finding.where == "head_start_ray_commands[0]"
+    assert finding.where.startswith("head_start_ray_commands[0]")
     assert not any(word in str(finding) for word in SECRETS[secret].split() if len(word) > 8)
+
+
+def test_the_name_of_a_key_s_file_is_none(tmp_path: Path) -> None:
+    text = (FILES / "onprem.yaml").read_text()
+    (tmp_path / "cluster.yaml").write_text(text.replace("~/.ssh/id_ed25519", "keys/scantseg.pem"))
+    assert check(tmp_path / "cluster.yaml") == []
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "name: mine\ncorpus: {path: corpora/mine}\n"])
