@@ -212,7 +212,8 @@ SECRETS = {
     "a token of Ray": "RAY_AUTH_TOKEN=3f0c9d2a7be84411 ray stop",
     "a private key": "echo '-----BEGIN OPENSSH PRIVATE KEY-----'",
     "an address": "git clone https://anna:hunter2@example.org/scans.git",
-    "a token of Google": "curl -H 'Authorization: Bearer ya29." + "a0-B" * 9 + "'",
+    "a token of Google": "curl --oauth2-bearer ya29." + "a0-B" * 9,
+    "what YAML takes for a key": "login password: hunter2-hunter2",
     "a token of GitHub": "pip install git+https://example.org/x --token ghp_" + "a1B2" * 9,
 }
 
