@@ -78,8 +78,6 @@ def inspect(
     layer: Annotated[Optional[str], typer.Option(help="Show the masks of this label layer.")] = None,
 ) -> None:
     """Print what a corpus holds and draw some of its images with their masks."""
-    from pathlib import Path
-
     from framework.core.storage import Store
     from framework.corpus.label_layers import Layer
     from framework.corpus.quarantine import quarantine_lines
@@ -91,7 +89,8 @@ def inspect(
     for line in [*opened.info.notes, *quarantine_lines(opened.store)]:
         typer.echo(f"note: {line}")
     sheet = contact_sheet(opened, count, layer=Layer.open(opened, layer) if layer else None)
-    Store.at(Path(out).parent).write_bytes(Path(out).name, sheet)
+    file = Store.at(out)
+    file.parent.write_bytes(file.name, sheet)
     typer.echo(f"contact sheet: {out}")
 
 

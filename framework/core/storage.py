@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from framework.core.errors import StorageError, without_secrets
+from framework.core.addresses import resolved
+from framework.core.errors import StorageError
 from framework.core.parsing import DAMAGED, parsed, text_of
 from framework.core.storage_faults import explained, short
 
@@ -37,22 +38,7 @@ class Store:
 
         An address is written down in artifacts, so one with a key or a signature in it is refused.
         """
-        if isinstance(url, Store):
-            return url
-        text = os.fspath(url)
-        scheme, separator, place = text.partition("://")
-        if separator and without_secrets(text) != text:
-            fault = f"'{without_secrets(text)}': an address with a user, a key or a signature in it"
-            mend = "give bucket and folder alone, and credentials by the environment, a profile or a role"
-            raise StorageError(f"{fault}; {mend}")
-        if not separator:
-            return cls(os.path.abspath(os.path.expanduser(text)))
-        if scheme != "s3":
-            mend = "use a local path or s3://bucket/folder"
-            raise StorageError(f"'{text}': storage '{scheme}://' is not known; {mend}")
-        if not place.strip("/"):
-            raise StorageError(f"'{text}': names no bucket; use s3://bucket/folder")
-        return cls(text.rstrip("/"))
+        return url if isinstance(url, Store) else cls(resolved(os.fspath(url)))
 
     def __truediv__(self, child: str) -> Store:
         return Store(f"{self.url}/{child}")
@@ -60,6 +46,11 @@ class Store:
     @property
     def name(self) -> str:
         return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def parent(self) -> Store:
+        """The folder that it lies in."""
+        return Store(self.url.rpartition("/")[0] or "/")
 
     @property
     def is_local(self) -> bool:

@@ -55,10 +55,9 @@ def write_report(
     say comes first; sections that nothing belongs to are left out. Images and volumes are `known_as` their
     ids unless told otherwise. Raises `StorageError` for a source without artifacts.
     """
-    page = render(gather(sources), sources[0].name, known_as)
-    folder, _, name = Store.at(out).url.rpartition("/")
-    Store.at(folder or "/").write_text(name, page)
-    return Store.at(out).url
+    page, file = render(gather(sources), sources[0].name, known_as), Store.at(out)
+    file.parent.write_text(file.name, page)
+    return file.url
 
 
 def render(artifacts: Sequence[Artifact], title: str, known_as: KnownAs) -> str:

@@ -16,6 +16,8 @@ from framework.core.waiting import say
 from framework.training import ray_worker
 from framework.training.config import TrainConfig
 from framework.training.metric_log import follow
+from framework.training.shared import marked, require_model
+from framework.training.trainer import artifact_spec
 
 TICK_S = 0.2
 """Seconds between two looks at whether a signal has come."""
@@ -37,6 +39,7 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
     try:
         with (
             ray_storage(store) as place,
+            marked(store, stop),
             follow(store, run.name, run.train.steps),
             interruptible() as interruption,
         ):
@@ -46,6 +49,7 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
         raise _cause(error, run.name) from None
     finally:
         store.remove(stop)
+    require_model(store)
 
 
 def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption, hosts: LostHosts) -> None:
@@ -85,10 +89,10 @@ def _ray_trainer(run: TrainConfig, store: Store, place: str, stop: str, tuning: 
         callbacks.append(TuneReportCallback())
     failures = FailureConfig(max_failures=compute.max_failures)
     name = f"{run.name}-{uuid.uuid4().hex[:12]}"
-    config = {"run": anchored(run).model_dump(), "store": store, "stop": stop, "tuning": tuning}
+    work = {"run": anchored(run).model_dump(), "store": store, "inputs": artifact_spec(run).inputs}
     return TorchTrainer(
         ray_worker.work,
-        train_loop_config=config,
+        train_loop_config=work | {"stop": stop, "tuning": tuning},
         # NCCL lets no two ranks share a GPU
         torch_config=ProcessGroup("nccl" if compute.gpu >= 1 else "gloo", timeout_s=compute.timeout_s),
         scaling_config=ScalingConfig(

@@ -17,6 +17,7 @@ from framework.core.errors import ResourceError, ScantsegError, StorageError, Tr
 from framework.core.interruption import Interrupted
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
+from framework.training.shared import require_shared
 
 LOOK_S = 0.5
 """Seconds between two looks for the wish to stop."""
@@ -75,6 +76,7 @@ def work(config: dict[str, Any]) -> int | None:
 
     is_asked = wish_to_stop(store, config["stop"]) if rank() == 0 else lambda: False
     try:
+        require_shared(store, config["stop"], config["inputs"])
         train_worker(run, store, get_device(), listener, is_asked)
     except Interrupted as end:
         return end.step
