@@ -32,6 +32,13 @@ def on_ranks(count: int, work: Callable[[int], T]) -> list[T]:
         values[:] = [parts[rank] for rank in range(count)]
         together.wait()
 
+    def broadcast(tensor: Tensor, source: int) -> None:
+        if here.rank == source:
+            parts[source] = tensor.clone()
+        together.wait()
+        tensor.copy_(parts[source])
+        together.wait()
+
     def on_rank(rank: int) -> T:
         here.rank = rank
         try:
@@ -46,4 +53,5 @@ def on_ranks(count: int, work: Callable[[int], T]) -> list[T]:
         patch.setattr(dist, "get_rank", lambda: here.rank)
         patch.setattr(dist, "all_reduce", all_reduce)
         patch.setattr(dist, "all_gather_object", all_gather_object)
+        patch.setattr(dist, "broadcast", broadcast)
         return list(pool.map(on_rank, range(count)))

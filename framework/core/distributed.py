@@ -1,4 +1,5 @@
-"""Sums over all ranks. With one rank they are the identity, so that callers need not ask."""
+"""Sums over all ranks, and what one rank tells all. With one rank they are the identity, so that callers need
+not ask."""
 
 from typing import Any
 
@@ -28,6 +29,21 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def broadcast_tensors(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Rank 0's tensors on every rank's device, bit for bit; what other ranks give is not looked at.
+
+    One tensor goes after the other, as bytes: no rank holds more than the tensors themselves.
+    """
+    forms = gather_objects([(name, tensor.shape, tensor.dtype) for name, tensor in tensors.items()])[0]
+    if rank() == 0:
+        whole = {name: tensor.to(device).contiguous() for name, tensor in tensors.items()}
+    else:
+        whole = {name: torch.empty(shape, dtype=dtype, device=device) for name, shape, dtype in forms}
+    for tensor in whole.values() if world_size() > 1 else ():
+        dist.broadcast(tensor.reshape(-1).view(torch.uint8), 0)
+    return whole
 
 
 def barrier() -> None:

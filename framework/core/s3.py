@@ -4,9 +4,12 @@ import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import s3fs
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 TIMEOUT = 8.0
 """Seconds that an endpoint may be silent."""
@@ -20,18 +23,25 @@ class S3(s3fs.S3FileSystem):
 
 @lru_cache(maxsize=1)
 def connect() -> S3:
-    """The file system of this process; AWS_ENDPOINT_URL is read, so that other vendors' endpoints work."""
+    """The files of this process; AWS_ENDPOINT_URL is read, so that other vendors' endpoints work."""
     waits = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "retries": {"total_max_attempts": 1}}
     return S3(use_listings_cache=False, config_kwargs=waits)
 
 
+def filesystem() -> "FileSystem":
+    """To read, list and remove by."""
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    return PyFileSystem(FSSpecHandler(connect()))
+
+
 @contextlib.contextmanager
-def upload(files: S3, path: str, mode: str = "wb") -> Iterator[Any]:
+def upload(path: str, mode: str = "wb") -> Iterator[Any]:
     """An object that appears, whole, when the block ends well; else its upload is aborted.
 
     In mode "xb" only where none is there; raises `FileExistsError` for all but the first.
     """
-    file: Any = files.open(path, mode)
+    file: Any = connect().open(path, mode)
     try:
         yield file
         file.close()
@@ -42,11 +52,21 @@ def upload(files: S3, path: str, mode: str = "wb") -> Iterator[Any]:
         raise
 
 
-def replace(files: S3, path: str, tag: str, data: bytes) -> bool:
+def create(path: str, data: bytes) -> bool:
+    """Write an object where none is; False for all but the first who do so."""
+    try:
+        with upload(path, "xb") as file:
+            file.write(data)
+    except FileExistsError:
+        return False
+    return True
+
+
+def replace(path: str, tag: str, data: bytes) -> bool:
     """Write an object anew if it is still the one with this tag; False where another came first."""
     bucket, _, key = path.partition("/")
     try:
-        files.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=tag)
+        connect().call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=tag)
     except OSError as error:
         if _refused(error):
             return False
@@ -54,9 +74,9 @@ def replace(files: S3, path: str, tag: str, data: bytes) -> bool:
     return True
 
 
-def tag_of(files: S3, path: str) -> tuple[str, datetime]:
+def tag_of(path: str) -> tuple[str, datetime]:
     """An object's tag, and by the server's clock when it was written."""
-    info = files.info(path)
+    info = connect().info(path)
     return info["ETag"], info["LastModified"]
 
 

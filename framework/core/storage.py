@@ -8,11 +8,11 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from framework.core.addresses import resolved
 from framework.core.errors import StorageError
+from framework.core.filesystems import bucket_of, filesystem_of
 from framework.core.parsing import DAMAGED, parsed, text_of
 from framework.core.storage_faults import explained, short
 
@@ -58,7 +58,7 @@ class Store:
 
     @property
     def filesystem(self) -> FileSystem:
-        return _filesystem(self.is_local)
+        return filesystem_of(self.url)
 
     def path(self, name: str = "") -> str:
         """The address of a file below this folder, as `filesystem` wants it (no scheme)."""
@@ -123,9 +123,7 @@ class Store:
         with self.explained(name):
             target = self.path(name)
             if not self.is_local:
-                from framework.core.s3 import connect, upload
-
-                with upload(connect(), target) as file:
+                with bucket_of(self.url).upload(target) as file:
                     yield file
                 return
             partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
@@ -209,15 +207,3 @@ def _make_folders(path: str) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, PRIVATE_FILE)
-
-
-@lru_cache(maxsize=2)
-def _filesystem(local: bool) -> FileSystem:
-    """One file system per process."""
-    from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
-
-    if local:
-        return LocalFileSystem()
-    from framework.core.s3 import connect
-
-    return PyFileSystem(FSSpecHandler(connect()))

@@ -16,7 +16,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from framework.core.callbacks import Log
-from framework.core.errors import CheckpointError, StorageError
+from framework.core.distributed import broadcast_tensors, gather_objects, rank
+from framework.core.errors import CheckpointError, ScantsegError, StorageError
 from framework.core.settings import digest
 from framework.core.storage import Store
 
@@ -72,6 +73,39 @@ def latest(store: Store, identity: dict[str, Any], log: Log = print) -> Checkpoi
             _require_same(checkpoint.identity, identity, store / name)
             return checkpoint
     return None
+
+
+def latest_of_all(
+    store: Store, identity: dict[str, Any], device: torch.device, log: Log = print
+) -> Checkpoint | None:
+    """`latest` as rank 0 finds it, on every rank, with its tensors on the device: other ranks read nothing of
+    the store, which may be a disk of rank 0's host, and all go on from the same. A collective call.
+
+    Raises, on all ranks, what `latest` raises, and `CheckpointError` where ranks are of different runs.
+    """
+    digests = gather_objects(digest(identity))
+    if others := [place for place, each in enumerate(digests) if each != digests[0]]:
+        fault = f"rank {others[0]} has another corpus, layer, model or version of scantseg than rank 0"
+        raise CheckpointError(f"{store.url}: {fault}; give all hosts the same")
+    mine, fault = _tried(store, identity, log) if rank() == 0 else (None, None)
+    facts, fault = gather_objects(((mine.step, mine.best, list(mine.parts)) if mine else None, fault))[0]
+    if fault is not None:
+        raise fault
+    if facts is None:
+        return None
+    step, best, names = facts
+    parts = {name: broadcast_tensors(mine.parts[name] if mine else {}, device) for name in names}
+    return Checkpoint(step, parts, identity, best)
+
+
+def _tried(
+    store: Store, identity: dict[str, Any], log: Log
+) -> tuple[Checkpoint | None, ScantsegError | None]:
+    """The checkpoint that there is, and why there is none that can be read."""
+    try:
+        return latest(store, identity, log), None
+    except ScantsegError as error:
+        return None, error
 
 
 def require_same_run(store: Store, identity: dict[str, Any]) -> None:
@@ -143,7 +177,3 @@ def _require_same(saved: dict[str, Any], now: dict[str, Any], store: Store) -> N
         changes = (f"{key}: {saved.get(key)!r} there, {now.get(key)!r} now" for key in differing[:3])
         fault = f"checkpoint of another configuration ({', '.join(changes)})"
         raise CheckpointError(f"{store.url}: {fault}; give this run another name, or delete that folder")
-
-
-def to_device(tensors: Tensors, device: torch.device) -> Tensors:
-    return {name: tensor.to(device) for name, tensor in tensors.items()}

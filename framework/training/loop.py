@@ -11,6 +11,7 @@ from torch import Tensor
 from framework.core.distributed import all_reduce_sum, on_any_rank, rank, world_size
 from framework.core.errors import ConfigError
 from framework.core.interruption import Interrupted
+from framework.core.lock import require_lock
 from framework.training.checkpoint import encode_tensors
 from framework.training.metric_log import MetricLog
 from framework.training.trainer import Trainer
@@ -109,6 +110,7 @@ def _validate(
         if trainer.run.train.select == "best":
             best = trainer.weights()  # gathered by all ranks
             if rank() == 0:
+                require_lock(trainer.store)
                 trainer.store.write_bytes("best.safetensors", encode_tensors(best))
     if log is not None:
         values = {key: score.values for key, score in scores.items()}

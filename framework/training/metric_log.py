@@ -9,6 +9,7 @@ from itertools import starmap
 from typing import Any
 
 from framework.core.errors import StorageError
+from framework.core.lock import require_lock
 from framework.core.storage import Store
 from framework.metrics.base import Metric
 from framework.metrics.registry import METRICS
@@ -39,9 +40,10 @@ class MetricLog:
         self.write(*({"step": step, "notice": line} for line in (*notices, *lost)))
 
     def write(self, *records: dict[str, Any]) -> None:
-        """Append lines to a local file; in a bucket, write the file anew."""
+        """Append lines to a local file; in a bucket, write it anew unless another has the run by now."""
         self._text += _lines(records)
         if not self.store.is_local:
+            require_lock(self.store)
             self.store.write_text(NAME, self._text)
             return
         with _explained(self.store):

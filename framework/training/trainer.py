@@ -78,10 +78,11 @@ class Trainer:
         )
 
     def restore(self) -> None:
-        """Go on from the latest whole checkpoint, if there is one; raises `CheckpointError` when it is of
-        another configuration, or beyond the run's end."""
+        """Go on from the latest whole checkpoint that rank 0 finds, if there is one; all ranks raise
+        `CheckpointError` when it is of another configuration, or beyond the run's end."""
         damaged: list[str] = []
-        if latest := checkpoints.latest(self.store / "checkpoints", self.identity, damaged.append):
+        store = self.store / "checkpoints"
+        if latest := checkpoints.latest_of_all(store, self.identity, self.device, damaged.append):
             self._take(latest)
         self.notices += [f"{fault}; passed over, the run goes on from step {self.step}" for fault in damaged]
 
@@ -90,11 +91,10 @@ class Trainer:
             fault = f"has a checkpoint of step {latest.step}, but train.steps is {self.run.train.steps}"
             raise CheckpointError(f"{self.store.url}: {fault}; raise it, or give the run another name")
         self.step, self.best = latest.step, latest.best
-        parts = {name: checkpoints.to_device(part, self.device) for name, part in latest.parts.items()}
-        self.strategy.load_model_state(parts["model"])
-        self.strategy.load_optimiser_state(parts["optimiser"])
+        self.strategy.load_model_state(latest.parts["model"])
+        self.strategy.load_optimiser_state(latest.parts["optimiser"])
         if self.ema is not None:
-            self.ema.shadow = parts["ema"]
+            self.ema.shadow = latest.parts["ema"]
 
     def to_device(self, batch: Batch) -> Batch:
         """A batch of the loader on the run's device, its images in the dtype of the weights."""

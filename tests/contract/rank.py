@@ -14,8 +14,9 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
-from framework.training.trainer import TrainingError, require_finite
-from tests.contract.support import CASES, STRATEGIES, UNDER_STRATEGIES, long, tiny_run, trained
+from framework.training.loop import fit
+from framework.training.trainer import Trainer, TrainingError, require_finite
+from tests.contract.support import CASES, STRATEGIES, UNDER_STRATEGIES, build, long, tiny_run, trained
 
 
 def main(folder: Path, corpus: str) -> None:
@@ -33,6 +34,7 @@ def main(folder: Path, corpus: str) -> None:
     for strategy, changes in STRATEGIES.items():
         for method, steps in UNDER_STRATEGIES.items():
             trained(tiny_run(corpus, method, folder / strategy, {**changes, "train": {"steps": steps}}))
+        (folder / f"resumed-{strategy}-{dist.get_rank()}").write_text(_resumed(folder, corpus, strategy))
     (folder / f"finite-{dist.get_rank()}").write_text(_non_finite_ids())
     # Without the interpreter's teardown, which beside gloo's threads aborts now and then, all being done.
     sys.stderr.flush()
@@ -43,6 +45,28 @@ def _everywhere(value: object) -> list[object]:
     gathered: list[object] = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, value)
     return gathered
+
+
+def _resumed(folder: Path, corpus: str, strategy: str) -> str:
+    """How an interrupted run ends whose ranks share no disk: the checkpoint is on that of rank 0."""
+    changes = {**STRATEGIES[strategy], "train": {"steps": 4, "ema": 0.9}}
+    whole = trained(tiny_run(corpus, "coda", folder / f"{strategy}-whole", changes))
+    mine = tiny_run(corpus, "coda", folder / f"{strategy}-{dist.get_rank()}", changes)
+    trained(mine, stop=2)
+    resumed = build(mine)
+    if resumed.step != 2:
+        return f"began at step {resumed.step}"
+    fit(resumed)
+    states = [_state(trainer) for trainer in (whole, resumed)]
+    equal = all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    return "bit for bit" if equal else "differs"
+
+
+def _state(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Weights, and their averages."""
+    assert trainer.ema is not None
+    averaged = {f"average of {name}": tensor for name, tensor in trainer.ema.shadow.items()}
+    return trainer.method.state_dict() | averaged
 
 
 def _non_finite_ids() -> str:

@@ -62,6 +62,13 @@ def test_a_method_has_equal_losses_under_ddp_and_zero(method: str, folder: Path,
     assert by_strategy["zero2"] == pytest.approx(by_strategy["ddp"], rel=2e-3)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_hosts_that_share_no_disk_go_on_bit_for_bit(strategy: str, folder: Path) -> None:
+    ends = [(folder / f"resumed-{strategy}-{rank}").read_text() for rank in range(2)]
+    assert ends == ["bit for bit"] * 2
+    assert not (folder / f"{strategy}-1").exists()
+
+
 def test_a_loss_that_is_not_finite_on_one_rank_stops_both_and_names_the_image(folder: Path) -> None:
     for rank in range(2):
         message = (folder / f"finite-{rank}").read_text()

@@ -3,13 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from framework.core import lock as locks
 from framework.core.errors import StorageError
-from framework.core.lock import lock, require_lock
+from framework.core.lock import Claim, lock, require_lock
 from framework.core.storage import Store
 
 HOLDER = """
@@ -85,14 +86,68 @@ def test_a_silent_claim_of_another_machine_is_taken_over(
     assert bucket.names() == []
 
 
+def test_a_later_attempt_at_a_job_takes_its_folder_at_once(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver of the first is lost with its host, or cut off and still at work."""
+
+    def attempt(host: str, job: str, number: int) -> AbstractContextManager[Store]:
+        monkeypatch.setattr(locks.socket, "gethostname", lambda: host)
+        monkeypatch.setenv(locks.JOB, job)
+        monkeypatch.setenv(locks.ATTEMPT, str(number))
+        return lock(bucket, "recipe")
+
+    first = attempt("one", "job-7", 1)
+    mine = first.__enter__()
+    for job, number in (("job-8", 2), ("job-7", 1), ("", 0)):
+        with pytest.raises(
+            StorageError, match=r"on one \(since .*, attempt 1 of job job-7\) is at work here"
+        ):
+            attempt("two", job, number).__enter__()
+    second = attempt("two", "job-7", 2)
+    theirs = second.__enter__()
+    with pytest.raises(StorageError, match=r"on two .* attempt 2 of job job-7\), which is a later attempt"):
+        require_lock(mine)
+    with pytest.raises(StorageError, match="taken over by process"):
+        first.__exit__(None, None, None)
+    require_lock(theirs)
+    with pytest.raises(StorageError, match="attempt 2 of job job-7"):
+        attempt("one", "job-7", 1).__enter__()
+    second.__exit__(None, None, None)
+    assert bucket.names() == []
+
+
+def test_a_later_attempt_wins_though_the_older_one_renews_its_claim(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from framework.core import s3
+
+    old = Claim(recipe="r", attempt="a", host="one", process=7, started="", job="job-7", number=1)
+    bucket.write_bytes(locks.FILE, old.data)
+    replace, tried = s3.replace, []
+
+    def late(path: str, tag: str, data: bytes) -> bool:
+        tried.append(tag)
+        if len(tried) == 1:
+            bucket.write_text(locks.FILE, old.model_dump_json())  # other bytes, and so another tag
+        return replace(path, tag, data)
+
+    monkeypatch.setattr(s3, "replace", late)
+    monkeypatch.setenv(locks.JOB, "job-7")
+    monkeypatch.setenv(locks.ATTEMPT, "2")
+    with lock(bucket) as held:
+        require_lock(held)
+    assert len(tried) == 2
+
+
 def test_a_claim_is_renewed_while_the_work_goes_on(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from framework.core import s3
 
     monkeypatch.setattr(locks, "RENEWED", 0.05)
     with lock(bucket):
-        _, first = s3.tag_of(s3.connect(), bucket.path(locks.FILE))
+        _, first = s3.tag_of(bucket.path(locks.FILE))
         end = time.monotonic() + 10
-        while s3.tag_of(s3.connect(), bucket.path(locks.FILE))[1] == first:
+        while s3.tag_of(bucket.path(locks.FILE))[1] == first:
             assert time.monotonic() < end, "the claim was not renewed"
             time.sleep(0.1)
 

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 
 from framework.core import s3 as s3_module
-from framework.core import storage
 from framework.core.errors import StorageError
 from framework.core.settings import Settings
 from framework.core.storage import Store
@@ -36,10 +35,8 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
         monkeypatch.setattr(s3_module, "TIMEOUT", 0.2)
         s3_module.connect.cache_clear()
-        storage._filesystem.cache_clear()
         yield port
     s3_module.connect.cache_clear()
-    storage._filesystem.cache_clear()
 
 
 def test_what_is_written_is_read(store: Store) -> None:

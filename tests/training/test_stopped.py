@@ -10,6 +10,7 @@ import torch
 from framework.core.errors import StorageError, TrainingError
 from framework.core.lock import FILE, Claim
 from framework.core.storage import Store
+from framework.training.metric_log import read
 from framework.training.run import train
 from framework.training.trainer import Trainer
 from tests.contract.support import tiny_run
@@ -31,7 +32,7 @@ def test_a_run_whose_folder_was_taken_over_writes_no_more(
     with pytest.raises(StorageError, match=r"taken over by process 7 on elsewhere .*; this one stops"):
         train(run)
     assert store.read_json(FILE, Claim).attempt == "other"
-    assert not store.exists("artifact.json") and not (store / "checkpoints").names()
+    assert not store.exists("artifact.json") and not (store / "checkpoints").names() and read(store) == []
 
 
 def test_a_device_without_memory_is_one_line(
