@@ -39,7 +39,7 @@ class LostHosts:
 
     def _is_whole(self, has_lost: bool) -> None:
         if self.wait is not None or has_lost:
-            self.log("host lost, there is room on others: the run goes on from its last checkpoint")
+            self.log("host lost, the others have room: the run goes on")
         self.wait = None
 
 
