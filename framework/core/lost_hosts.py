@@ -37,6 +37,10 @@ class LostHosts:
             self.wait.say()
         self.alive = alive
 
+    def is_awaited(self) -> bool:
+        """Whether the group waits for another host."""
+        return self.wait is not None
+
     def _is_whole(self, has_lost: bool) -> None:
         if self.wait is not None or has_lost:
             self.log("host lost, the others have room: the run goes on")

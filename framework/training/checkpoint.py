@@ -129,6 +129,11 @@ def read(store: Store) -> Checkpoint:
     return Checkpoint(record["step"], parts, record["identity"], record["best"])
 
 
+def newest_step(store: Store) -> int:
+    """The step of the newest checkpoint, 0 where there is none."""
+    return max((int(name.removeprefix("step-")) for name in _names(store)), default=0)
+
+
 def _names(store: Store) -> list[str]:
     """The folders of checkpoints whose record is there, newest first."""
     names = sorted(store.names("step-"), reverse=True)

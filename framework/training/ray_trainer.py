@@ -14,6 +14,7 @@ from framework.core.resources import wait_for_room
 from framework.core.storage import Store
 from framework.core.waiting import say
 from framework.training import ray_worker
+from framework.training.checkpoint import newest_step
 from framework.training.config import TrainConfig
 from framework.training.metric_log import follow
 from framework.training.shared import marked, require_model
@@ -54,7 +55,8 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
 
 def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption, hosts: LostHosts) -> None:
     """Train in another thread: in this one Ray would replace our handlers of signals. After a signal the file
-    `stop` tells the workers; raises `Interrupted` when they have stopped. Of lost hosts one hears."""
+    `stop` tells the workers; raises `Interrupted` when they have stopped. Of lost hosts one hears, and a
+    signal ends the wait for others."""
     ended: Future[Any] = Future()
 
     def fit() -> None:
@@ -68,6 +70,8 @@ def _fit(trainer: Any, store: Store, stop: str, interruption: Interruption, host
         if interruption.is_asked() and not store.exists(stop):
             store.write_text(stop, "")
         hosts.look()
+        if interruption.is_asked() and hosts.is_awaited():  # there are no workers who could hear of it
+            raise Interrupted(newest_step(store / "checkpoints"))
         wait([ended], TICK_S)
     if (step := ended.result().return_value) is not None:
         raise Interrupted(step)

@@ -43,10 +43,10 @@ def test_a_lost_host_is_a_line_until_another_comes(monkeypatch: pytest.MonkeyPat
     cluster = Cluster(monkeypatch, "a", "b")
     assert cluster.after(5) == []
     assert cluster.after(5, b=UNEXPECTED) == ["host lost, waiting for 1 CPU: 0 min of 30"]
-    assert cluster.after(30) == []
+    assert cluster.after(30) == [] and cluster.watch.is_awaited()
     assert cluster.after(90) == ["host lost, waiting for 1 CPU: 2 min of 30"]
     back = ["host lost, the others have room: the run goes on"]
-    assert cluster.after(5, c=0) == back
+    assert cluster.after(5, c=0) == back and not cluster.watch.is_awaited()
     assert cluster.after(5) == []
 
 
