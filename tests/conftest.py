@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket="scans")
         yield "s3://scans"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def gs() -> Iterator[str]:
+    """A server of Google Cloud Storage in this process with an empty bucket: its address, `gs://…`."""
+    from tests.google_storage import GoogleStorage
+
+    server = GoogleStorage()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"127.0.0.1:{server.server_port}")
+        yield "gs://scans"
+    server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ ShardSize = Annotated[float, typer.Option(help="Size of a Parquet shard in MB.",
 @app.command("build")
 def build(
     source: Annotated[str, typer.Argument(help="Folder with images/, masks/ and labels.csv.")],
-    out: Annotated[str, typer.Argument(help="Folder of the corpus (local or s3://).")],
+    out: Annotated[str, typer.Argument(help="Folder of the corpus (local, s3://, gs://).")],
     name: Annotated[Optional[str], typer.Option(help="Name of the corpus; default: its folder's.")] = None,
     classes: Names = "",
     bits: Annotated[bool, typer.Option(help="A mask pixel is one bit per lesion, not a class id.")] = False,
@@ -57,7 +57,7 @@ def build(
 @app.command("phantom")
 def phantom_corpus(
     images: Annotated[int, typer.Option(help="How many images.", min=1)],
-    out: Annotated[str, typer.Option(help="Folder of the corpus (local or s3://).")] = "corpora/phantom",
+    out: Annotated[str, typer.Option(help="Folder of the corpus (local, s3://, gs://).")] = "corpora/phantom",
     seed: Annotated[int, typer.Option(help="Another seed draws other patients.", min=0, max=2**63 - 1)] = 0,
     size: Annotated[int, typer.Option(help="Pixels of a side.", min=32)] = 128,
     shard_mb: ShardSize = 256,

@@ -37,6 +37,10 @@ class Bucket(Protocol):
 
 def bucket_of(url: str) -> Bucket:
     """The kind of object store that an address is of."""
+    if url.startswith("gs://"):
+        from framework.core import gs
+
+        return gs
     from framework.core import s3
 
     return s3

@@ -1,4 +1,4 @@
-"""Folders, local or on S3. Credentials come from the standard chain (environment, profile, role) alone."""
+"""Folders, local or in a bucket. Credentials come from the standard chain (environment, profile, role)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Store:
 
     @classmethod
     def at(cls, url: str | os.PathLike[str] | Store) -> Store:
-        """A local path (`~` is the home folder) or `s3://bucket/folder`; raises `StorageError` for others.
+        """A local path (`~` is the home folder), `s3://bucket/folder` or `gs://…`; `StorageError` for others.
 
         An address is written down in artifacts, so one with a key or a signature in it is refused.
         """
@@ -62,7 +62,7 @@ class Store:
 
     def path(self, name: str = "") -> str:
         """The address of a file below this folder, as `filesystem` wants it (no scheme)."""
-        root = self.url.removeprefix("s3://")
+        root = self.url.partition("://")[2] or self.url
         return f"{root}/{name}" if name else root
 
     def exists(self, name: str = "") -> bool:
@@ -117,8 +117,8 @@ class Store:
     def atomic_writer(self, name: str) -> Iterator[Any]:
         """An output file that appears under its name only when the block ends well.
 
-        A local file is written beside its place and renamed; on S3 an object appears whole when it is closed,
-        and its upload is aborted where the block fails.
+        A local file is written beside its place and renamed; an object of a bucket appears whole when the
+        block has ended, and where it fails its upload is aborted.
         """
         with self.explained(name):
             target = self.path(name)

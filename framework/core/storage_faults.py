@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from framework.core.errors import StorageError
 
+CLIENTS = ("botocore.", "google.auth.")
+"""Modules with errors of their own about credentials and endpoints."""
+
 
 @contextlib.contextmanager
 def explained(where: str, is_local: bool) -> Iterator[None]:
@@ -24,9 +27,9 @@ def explained(where: str, is_local: bool) -> Iterator[None]:
         fault = "a name here is not UTF-8"
         raise StorageError(f"{where!a}: {fault}; rename that file or folder") from None
     except Exception as error:
-        if not isinstance(error, OSError) and not type(error).__module__.startswith("botocore."):
+        if not isinstance(error, OSError) and not type(error).__module__.startswith(CLIENTS):
             raise
-        raise StorageError(f"{where}: {short(error)}; {_mend(error)}") from None
+        raise StorageError(f"{where}: {short(error)}; {_mend(error, where)}") from None
 
 
 def short(error: BaseException) -> str:
@@ -35,7 +38,9 @@ def short(error: BaseException) -> str:
     return text.splitlines()[0][:200]
 
 
-def _mend(error: Exception) -> str:
+def _mend(error: Exception, where: str) -> str:
+    if where.startswith("gs://"):
+        return "check credentials (GOOGLE_APPLICATION_CREDENTIALS, or the node's account) and network"
     if type(error).__module__.startswith("botocore."):
         return "check credentials, network and AWS_ENDPOINT_URL"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):

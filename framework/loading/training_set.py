@@ -28,7 +28,7 @@ class CorpusConfig(Settings):
     """Which corpus, and what of it a run may see."""
 
     path: Annotated[str, PLACEMENT]
-    """Local folder or s3://…"""
+    """Local folder, s3://… or gs://…"""
     size: int = Field(default=96, ge=16)
     """Images are resized to size x size pixels for the network; predictions are resized back."""
     patch: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None

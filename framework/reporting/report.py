@@ -49,7 +49,7 @@ class Explained(BaseModel):
 def write_report(
     sources: Sequence[Store], out: Store | str | os.PathLike[str], known_as: KnownAs = str
 ) -> str:
-    """Write one HTML file that needs nothing else to `out`, local or on S3, and give its address.
+    """Write one HTML file that needs nothing else to `out`, local or in a bucket, and give its address.
 
     `sources` are artifacts' folders, or folders of such; the first one's name is the title. What the scores
     say comes first; sections that nothing belongs to are left out. Images and volumes are `known_as` their

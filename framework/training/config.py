@@ -69,7 +69,7 @@ class TrainConfig(Settings):
 
     name: Annotated[Name, PLACEMENT]
     out: Annotated[str, PLACEMENT] = "runs"
-    """Folder (local or s3://) that gets a folder of the run's name."""
+    """Folder (local, s3:// or gs://) that gets a folder of the run's name."""
     seed: int = 0
     corpus: CorpusConfig
     network: NetworkConfig = UNetConfig()

@@ -13,7 +13,7 @@ from framework.corpus.schema import CorpusInfo
 
 MARK = "driver"
 """The file of a run's folder that says, while the run goes on, who drives it."""
-MEND = "use s3://…, or a mount that all nodes share"
+MEND = "use s3://…, gs://…, or a mount that all nodes share"
 
 Unseen = tuple[str, list[str]]
 """A rank's host, and the paths that it does not see as the driver does."""

@@ -15,6 +15,7 @@ IMPORTED_AS = {
     "segmentation-models-pytorch": "segmentation_models_pytorch",
     "scikit-learn": "sklearn",
     "pytest-xdist": "xdist",
+    "google-auth": "google",
 }
 WITHOUT_IMPORT = {"torchvision", "ruff", "pyright"}
 """Not imported: the release that fits torch, for timm; commands."""

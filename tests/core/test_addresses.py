@@ -35,8 +35,8 @@ def test_a_relative_path_stays_below_it(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("storage", "reason"),
     [
-        ("runs", r"SCANTSEG_STORAGE 'runs': a relative path itself; set it to an absolute path or s3://"),
-        ("ftp://host/x", "storage 'ftp://' is not known; use a local path or s3://bucket/folder"),
+        ("runs", r"SCANTSEG_STORAGE 'runs': a relative path itself; set it to an absolute path, s3://"),
+        ("ftp://host/x", "storage 'ftp://' is not known; use a local path, s3://bucket/folder or gs"),
         ("s3://KEY:word@bucket", r"'s3://\*\*\*@bucket': an address with a user, a key or a signature"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from framework.core import lock as locks
 from framework.core.errors import StorageError
+from framework.core.filesystems import bucket_of
 from framework.core.lock import Claim, lock, require_lock
 from framework.core.storage import Store
 
@@ -23,9 +24,9 @@ with lock(Store.at(sys.argv[1])):
 """
 
 
-@pytest.fixture
-def bucket(s3: str, tmp_path: Path) -> Store:
-    return Store.at(s3) / tmp_path.name
+@pytest.fixture(params=["s3", "gs"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store.at(request.getfixturevalue(request.param)) / tmp_path.name
 
 
 def test_a_folder_in_work_is_not_entered_twice(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_a_folder_in_work_is_not_entered_twice(tmp_path: Path) -> None:
         assert store.names() == []
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
+@pytest.mark.parametrize("place", ["local", "bucket"])
 def test_a_killed_process_lets_go_of_its_folder(place: str, tmp_path: Path, bucket: Store) -> None:
     store = Store.at(tmp_path / "run") if place == "local" else bucket
     with subprocess.Popen(
@@ -55,7 +56,7 @@ def test_a_killed_process_lets_go_of_its_folder(place: str, tmp_path: Path, buck
         require_lock(held)
 
 
-def test_a_folder_on_s3_is_claimed(bucket: Store) -> None:
+def test_a_folder_in_a_bucket_is_claimed(bucket: Store) -> None:
     with lock(bucket, "recipe") as held:
         require_lock(held)
         with pytest.raises(StorageError) as caught, lock(bucket, "other"):
@@ -120,11 +121,10 @@ def test_a_later_attempt_at_a_job_takes_its_folder_at_once(
 def test_a_later_attempt_wins_though_the_older_one_renews_its_claim(
     bucket: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from framework.core import s3
-
+    kind = bucket_of(bucket.url)
     old = Claim(recipe="r", attempt="a", host="one", process=7, started="", job="job-7", number=1)
     bucket.write_bytes(locks.FILE, old.data)
-    replace, tried = s3.replace, []
+    replace, tried = kind.replace, []
 
     def late(path: str, tag: str, data: bytes) -> bool:
         tried.append(tag)
@@ -132,7 +132,7 @@ def test_a_later_attempt_wins_though_the_older_one_renews_its_claim(
             bucket.write_text(locks.FILE, old.model_dump_json())  # other bytes, and so another tag
         return replace(path, tag, data)
 
-    monkeypatch.setattr(s3, "replace", late)
+    monkeypatch.setattr(kind, "replace", late)
     monkeypatch.setenv(locks.JOB, "job-7")
     monkeypatch.setenv(locks.ATTEMPT, "2")
     with lock(bucket) as held:
@@ -141,13 +141,12 @@ def test_a_later_attempt_wins_though_the_older_one_renews_its_claim(
 
 
 def test_a_claim_is_renewed_while_the_work_goes_on(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from framework.core import s3
-
+    kind = bucket_of(bucket.url)
     monkeypatch.setattr(locks, "RENEWED", 0.05)
     with lock(bucket):
-        _, first = s3.tag_of(bucket.path(locks.FILE))
+        _, first = kind.tag_of(bucket.path(locks.FILE))
         end = time.monotonic() + 10
-        while s3.tag_of(bucket.path(locks.FILE))[1] == first:
+        while kind.tag_of(bucket.path(locks.FILE))[1] == first:
             assert time.monotonic() < end, "the claim was not renewed"
             time.sleep(0.1)
 

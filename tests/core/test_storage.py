@@ -20,11 +20,11 @@ from framework.core.settings import Settings
 from framework.core.storage import Store
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "local":
         return Store.at(tmp_path / "folder")
-    return Store.at(request.getfixturevalue("s3")) / tmp_path.name
+    return Store.at(request.getfixturevalue(request.param)) / tmp_path.name
 
 
 @pytest.fixture
@@ -95,13 +95,22 @@ def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Store.at("s3://bucket/folder/").url == "s3://bucket/folder"
     assert (Store.at("s3://bucket") / "a" / "b").path("c") == "bucket/a/b/c"
     assert Store.at(Store("s3://bucket/x")).name == "x"
-    assert Store.at(tmp_path).is_local and not Store.at("s3://bucket").is_local
+    assert (Store.at("gs://bucket/a/") / "b").path("c") == "bucket/a/b/c"
+    assert (
+        Store.at(tmp_path).is_local
+        and not Store.at("gs://bucket").is_local
+        and not Store.at("s3://bucket").is_local
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("gs://bucket/x", "storage 'gs://' is not known; use a local path or s3://bucket/folder"),
+        (
+            "ftp://host/x",
+            "storage 'ftp://' is not known; use a local path, s3://bucket/folder or gs://bucket",
+        ),
+        ("gs://", "names no bucket; use gs://bucket/folder"),
         ("s3://", "names no bucket; use s3://bucket/folder"),
         ("s3://AKIA:ab/cd@bucket/x", r"'s3://\*\*\*@bucket/x': an address with a user, a key or a signature"),
         ("https://user:hidden@host/x", r"'https://\*\*\*@host/x': an address with a user"),
@@ -129,6 +138,49 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         file.write(b"new")
         raise ZeroDivisionError
     assert (store.read_text("a"), store.names()) == ("old", ["a"])
+
+
+def test_folders_and_pages_of_a_bucket_are_listed(gs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.at(gs) / "listed"
+    for name in ("a", "b/c", "b/d/e", "f/g"):
+        store.write_text(name, name)
+    monkeypatch.setattr("tests.google_storage.PAGE", 1)
+    assert (store.names(), store.folders()) == (["a", "b", "f"], ["b", "f"])
+    assert [each.url for each in store.holders("c", "e")] == [f"{store.url}/b", f"{store.url}/b/d"]
+    assert "listed" in Store.at(gs).names()
+    store.remove("b")
+    assert store.names() == ["a", "f"]
+
+
+def test_a_write_that_fails_on_google_s_storage_publishes_nothing(gs: str) -> None:
+    store = Store.at(gs) / "aborted"
+    store.write_text("a", "old")
+    with pytest.raises(ZeroDivisionError), store.atomic_writer("a") as file:
+        file.write(b"0" * 2**20)
+        raise ZeroDivisionError
+    gc.collect()
+    assert (store.read_text("a"), store.names()) == ("old", ["a"])
+
+
+def test_google_s_answers_are_one_line(gs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.google_storage.FAULT", 403)
+    with pytest.raises(StorageError, match=r"gs://scans/x/a: permission denied \(403 .*check owner, mode"):
+        (Store.at(gs) / "x").read_bytes("a")
+    monkeypatch.setattr("tests.google_storage.FAULT", 400)
+    with pytest.raises(StorageError, match=r"gs://scans/x/a: 400 .*; check credentials \(GOOGLE_APPLICATION"):
+        (Store.at(gs) / "x").write_text("a", "")
+
+
+def test_google_s_credentials_that_are_not_there_are_said() -> None:
+    """In a process of its own, without an account of the machine."""
+    none = {"HOME": "/nowhere", "NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": "/nowhere"}
+    code = "from framework.core.storage import Store; Store.at('gs://bucket/x').exists('corpus.json')"
+    kept = {key: value for key, value in os.environ.items() if key != "STORAGE_EMULATOR_HOST"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=kept | none, capture_output=True, text=True, timeout=60
+    )
+    assert "StorageError: gs://bucket/x/corpus.json: " in ended.stderr
+    assert ended.stderr.strip().endswith("or the node's account) and network")
 
 
 @pytest.mark.parametrize("size", [10, 60 * 2**20], ids=["at once", "in parts"])

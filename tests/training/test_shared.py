@@ -41,7 +41,7 @@ def test_one_host_that_sees_another_disk_stops_all(
     assert first == second
     assert f" does not see {other}/run, {other}/model: a local path is a disk of each host's own" in first
     assert first.startswith("host ") and first.count("host ") == 1
-    assert first.endswith("; use s3://…, or a mount that all nodes share")
+    assert first.endswith("; use s3://…, gs://…, or a mount that all nodes share")
 
 
 def test_the_mark_of_another_attempt_or_disk_is_no_mark(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class ComparisonConfig(Settings):
 
     name: Name
     out: str = "comparisons"
-    """Folder (local or s3://) of the models and evaluations, the table and the page."""
+    """Folder (local, s3:// or gs://) of the models and evaluations, the table and the page."""
     seeds: list[int] = Field(min_length=1)
     split: Literal["train", "val", "test"] = "val"
     """What is scored. Choices are made on `val`; `test` is for what has been chosen."""

@@ -29,7 +29,7 @@ class SearchConfig(Settings):
 
     name: Annotated[Name, PLACEMENT]
     out: Annotated[str, PLACEMENT] = "searches"
-    """Folder (local or s3://) that gets a folder of the search's name, and in it one model per trial."""
+    """Folder (local, s3://, gs://) that gets a folder of the search's name, and in it one model per trial."""
     run: PipelineConfig
     """What every trial trains; its own name and place are not used."""
     space: dict[str, Distribution]
