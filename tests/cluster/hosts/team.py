@@ -117,8 +117,8 @@ def cluster_file(team: Team) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def team(count: int, folder: Path) -> Iterator[Team]:
-    """Hosts, a bucket that they and the client reach, and the client; all end with the block."""
+def team(count: int, folder: Path, secret: str = "testing") -> Iterator[Team]:
+    """Hosts, a bucket that they and the client reach by a secret, and the client; all end with the block."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -128,7 +128,7 @@ def team(count: int, folder: Path) -> Iterator[Team]:
     variables = {
         "AWS_ENDPOINT_URL": f"http://{GATEWAY}:{port}",
         "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": "us-east-1",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
