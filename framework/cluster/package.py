@@ -52,7 +52,7 @@ def pack(root: Path, into: Path) -> Package:
 def files(root: Path) -> Iterator[Path]:
     """What is taken along from below a folder; links are not followed."""
     for folder, below, names in os.walk(root):
-        if not {*names, *below}.isdisjoint(NOT_CODE):
+        if Path(folder) != root and not {*names, *below}.isdisjoint(NOT_CODE):
             below.clear()
             continue
         below[:] = sorted(name for name in below if not name.startswith((".", "__pycache__")))

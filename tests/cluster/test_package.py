@@ -47,6 +47,12 @@ def test_code_and_configurations_are_taken_along_and_nothing_else(project: Path,
     assert str(packed) == "3 files, 0.0 MB"
 
 
+def test_data_beside_the_configurations_stay_here(project: Path) -> None:
+    """Who submits from the folder of the data still has the configurations."""
+    (project / "labels.csv").write_text("id,patient\n")
+    assert {str(path.relative_to(project)) for path in files(project)} == set(TAKEN)
+
+
 def test_a_link_out_of_the_folder_is_not_followed(project: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.yaml").write_text("token: x\n")
     (project / "linked.yaml").symlink_to(tmp_path / "elsewhere.yaml")

@@ -14,7 +14,7 @@ SECRET, PATIENT = f"planted{secrets.token_hex(16)}", "Planted-Erika-1961"
 
 
 def plant(team: Team) -> None:
-    """A patient's name in and as the name of files beside the configurations, as in a folder of a hospital."""
+    """A patient's name in files, and as their names, beside the configurations."""
     (team.project / "labels.csv").write_text(f"id,patient\n1,{PATIENT}\n")
     data = team.project / "images"
     data.mkdir()

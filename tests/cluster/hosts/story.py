@@ -30,6 +30,10 @@ class Outcome:
     lost: int = 0
     doubled: int = 0
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return self.kills, self.lost, self.doubled
+
 
 def launch(team: Team, log: Log) -> None:
     """`ray up`, until all hosts are there; a corpus in the bucket, and a doctor who finds nothing."""
