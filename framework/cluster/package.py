@@ -1,7 +1,9 @@
 """What a job takes along: the reader's configurations and code, never data, and only a few megabytes."""
 
 import os
+import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,7 @@ class Package:
 
 
 def pack(root: Path, into: Path) -> Package:
-    """Copy the code and the configurations below `root` to `into`.
+    """Copy the code and the configurations below `root` to `into`, and register the project's entry points.
 
     Raises `ConfigError`, which names the largest ones, where they have more than `LIMIT` bytes.
     """
@@ -46,7 +48,23 @@ def pack(root: Path, into: Path) -> Package:
         target = into / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    _register(root / "pyproject.toml", into)
     return Package(into, len(sizes), total)
+
+
+def _register(pyproject: Path, into: Path) -> None:
+    """Make a project's own methods, networks and the like known to the job as an installation would: Python
+    finds entry points beside whatever it imports from."""
+    project = tomllib.loads(pyproject.read_text()).get("project", {}) if pyproject.exists() else {}
+    groups = {k: v for k, v in project.get("entry-points", {}).items() if k.startswith("scantseg.")}
+    if not groups:
+        return
+    name, version = project.get("name", "submitted"), project.get("version", "0")
+    installed = into / f"{re.sub(r'[-_.]+', '_', name)}-{version}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [line for k, v in groups.items() for line in (f"[{k}]", *(f"{n} = {to}" for n, to in v.items()))]
+    (installed / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 def files(root: Path) -> Iterator[Path]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,14 @@ def test_what_is_too_large_is_named(project: Path, tmp_path: Path, monkeypatch: 
     (project / "weights.py").write_bytes(b"#" * 3_000_000)
     with pytest.raises(ConfigError, match=r"^project: .* have 3 MB, .* at most 1: weights.py \(3 MB\)"):
         pack(project, tmp_path / "job")
+
+
+def test_a_method_of_the_reader_s_own_is_known_to_the_job(project: Path, tmp_path: Path) -> None:
+    """Workers import from the folder that was taken along, where nothing is installed."""
+    described = '[project]\nname = "my-methods"\n[project.entry-points."scantseg.methods"]\n'
+    (project / "pyproject.toml").write_text(described + 'mine = "methods.mine:Mine"\n')
+    packed = pack(project, tmp_path / "job")
+    code = "from importlib.metadata import entry_points; print(*entry_points(group='scantseg.methods'))"
+    environment = {**os.environ, "PYTHONPATH": str(packed.folder)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "EntryPoint(name='mine', value='methods.mine:Mine'" in ended.stdout, ended.stderr
