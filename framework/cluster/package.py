@@ -55,7 +55,10 @@ def pack(root: Path, into: Path) -> Package:
 def _register(pyproject: Path, into: Path) -> None:
     """Make a project's own methods, networks and the like known to the job as an installation would: Python
     finds entry points beside whatever it imports from."""
-    project = tomllib.loads(pyproject.read_text()).get("project", {}) if pyproject.exists() else {}
+    try:
+        project = tomllib.loads(pyproject.read_text()).get("project", {}) if pyproject.exists() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{pyproject.name}: not valid TOML ({error})") from None
     groups = {k: v for k, v in project.get("entry-points", {}).items() if k.startswith("scantseg.")}
     if not groups:
         return

@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
     for name in (*TAKEN, *LEFT):
         path = tmp_path / "project" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x: 1\n")
+        path.write_text("x = 1\n" if name.endswith(".toml") else "x: 1\n")
     return tmp_path / "project"
 
 
