@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,12 +33,12 @@ class Link:
         self.file = Path(cluster) if cluster.endswith((".yaml", ".yml")) else None
         self.address = cluster if "://" in cluster else f"http://{cluster}"
         self._tunnel: subprocess.Popen[bytes] | None = None
+        self._closing = contextlib.ExitStack()
         if self.file and not self.file.exists():
             raise ResourceError(f"{cluster}: no such cluster file; give one, or the address of a dashboard")
         for variable in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
             os.environ.pop(variable, None)  # else Ray would go there
         use_token()
-        logging.getLogger("ray").setLevel(logging.ERROR)  # its client tells of packages and sockets
 
     def client(self) -> "JobSubmissionClient":
         """A client of the job server. Raises `ResourceError` where none answers, where it knows another token
@@ -45,6 +46,7 @@ class Link:
         from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
 
+        logging.getLogger("ray").setLevel(logging.ERROR)  # its client tells of packages and sockets
         if self.file and (self._tunnel is None or self._tunnel.poll() is not None):
             self._open(self.file)
         shown = without_secrets(self.address)
@@ -63,21 +65,25 @@ class Link:
         return client
 
     def close(self) -> None:
-        if self._tunnel is not None:
-            self._tunnel.terminate()
-            self._tunnel.wait()
+        self._closing.close()
 
     def _open(self, file: Path) -> None:
         """Open a tunnel to the head's dashboard, which listens there for that machine alone."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         words = [sys.executable, "-m", "ray.scripts.scripts", "dashboard", str(file), "--port", str(port)]
-        self._tunnel = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=2)
+        with tempfile.NamedTemporaryFile(prefix="scantseg-tunnel-", delete=False) as told:
+            self._tunnel = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=told, stderr=told)
+        self._closing.callback(_end, self._tunnel, told.name)
         self.address, end = f"http://127.0.0.1:{port}", time.monotonic() + OPENED_S
         while not _listens(port):
             if self._tunnel.poll() is not None or time.monotonic() > end:
                 self.close()
-                raise ResourceError(f"{file}: no tunnel to the cluster's head; is it up? `ray up {file}`")
+                told.seek(0)
+                fault = (
+                    f"no tunnel to the cluster's head ({_last_line(told.read().decode(errors='replace'))})"
+                )
+                raise ResourceError(f"{file}: {fault}; is it up? `ray up {file}`")
             time.sleep(0.2)
 
 
@@ -94,6 +100,17 @@ def linked(cluster: str) -> Iterator[Link]:
 def _listens(port: int) -> bool:
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _end(tunnel: subprocess.Popen[bytes], told: str) -> None:
+    tunnel.terminate()
+    tunnel.wait()
+    os.remove(told)
+
+
+def _last_line(path: str) -> str:
+    lines = Path(path).read_text(errors="replace").strip().splitlines()
+    return lines[-1][:160] if lines else "nothing was said"
 
 
 def _first_line(error: Exception) -> str:

@@ -9,12 +9,13 @@ of cluster/README.md. The devices' figures are assumptions, in `GPU`: replace th
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
 
-STEPS, WARM_UP = 60, 20
+STEPS, WARM_UP, NIGHT_H = 60, 20, 8
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -75,14 +76,17 @@ def step_table() -> str:
 
 
 def labelling_table() -> str:
-    lines = ["| images | node | nodes | hours | money |", "|---|---|---|---|---|"]
+    """Nodes for a night of `NIGHT_H` hours, the hours that they then take, and money."""
+    lines = [
+        "| images | node | hours of one node | nodes for a night | hours | money |",
+        "|---|---|---|---|---|---|",
+    ]
     for images in (1_000_000, 100_000_000):
         for name, node in NODES.items():
-            for count in (1, 8, 64):
-                hours = images / (count * node.images_per_s) / 3600
-                lines.append(
-                    f"| {images:,} | {name} | {count} | {hours:,.1f} | {hours * count * node.price:,.0f} |"
-                )
+            alone = images / node.images_per_s / 3600
+            count = math.ceil(alone / NIGHT_H)
+            cells = [f"{images:,}", name, f"{alone:,.1f}", str(count), f"{alone / count:.1f}"]
+            lines.append(f"| {' | '.join(cells)} | {alone * node.price:,.2f} $ |")
     return "\n".join(lines)
 
 
