@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 from framework.core.callbacks import Log
+from framework.core.errors import ResourceError
 from framework.core.nodes import present_nodes
 from framework.core.resources import Processes
 from framework.core.waiting import Wait
@@ -41,9 +42,15 @@ class LostHosts:
         """Whether the group waits for another host."""
         return self.wait is not None
 
+    def require_hope(self, setting: str) -> None:
+        """Raise `ResourceError` where it has waited for all of its minutes, which that setting says."""
+        if self.wait is not None and self.wait.is_over():
+            fault = f"waited {self.minutes:g} min for hosts in place of those that were lost"
+            raise ResourceError(f"{fault}; the same command continues when hosts are back; see {setting}")
+
     def _is_whole(self, has_lost: bool) -> None:
         if self.wait is not None or has_lost:
-            self.log("host lost, the others have room: the run goes on")
+            self.log("host lost, the others have room: the work goes on")
         self.wait = None
 
 

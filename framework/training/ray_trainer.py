@@ -24,6 +24,8 @@ TICK_S = 0.2
 """Seconds between two looks at whether a signal has come."""
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 """Ray's name for how long it waits for room for the workers, at their start and after a host was lost."""
+TRIAL_MINUTES = 7 * 24 * 60.0
+"""Minutes that a trial of a search waits for the others to end; the search itself looks after lost hosts."""
 
 
 def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
@@ -35,7 +37,8 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     start_ray()
-    wait_for_room(run.compute.processes, "compute.workers", run.compute.wait_minutes)
+    minutes = TRIAL_MINUTES if tuning else run.compute.wait_minutes
+    wait_for_room(run.compute.processes, "compute.workers", minutes)
     stop = f"stop-{uuid.uuid4().hex[:12]}"
     try:
         with (
@@ -44,7 +47,8 @@ def fit_on_ray(run: TrainConfig, store: Store, tuning: bool = False) -> None:
             follow(store, run.name, run.train.steps),
             interruptible() as interruption,
         ):
-            hosts = LostHosts(run.compute.processes, run.compute.wait_minutes, say)
+            os.environ[START_TIMEOUT] = str(60 * minutes)
+            hosts = LostHosts(run.compute.processes, minutes, say)
             _fit(_ray_trainer(run, store, place, stop, tuning), store, stop, interruption, hosts)
     except TrainingFailedError as error:
         raise _cause(error, run.name) from None
@@ -84,7 +88,6 @@ def _ray_trainer(run: TrainConfig, store: Store, place: str, stop: str, tuning: 
     from framework.training.process_group import ProcessGroup
 
     compute = run.compute
-    os.environ[START_TIMEOUT] = str(60 * compute.wait_minutes)
     no_room = ray_worker.EndOfWaiting(run.name, str(compute.processes), compute.wait_minutes)
     callbacks: list[Any] = [ray_worker.EndOnError(), no_room]
     if tuning:

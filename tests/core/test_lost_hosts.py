@@ -6,6 +6,7 @@ import pytest
 import ray
 
 from framework.core import lost_hosts
+from framework.core.errors import ResourceError
 from framework.core.lost_hosts import LostHosts
 from framework.core.resources import Processes
 
@@ -45,9 +46,19 @@ def test_a_lost_host_is_a_line_until_another_comes(monkeypatch: pytest.MonkeyPat
     assert cluster.after(5, b=UNEXPECTED) == ["host lost, waiting for 1 CPU: 0 min of 30"]
     assert cluster.after(30) == [] and cluster.watch.is_awaited()
     assert cluster.after(90) == ["host lost, waiting for 1 CPU: 2 min of 30"]
-    back = ["host lost, the others have room: the run goes on"]
+    back = ["host lost, the others have room: the work goes on"]
     assert cluster.after(5, c=0) == back and not cluster.watch.is_awaited()
     assert cluster.after(5) == []
+
+
+def test_the_wait_for_another_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, "a", "b")
+    cluster.after(5, b=UNEXPECTED)
+    cluster.after(1790)
+    cluster.watch.require_hope("compute.wait_minutes")
+    cluster.after(20)
+    with pytest.raises(ResourceError, match=r"^waited 30 min for hosts .* see compute\.wait_minutes"):
+        cluster.watch.require_hope("compute.wait_minutes")
 
 
 def test_a_lost_host_beside_others_with_room_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

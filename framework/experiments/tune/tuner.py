@@ -24,6 +24,7 @@ from framework.core.artifact import read_record
 from framework.core.callbacks import Log
 from framework.core.config_files import parse
 from framework.core.errors import ScantsegError
+from framework.core.lost_hosts import LostHosts
 from framework.core.nodes import HEAD, Node, most_nodes
 from framework.core.ray_runtime import ray_storage
 from framework.core.rng import stable_seed
@@ -34,7 +35,7 @@ from framework.experiments.tune.space import with_values
 from framework.experiments.tune.trials import Trial, Trials, show
 from framework.methods.registry import method_of
 from framework.metrics.registry import METRICS
-from framework.training.config import TrainConfig
+from framework.training.config import ComputeConfig, TrainConfig
 from framework.training.metric_log import best_score
 from framework.training.ray_trainer import anchored, fit_on_ray
 from framework.training.run import begin, model_store
@@ -71,7 +72,7 @@ def run_trials(config: SearchConfig, trials: Trials, log: Log) -> None:
     )
     with _quiet(log) as loud, ray_storage(trials.store) as place:
         name = f"{config.name}-{uuid.uuid4().hex[:8]}"
-        callbacks: list[Callback] = [Recorder(trials, proposer, loud)]
+        callbacks: list[Callback] = [Recorder(trials, proposer, loud), Hosts(config.run.compute, loud)]
         course = tune.RunConfig(name=name, storage_path=place, callbacks=callbacks, verbose=0)
         driver = tune.with_resources(_trial, tune.PlacementGroupFactory([driver_bundle()]))
         tune.Tuner(driver, tune_config=plan, run_config=course).fit()
@@ -142,6 +143,21 @@ class Proposer(Searcher):
     def _told(self, trial: Trial) -> FrozenTrial:
         drawn = {key: each.drawn(trial.values[key]) for key, each in self.config.space.items()}
         return create_trial(params=drawn, distributions=self.distributions, value=trial.score)
+
+
+class Hosts(Callback):
+    """Says that hosts went away, so that no trial has room; ends the search after `compute.wait_minutes`."""
+
+    def __init__(self, compute: ComputeConfig, log: Log) -> None:
+        self.hosts = LostHosts(compute.processes, compute.wait_minutes, log)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As of `Recorder`."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.hosts.look()
+        self.hosts.require_hope("run.compute.wait_minutes")
 
 
 class Recorder(Callback):
