@@ -4,6 +4,7 @@ Each has its own processors. A block ends as one Parquet part; a restart leaves 
 """
 
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from framework.core.artifact import FILE, Input, read_record
 from framework.core.errors import RowError
 from framework.core.lock import lock
 from framework.core.ray_runtime import start_ray
@@ -22,6 +24,8 @@ from framework.corpus.reader import Corpus
 from framework.imaging.decode import decode_image
 from framework.imaging.resize import resize_image
 from framework.labelling.job import StreamConfig
+from framework.labelling.nodes import require_shared_by_nodes
+from framework.training.shared import marked
 
 TASK_CPUS = 0.25
 """Processors of a decode or encode task, which runs beside networks: a small cluster must not lock up."""
@@ -48,11 +52,12 @@ def stream(work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig)
 
     Raises `CorpusError` when more rows are unreadable than the error budget allows.
     """
-    with lock(layer.out):
+    word = uuid.uuid4().hex
+    with lock(layer.out), marked(layer.out, word):
         finished = finished_ids(layer.out)
         missing, done, bad = frozenset(layer.names) - finished, len(finished), 0
         layer.on_progress(done, len(layer.names))
-        for batch in _batches(work, corpus, missing, layer.out, config) if missing else ():
+        for batch in _batches(work, corpus, missing, layer.out, word, config) if missing else ():
             done, bad = done + int(batch["rows"].sum()), bad + int(batch["bad"].sum())
             layer.on_progress(done, len(layer.names))
             if bad > config.error_budget * len(missing) + 1:
@@ -60,7 +65,9 @@ def stream(work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig)
         return layer.close()
 
 
-def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, config: StreamConfig) -> Any:
+def _batches(
+    work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, word: str, config: StreamConfig
+) -> Any:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -71,6 +78,7 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
     context.target_max_block_size = config.batch * corpus.info.channels * work.size**2 * 4  # bytes of float32
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     wait_for_room(config.processes, "actors", config.wait_minutes)
+    require_shared_by_nodes(out, word, _inputs(work, corpus))
     least, most = config.pool
     own = {kind: each for kind, each in config.processes.resources.items() if kind not in ("CPU", "GPU")}
     decode = Decode(ray.put(wanted), corpus.info.channels, work.size)
@@ -92,6 +100,13 @@ def _batches(work: Pass, corpus: Corpus, wanted: frozenset[str], out: Store, con
         .map_batches(encode, batch_size=config.batch, num_cpus=TASK_CPUS)
         .iter_batches(batch_size=None)
     )
+
+
+def _inputs(work: Pass, corpus: Corpus) -> dict[str, Input]:
+    """The corpus, and the models among the arguments of the actor."""
+    models = [each for each in work.arguments if isinstance(each, str) and Store(each).exists(FILE)]
+    inputs = {url: Input(url, read_record(Store(url))["hash"]) for url in models}
+    return inputs | {"corpus": Input(corpus.store.url, corpus.info.version)}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from framework.corpus.schema import CorpusInfo
 MARK = "driver"
 """The file of a run's folder that says, while the run goes on, who drives it."""
 MEND = "use s3://…, gs://…, or a mount that all nodes share"
+OWN_DISK = f"a local path is a disk of each host's own; {MEND}"
 
 Unseen = tuple[str, list[str]]
 """A rank's host, and the paths that it does not see as the driver does."""
@@ -38,7 +39,7 @@ def require_shared(store: Store, word: str, inputs: Mapping[str, Input]) -> None
     that word, or what the run reads. A collective call."""
     faults = told(gather_objects((socket.gethostname(), unseen(store, word, inputs))))
     if faults:
-        raise StorageError(f"{faults}: a local path is a disk of each host's own; {MEND}")
+        raise StorageError(f"{faults}: {OWN_DISK}")
 
 
 def unseen(store: Store, word: str, inputs: Mapping[str, Input]) -> list[str]:
