@@ -1,6 +1,7 @@
 """A pass of Ray Data over the images of a corpus that writes a layer: decode, infer, encode.
 
-Each has its own processors. A block ends as one Parquet part; a restart leaves out the ids that are there.
+Each has its own processors. A block ends as one Parquet part; a restart leaves out the ids that are there, as
+does a pass that begins again where a host was lost and Ray Data does not go on.
 """
 
 import logging
@@ -15,9 +16,10 @@ import pyarrow as pa
 from framework.core.artifact import FILE, Input, read_record
 from framework.core.errors import RowError
 from framework.core.lock import lock
-from framework.core.ray_runtime import start_ray
+from framework.core.ray_runtime import end_ray, start_ray
 from framework.core.resources import wait_for_room
 from framework.core.storage import Store
+from framework.core.waiting import say
 from framework.corpus.layer_writer import LayerWriter, finished_ids, write_part
 from framework.corpus.quarantine import QUARANTINE_ROW
 from framework.corpus.reader import Corpus
@@ -25,6 +27,7 @@ from framework.imaging.decode import decode_image
 from framework.imaging.resize import resize_image
 from framework.labelling.job import StreamConfig
 from framework.labelling.nodes import require_shared_by_nodes
+from framework.labelling.watched import STALLED_S, HostLost, watched
 from framework.training.shared import marked
 
 TASK_CPUS = 0.25
@@ -52,17 +55,28 @@ def stream(work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig)
 
     Raises `CorpusError` when more rows are unreadable than the error budget allows.
     """
-    word = uuid.uuid4().hex
-    with lock(layer.out), marked(layer.out, word):
-        finished = finished_ids(layer.out)
-        missing, done, bad = frozenset(layer.names) - finished, len(finished), 0
-        layer.on_progress(done, len(layer.names))
-        for batch in _batches(work, corpus, missing, layer.out, word, config) if missing else ():
+    with lock(layer.out):
+        while missing := frozenset(layer.names) - finished_ids(layer.out):
+            try:
+                _pass(work, corpus, layer, config, missing)
+                break
+            except HostLost:
+                say(f"host lost, and nothing came for {STALLED_S:.0f} s: begins again with what is missing")
+                end_ray()  # and with it all that the pass has at work
+        return layer.close()
+
+
+def _pass(
+    work: Pass, corpus: Corpus, layer: LayerWriter, config: StreamConfig, missing: frozenset[str]
+) -> None:
+    done, bad = len(layer.names) - len(missing), 0
+    layer.on_progress(done, len(layer.names))
+    with marked(layer.out, word := uuid.uuid4().hex):
+        for batch in watched(_batches(work, corpus, missing, layer.out, word, config)):
             done, bad = done + int(batch["rows"].sum()), bad + int(batch["bad"].sum())
             layer.on_progress(done, len(layer.names))
             if bad > config.error_budget * len(missing) + 1:
                 raise layer.over_budget()
-        return layer.close()
 
 
 def _batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -31,6 +32,7 @@ def leaks(team: Team) -> list[str]:
 
 def _jobs(team: Team) -> Iterator[tuple[str, bytes]]:
     """All that the job server holds of each job, its environment and its output among it."""
+    os.environ["RAY_AUTH_TOKEN"] = (team.home / ".ray" / "auth_token").read_text()
     with linked(str(team.cluster)) as link:
         client = link.client()
         for info in client.list_jobs():
