@@ -49,7 +49,8 @@ def _run(config: SearchConfig, trials: Trials, log: Log) -> None:
     from framework.experiments.tune.tuner import run_trials
 
     described = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
-    with lock(trials.store, trials.hash):
+    with lock(trials.store, trials.hash) as held:
+        trials.store = held
         start_ray()
         compute = config.run.compute
         wait_for_room(compute.processes, "run.compute.workers", compute.wait_minutes, log)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from framework.core.errors import CheckpointError
+from framework.core.lock import require_lock
 from framework.core.storage import Store
 
 FILE = "trials.json"
@@ -79,6 +80,8 @@ class Trials:
         return self.record[-1]
 
     def save(self) -> None:
+        """Write it; raises `StorageError` where another process has taken the search over."""
+        require_lock(self.store)
         self.store.write_json(FILE, {"hash": self.hash, "trials": [asdict(trial) for trial in self.record]})
 
     def ranked(self) -> list[Trial]:

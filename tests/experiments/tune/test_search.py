@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from framework.core.config_files import parse
-from framework.core.errors import CheckpointError, ConfigError, CorpusError
+from framework.core.errors import CheckpointError, ConfigError, CorpusError, StorageError
+from framework.core.lock import FILE, Claim
 from framework.core.nodes import Node
 from framework.core.storage import Store
 from framework.experiments.tune import search as room
@@ -260,3 +261,11 @@ def test_the_score_of_a_trial_is_its_best(tmp_path: Path) -> None:
     for step, score in ((10, 0.2), (20, 0.6), (30, 0.4)):
         recorder.on_trial_result(0, [], tuned, {"step": step, "score": score})
     assert (trials["trial-1"].step, trials["trial-1"].score) == (30, 0.6)
+
+
+def test_a_search_that_another_attempt_has_taken_over_records_no_more(tmp_path: Path) -> None:
+    other = Claim(recipe="r", attempt="theirs", host="b", process=7, started="", job="job-7", number=2)
+    Store.at(tmp_path).write_bytes(FILE, other.data)
+    with pytest.raises(StorageError, match=r"taken over by process 7 on b .* attempt 2 of job job-7"):
+        Trials(Store(str(tmp_path), attempt="mine"), "h").save()
+    assert Store.at(tmp_path).names() == [FILE]
