@@ -103,7 +103,9 @@ def test_all_ranks_go_on_from_the_checkpoint_of_the_first(stores: list[Store]) -
 
 
 def test_all_pass_over_a_damaged_one_and_the_first_says_it(stores: list[Store]) -> None:
-    (stores[0] / "step-00000004").write_bytes("model.safetensors", b"short")
+    """What the second rank has is damaged too, and not even looked at."""
+    for store, name in zip(stores, ("step-00000004", "step-00000006"), strict=True):
+        (store / name).write_bytes("model.safetensors", b"short")
 
     def read(rank: int) -> tuple[int, int]:
         said: list[str] = []
