@@ -39,6 +39,7 @@ class Link:
         for variable in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
             os.environ.pop(variable, None)  # else Ray would go there
         use_token()
+        logging.disable(logging.INFO)  # Ray's client tells of packages and sockets
 
     def client(self) -> "JobSubmissionClient":
         """A client of the job server. Raises `ResourceError` where none answers, where it knows another token
@@ -46,7 +47,6 @@ class Link:
         from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
 
-        logging.getLogger("ray").setLevel(logging.ERROR)  # its client tells of packages and sockets
         if self.file and (self._tunnel is None or self._tunnel.poll() is not None):
             self._open(self.file)
         shown = without_secrets(self.address)
