@@ -14,13 +14,13 @@ from typing import Any
 
 from framework.cluster.link import Link
 from framework.cluster.package import Package, pack
+from framework.core.addresses import STORAGE
 from framework.core.callbacks import Log
 from framework.core.errors import ConfigError, ResourceError
+from framework.core.lock import ATTEMPT, JOB
 from framework.core.storage import Store
 from framework.core.versions import CLIENT, versions
 
-STORAGE, JOB, ATTEMPT = "SCANTSEG_STORAGE", "SCANTSEG_JOB", "SCANTSEG_ATTEMPT"
-"""Of a job: where relative paths lie, its name, and how often it was tried before and with this attempt."""
 STOP_S = 120
 """Seconds that a stopped job gets to save: Ray's own three are too few for a checkpoint."""
 AGAIN_S, GIVEN_UP_S = 2.0, 600.0
