@@ -36,9 +36,11 @@ def _jobs(team: Team) -> Iterator[tuple[str, bytes]]:
     with linked(str(team.cluster)) as link:
         client = link.client()
         for info in client.list_jobs():
+            if not info.submission_id:
+                continue  # a driver that a job has started: the job's own entry holds it
             told = json.dumps(info.dict() if hasattr(info, "dict") else asdict(info), default=str)
             yield f"job {info.submission_id}", told.encode()
-            yield f"log of job {info.submission_id}", client.get_job_logs(info.submission_id or "").encode()
+            yield f"log of job {info.submission_id}", client.get_job_logs(info.submission_id).encode()
 
 
 def _logs(team: Team) -> Iterator[tuple[str, bytes]]:
