@@ -29,17 +29,19 @@ class Device:
     bandwidth: float
     """Bytes a second between two workers, of the slowest link."""
     latency_s: float
-    """Seconds of one hop of an all-reduce."""
+    """Seconds of one hop between two workers."""
     images_per_s: float
     """That one worker's loader gives."""
     images: int
     """Of one worker's step, all streams."""
+    norms: int
+    """Normalisation layers: each sums its statistics over all workers, forward and backward."""
 
     def reduce_s(self, workers: int) -> float:
-        """A ring all-reduce: 2 (n - 1) / n of the bytes over the bandwidth, and 2 (n - 1) hops."""
-        if workers == 1:
-            return 0.0
-        return 2 * (workers - 1) * (self.gradient_bytes / workers / self.bandwidth + self.latency_s)
+        """Gradients in a ring, 2 (n - 1) / n of the bytes over the bandwidth; what is small, such as the
+        statistics of layers, in trees of 2 log2 n hops."""
+        hops = (1 + 2 * self.norms) * 2 * math.log2(workers)
+        return 2 * (workers - 1) / workers * self.gradient_bytes / self.bandwidth + hops * self.latency_s
 
     def seconds(self, workers: int) -> float:
         """A step waits for its data, or computes and then sums: nothing overlaps, so it is an upper bound."""
@@ -47,9 +49,9 @@ class Device:
 
 
 GPU = {
-    "1.8 M parameters, 24 images of 256 px": Device(4e-3, 7.3e6, 12.5e9, 15e-6, 12_000, 24),
-    "24 M parameters, 16 images of 512 px": Device(60e-3, 98e6, 12.5e9, 15e-6, 3_000, 16),
-    "90 M parameters, 2 volumes of 128 px": Device(400e-3, 360e6, 12.5e9, 15e-6, 40, 2),
+    "1.8 M parameters, 24 images of 256 px": Device(4e-3, 7.3e6, 12.5e9, 5e-6, 12_000, 24, 22),
+    "24 M parameters, 16 images of 512 px": Device(60e-3, 98e6, 12.5e9, 5e-6, 3_000, 16, 46),
+    "90 M parameters, 2 volumes of 128 px": Device(400e-3, 360e6, 12.5e9, 5e-6, 40, 2, 30),
 }
 """Figures of a card of the H100's class and 100 Gbit/s between hosts: computed, not measured."""
 
@@ -95,15 +97,24 @@ def measured(config: str, overrides: list[str], workers: int, folder: str) -> tu
     from framework.core.artifact import read_record
     from framework.experiments.pipeline.config import load_pipeline
     from framework.experiments.pipeline.run import build_corpus
+    from framework.training.config import load_train
     from framework.training.metric_log import read
     from framework.training.run import train
 
     settings = [f"out={folder}", f"name=plan-{workers}", f"train.steps={STEPS}", f"compute.workers={workers}"]
-    run = load_pipeline(config, [*settings, "train.precision=fp32", *overrides])
-    build_corpus(run, lambda line: None)
-    store = train(run)
+    given = [*settings, "train.precision=fp32", *overrides]
+    build_corpus(load_pipeline(config, given), lambda line: None)
+    store = train(load_train(config, given))
     seconds = [record["seconds"] for record in read(store) if "seconds" in record][WARM_UP:-1]
     return statistics.median(seconds), 4 * read_record(store)["counts"]["parameters"]
+
+
+def norms_of(config: str, overrides: list[str]) -> int:
+    from framework.networks.registry import build_network
+    from framework.training.config import load_train
+
+    network = build_network(load_train(config, overrides).network, 3, 3, 0, 0)
+    return sum("Norm" in type(module).__name__ for module in network.modules())
 
 
 def check(config: str, overrides: list[str]) -> None:
@@ -114,8 +125,10 @@ def check(config: str, overrides: list[str]) -> None:
         half = [*overrides, "train.batch=4"]
         alone, gradient = measured(config, half, 1, folder)
         both, _ = measured(config, [*overrides, "train.batch=8"], 2, folder)
-    device = Device(alone, gradient, bandwidth(), latency(), 1e9, 4)
+    device = Device(alone, gradient, bandwidth(), latency(), 1e9, 4, norms_of(config, overrides))
     told = device.seconds(2)
+    link = f"{device.bandwidth / 1e9:.1f} GB/s, {1e6 * device.latency_s:.0f} us a hop"
+    print(f"{link}, {device.norms} layers with statistics")
     print(f"one worker {alone:.3f} s, two {both:.3f} s a step, by the formula {told:.3f} s")
     print(f"RESULT measured_over_formula={both / told:.2f}")
 

@@ -41,11 +41,11 @@ def main(config: str, overrides: list[str]) -> None:
 
 
 def _on_ray(config: str, settings: list[str]) -> list[float]:
-    from framework.experiments.pipeline.config import load_pipeline
+    from framework.training.config import load_train
     from framework.training.metric_log import read
     from framework.training.run import train
 
-    return [record["loss"] for record in read(train(load_pipeline(config, settings))) if "loss" in record]
+    return [record["loss"] for record in read(train(load_train(config, settings))) if "loss" in record]
 
 
 def _with_changed_weights(config: str, settings: list[str]) -> list[float]:
