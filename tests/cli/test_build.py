@@ -181,7 +181,7 @@ def test_sources_that_are_not_there(folder: Path, tmp_path: Path, scantseg: Scan
     )
     (folder / "labels.csv").rename(folder / "labels.txt")
     assert complaint(folder) == f"{folder}: no labels.csv there; expected images/, masks/ and labels.csv"
-    assert "storage 'gs://' is not known; use a local path or s3://" in complaint("gs://bucket/folder")
+    assert "storage 'az://' is not known; use a local path, s3://bucket" in complaint("az://bucket/folder")
     assert "storage 'hdfs://' is not known" in complaint(folder, "hdfs://c")
 
 

@@ -51,7 +51,7 @@ BAD_RUNS = {
         ["corpus.path=/nowhere/c"],
         "/nowhere/c: no corpus here; make one with `scantseg corpus build`",
     ),
-    "other storage": (["corpus.path=gs://bucket/c"], "'gs://bucket/c': storage 'gs://' is not known"),
+    "other storage": (["corpus.path=az://bucket/c"], "'az://bucket/c': storage 'az://' is not known"),
     "no label left": (["corpus.budget.share=0.01"], "label budget: 1.0% of the"),
     "no such stratum": (["corpus.budget.stratify=grad"], "has no image label 'grad'; it has: grade"),
     "nothing unlabelled": (
