@@ -44,6 +44,10 @@ class StorageError(ScantsegError, OSError):
     """A folder or bucket cannot be read or written."""
 
 
+class Unreachable(StorageError):
+    """A bucket does not answer. It may again, so that workers who met this are started anew."""
+
+
 class CheckpointError(ScantsegError):
     """A checkpoint does not belong to this run or is damaged."""
 

@@ -4,10 +4,13 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-from framework.core.errors import StorageError
+from framework.core.errors import StorageError, Unreachable
 
 CLIENTS = ("botocore.", "google.auth.")
 """Modules with errors of their own about credentials and endpoints."""
+
+NO_ANSWER = {"ConnectionError", "HTTPClientError"}
+"""Errors of connections, by their names or those of what they are derived from, in every client's library."""
 
 
 @contextlib.contextmanager
@@ -29,7 +32,17 @@ def explained(where: str, is_local: bool) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, OSError) and not type(error).__module__.startswith(CLIENTS):
             raise
-        raise StorageError(f"{where}: {short(error)}; {_mend(error, where)}") from None
+        raise fault_of(error, where) from None
+
+
+def fault_of(error: Exception, where: str) -> StorageError:
+    """What an error of a system or of a client says of a place; `Unreachable` where nobody has answered."""
+    kind = Unreachable if is_unanswered(error) else StorageError
+    return kind(f"{where}: {short(error)}; {_mend(error, where)}")
+
+
+def is_unanswered(error: Exception) -> bool:
+    return not NO_ANSWER.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
 def short(error: BaseException) -> str:

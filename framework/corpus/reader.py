@@ -14,6 +14,7 @@ from framework.core.errors import CorpusError, RowError, StorageError
 from framework.core.integrity import require_sizes
 from framework.core.labels import IGNORE
 from framework.core.storage import Store
+from framework.core.storage_faults import fault_of, is_unanswered
 from framework.corpus.schema import INDEX_COLUMNS, OF_CORPUS, CorpusInfo, shard_owner
 from framework.imaging.decode import decode_image, decode_mask, flatten_bits
 
@@ -78,7 +79,7 @@ class ShardReader:
         try:
             return self._group(shard, group).slice(row, 1).to_pylist()[0]
         except StorageError as error:
-            raise StorageError(f"{error} (row '{name}', or one of those stored with it)") from None
+            raise type(error)(f"{error} (row '{name}', or one of those stored with it)") from None
 
     def in_stored_order(self, names: Iterable[str]) -> list[str]:
         """So that a pass over many rows reads each row group once."""
@@ -98,7 +99,11 @@ class ShardReader:
                 yield file
         except StorageError:
             raise
-        except (OSError, pa.ArrowException) as error:
+        except Exception as error:
+            if is_unanswered(error):
+                raise fault_of(error, f"{self.store.url}/{shard}") from None
+            if not isinstance(error, (OSError, pa.ArrowException)):
+                raise
             fault = f"shard is missing or damaged ({str(error).splitlines()[0][:120]})"
             raise StorageError(f"{self.store.url}/{shard}: {fault}; make it again") from None
 

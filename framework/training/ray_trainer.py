@@ -129,8 +129,10 @@ def anchored(run: TrainConfig) -> TrainConfig:
 
 def _cause(error: Exception, name: str) -> Exception:
     """What a worker raised, or that too many were lost."""
-    cause = getattr(error, "controller_failure", error)
-    if isinstance(cause, (ScantsegError, ray_worker.WorkerBug)):
-        return cause
+    failures = getattr(error, "worker_failures", {}).values()
+    workers = (getattr(failure, "_base_exc", failure) for failure in failures)
+    for cause in (getattr(error, "controller_failure", error), *workers):
+        if isinstance(cause, (ScantsegError, ray_worker.WorkerBug)):
+            return cause
     fault = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:300]
     return TrainingError(f"run '{name}': {fault}; run the same command again to continue")

@@ -13,7 +13,7 @@ from ray.train.v2._internal.execution.callback import ControllerCallback
 
 from framework.core.config_files import parse
 from framework.core.distributed import lost_a_rank, rank, waited_in_vain
-from framework.core.errors import ResourceError, ScantsegError, StorageError, TrainingError
+from framework.core.errors import ResourceError, ScantsegError, StorageError, TrainingError, Unreachable
 from framework.core.interruption import Interrupted
 from framework.core.storage import Store
 from framework.training.config import TrainConfig
@@ -32,10 +32,11 @@ class EndOnError(UserCallback):
     workers anew, as after the loss of one, and the others would wait for the one that has failed."""
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise what a worker raised; of lost workers, and of what their loss caused, Ray takes care."""
+        """Raise what a worker raised; of lost workers, of what their loss caused, and of workers without a
+        network, Ray takes care."""
         causes = (getattr(error, "_base_exc", error) for error in worker_exceptions.values())
         for cause in causes:
-            if isinstance(cause, (ScantsegError, WorkerBug)):
+            if isinstance(cause, (ScantsegError, WorkerBug)) and not isinstance(cause, Unreachable):
                 raise cause
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.core.errors import CorpusError, StorageError
+from framework.core.errors import CorpusError, StorageError, Unreachable
 from framework.core.storage import Store
 from framework.corpus.reader import Corpus
 from framework.corpus.sources import phantom
@@ -195,6 +197,21 @@ def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path: Path, phantom_url
     first.write_bytes(whole)
     with pytest.raises(StorageError, match=r"rows-00001.parquet: is missing, so it is damaged"):
         Corpus.open(str(tmp_path / "c"))
+
+
+def test_a_bucket_that_stops_to_answer_is_told_with_the_row(
+    phantom_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the client of S3 raises is no OSError, and the shard is not damaged."""
+
+    def read(self: object, group: int, columns: list[str]) -> None:
+        raise EndpointConnectionError(endpoint_url="http://10.0.0.1")
+
+    corpus = Corpus.open(phantom_url)
+    name = corpus.ids("train")[0]
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", read)
+    with pytest.raises(Unreachable, match=rf"^/.*: Could not connect.*; check .* .row '{name}'"):
+        corpus.read(name)
 
 
 def test_memory_holds_a_few_row_groups_however_large_the_corpus(tmp_path: Path, png: Encode) -> None:

@@ -12,7 +12,7 @@ from ray.train.v2._internal.execution.controller.state import ReschedulingState,
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from framework.core import errors
-from framework.core.errors import ResourceError, ScantsegError, TrainingError
+from framework.core.errors import ResourceError, ScantsegError, TrainingError, Unreachable
 from framework.core.storage import Store
 from framework.training.ray_trainer import _cause
 from framework.training.ray_worker import EndOfWaiting, EndOnError, WorkerBug, told, wish_to_stop
@@ -28,13 +28,21 @@ def sent(error: Exception) -> ControllerError:
     return copy.deepcopy(ControllerError(error))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Unreachable])
 def test_an_error_for_the_reader_ends_the_run_as_it_is(kind: type[ScantsegError], tmp_path: Path) -> None:
     error = told(kind("corpus c: image 'x' is damaged"), tiny_run("c", "supervised", tmp_path))
     with pytest.raises(kind) as raised:
         EndOnError().after_exception(None, {1: error})
     there = _cause(sent(raised.value), "r")
     assert (type(there), str(there)) == (kind, "corpus c: image 'x' is damaged")
+
+
+def test_workers_whose_bucket_does_not_answer_are_started_anew(tmp_path: Path) -> None:
+    """A cut cable may be mended: Ray counts it as the loss of a worker, and the last one is told as it is."""
+    error = told(Unreachable("s3://scans/rows-0.parquet: no answer"), tiny_run("c", "supervised", tmp_path))
+    EndOnError().after_exception(None, {1: error})
+    last = _cause(WorkerGroupError("a worker failed", {1: error}), "r")
+    assert isinstance(last, Unreachable) and str(last) == "s3://scans/rows-0.parquet: no answer"
 
 
 def test_a_bug_ends_the_run_with_its_trace(tmp_path: Path) -> None:
