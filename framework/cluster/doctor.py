@@ -146,7 +146,7 @@ def _enough(what: str, nodes: Sequence[Node], of: Callable[[Node], int], least: 
 
 def _storage(nodes: Sequence[Node], storage: str | None) -> Finding:
     if storage is None:
-        return Finding("storage: not asked for", "scantseg doctor --storage s3://bucket/folder")
+        return Finding("storage: not looked at without --storage s3://bucket/folder")
     faults = {node.host: node.storage_fault for node in nodes if node.storage_fault}
     if not faults:
         return Finding(f"storage {storage}: every machine reads and writes it")

@@ -78,11 +78,7 @@ class Link:
         self.address, end = f"http://127.0.0.1:{port}", time.monotonic() + OPENED_S
         while not _listens(port):
             if self._tunnel.poll() is not None or time.monotonic() > end:
-                self.close()
-                told.seek(0)
-                fault = (
-                    f"no tunnel to the cluster's head ({_last_line(told.read().decode(errors='replace'))})"
-                )
+                fault = f"no tunnel to the cluster's head ({_last_line(told.name)})"
                 raise ResourceError(f"{file}: {fault}; is it up? `ray up {file}`")
             time.sleep(0.2)
 

@@ -25,6 +25,8 @@ STOP_S = 120
 """Seconds that a stopped job gets to save: Ray's own three are too few for a checkpoint."""
 AGAIN_S, GIVEN_UP_S = 2.0, 600.0
 """Seconds between two tries to find a cluster again, and after which it counts as gone."""
+DESCRIPTION = (".yaml", ".yml")
+"""How names of descriptions end."""
 STOPPED = 143
 """Exit code of a job that was stopped, as after SIGTERM."""
 
@@ -43,14 +45,15 @@ class Submission:
         """`words` are a verb and what follows it, or a description and then those. Raises `ConfigError`, or
         `StorageError` for a storage that is no address."""
         first, *rest = words
-        if Path(first).suffix in (".yaml", ".yml") and rest:  # CONFIG -- VERB …
+        if first.endswith(DESCRIPTION) and rest:  # CONFIG -- VERB …
             words = [rest[0], first, *rest[1:]]
-        if outside := [word for word in words if Path(word).suffix == ".yaml" and _is_outside(word)]:
+        described = [word for word in words if word.endswith(DESCRIPTION)]
+        if outside := [word for word in described if _is_outside(word)]:
             mend = "submit from the folder that holds it"
             raise ConfigError(f"{outside[0]}: is not below this folder, so that no job would see it; {mend}")
-        verb, told = words[0], next((Path(w).stem for w in words if w.endswith(".yaml")), "job")
+        what = Path(described[0]).stem if described else "job"
         address = Store.at(storage).url if storage else None
-        return cls(tuple(words), address, f"{verb}-{told}-{uuid.uuid4().hex[:8]}")
+        return cls(tuple(words), address, f"{words[0]}-{what}-{uuid.uuid4().hex[:8]}")
 
     def attempt_id(self, number: int) -> str:
         """Ray refuses an id that was used, so each attempt has one of its own."""
@@ -66,18 +69,23 @@ class Submission:
 def submit(link: Link, submission: Submission, retries: int, log: Log) -> int:
     """Send a job and follow it to its end; gives its exit code. One that fails is sent again, at most
     `retries` times: it then goes on from its last checkpoint."""
+    number = 1
     with tempfile.TemporaryDirectory() as folder:
         package = pack(Path.cwd(), Path(folder))
         log(f"taking along {package}: code and configurations below this folder, no data")
-        for number in range(1, retries + 2):
-            job = send(link, submission, number, package)
-            log(f"job: {job} (follow it again: scantseg jobs follow {job}; it goes on without this process)")
-            log(f"dashboard: {link.address}/#/jobs/{job}")
-            code = follow(link, job, log)
-            if code in (0, STOPPED) or number > retries:
-                return code
-            log(f"job {job} ended with code {code}; attempt {number + 1} of {retries + 1} goes on from there")
-    raise AssertionError("the last attempt returns")
+        while (code := _attempt(link, submission, number, package, log)) not in (0, STOPPED):
+            number += 1
+            if number > retries + 1:
+                break
+            log(f"the job ended with code {code}; attempt {number} of {retries + 1} goes on from there")
+    return code
+
+
+def _attempt(link: Link, submission: Submission, number: int, package: Package, log: Log) -> int:
+    job = send(link, submission, number, package)
+    log(f"job: {job} (follow it again: scantseg jobs follow {job}; it goes on without this process)")
+    log(f"dashboard: {link.address}/#/jobs/{job}")
+    return follow(link, job, log)
 
 
 def send(link: Link, submission: Submission, number: int, package: Package) -> str:
@@ -104,14 +112,15 @@ def follow(link: Link, job: str, log: Log) -> int:
     output, lost_at = _Output(log), None
     _require_known(link.client(), job)
     while True:
+        shown = output.shown
         try:
-            client, lost_at = link.client(), None
+            client = link.client()
             asyncio.run(output.follow(client, job))
             info = client.get_job_info(job)
             if info.status.is_terminal():
                 return _exit_code(info, log)
         except (ResourceError, RuntimeError, OSError) as error:
-            lost_at = _still_lost(lost_at, error, log)
+            lost_at = _still_lost(None if output.shown > shown else lost_at, error, log)
         time.sleep(AGAIN_S)
 
 

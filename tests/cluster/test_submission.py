@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from framework.cluster import submission
-from framework.cluster.link import Link
+from framework.cluster.link import Link, linked
 from framework.cluster.submission import STOPPED, Submission, follow, submit
 from framework.core.errors import ConfigError, ResourceError, StorageError
 from framework.core.versions import CLIENT, require_clients, versions
@@ -118,7 +119,7 @@ def test_a_job_that_failed_is_tried_again_under_another_id() -> None:
     assert (second, third) == (f"{first}-attempt-2", f"{first}-attempt-3")
     names = {job["runtime_env"]["env_vars"]["SCANTSEG_JOB"] for job in server.sent}
     assert names == {first}  # attempts of one job know each other
-    assert f"job {first} ended with code 1; attempt 2 of 3 goes on from there" in lines
+    assert "the job ended with code 1; attempt 2 of 3 goes on from there" in lines
 
 
 def test_a_stopped_job_is_not_tried_again() -> None:
@@ -131,6 +132,17 @@ def test_a_lost_connection_is_made_again_and_nothing_is_shown_twice() -> None:
     assert code == 0
     assert [line for line in lines if line.startswith("st")] == ["step 1", "step 2", "step 3"]
     assert sum("connection to the cluster is lost" in line for line in lines) == 2
+
+
+def test_an_output_that_cannot_be_followed_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job server answers, and the host with the job's output does not."""
+    monkeypatch.setattr(submission, "GIVEN_UP_S", 0.05)
+    server = Server(breaks=[0] * 10_000)
+    server.sent.append({"submission_id": "j"})
+    lines: list[str] = []
+    with pytest.raises((ResourceError, RuntimeError)):
+        follow(server, "j", lines.append)  # type: ignore[arg-type]
+    assert sum("connection to the cluster is lost" in line for line in lines) == 1
 
 
 def test_a_cluster_that_does_not_come_back_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,3 +180,11 @@ def test_other_versions_on_the_cluster_are_refused(monkeypatch: pytest.MonkeyPat
 def test_a_cluster_file_that_is_not_there_is_said() -> None:
     with pytest.raises(ResourceError, match=r"^none.yaml: no such cluster file"):
         Link("none.yaml")
+
+
+def test_a_tunnel_that_does_not_open_says_why(tmp_path: Path) -> None:
+    (tmp_path / "down.yaml").write_text("cluster_name: down\n")
+    with linked("down.yaml") as link, pytest.raises(ResourceError) as raised:
+        link.client()
+    told = r"down.yaml: no tunnel to the cluster's head \(.+\); is it up\? `ray up down.yaml`"
+    assert re.fullmatch(told, str(raised.value))
