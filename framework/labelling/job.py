@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from framework.cluster.resources import Needs, Processes
 from framework.core.artifact import (
     ArtifactSpec,
     Input,
@@ -19,7 +20,6 @@ from framework.core.artifact import (
     read_record,
 )
 from framework.core.callbacks import OnProgress, silent
-from framework.core.resources import Needs, Processes
 from framework.core.settings import PLACEMENT, Settings, digest, identity
 from framework.core.storage import Store
 from framework.corpus.sources.listing import Listing

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from framework.cluster.resources import wait_for_room
 from framework.core.artifact import FILE, Input, read_record
 from framework.core.errors import RowError
 from framework.core.lock import lock
 from framework.core.ray_runtime import end_ray, start_ray
-from framework.core.resources import wait_for_room
 from framework.core.storage import Store
 from framework.core.waiting import say
 from framework.corpus.layer_writer import LayerWriter, finished_ids, write_part

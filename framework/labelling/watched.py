@@ -6,6 +6,8 @@ import time
 from collections.abc import Generator, Iterable
 from typing import Any
 
+from framework.cluster.lost_hosts import hosts
+
 STALLED_S = 60.0
 """Seconds without a batch after which a pass that has lost a host counts as stopped."""
 TICK_S = 1.0
@@ -21,15 +23,15 @@ def watched(batches: Iterable[Any]) -> Generator[Any, None, None]:
     come: queue.SimpleQueue[Any] = queue.SimpleQueue()
     left = threading.Event()
     threading.Thread(target=_take, args=(batches, come, left), daemon=True).start()
-    hosts, heard, is_lost = _hosts(), time.monotonic(), False
+    (present, _), heard = hosts(), time.monotonic()
     try:
         while True:
             try:
                 kind, value = come.get(timeout=TICK_S)
             except queue.Empty:
-                now = _hosts()
-                hosts, is_lost = hosts | now, is_lost or not hosts <= now
-                if is_lost and time.monotonic() - heard > STALLED_S:
+                alive, lost = hosts()
+                present |= alive
+                if present & lost and time.monotonic() - heard > STALLED_S:
                     raise HostLost from None
                 continue
             if kind == "ended":
@@ -51,10 +53,3 @@ def _take(batches: Iterable[Any], come: "queue.SimpleQueue[Any]", left: threadin
         come.put(("ended", None))
     except BaseException as error:
         come.put(("raised", error))
-
-
-def _hosts() -> frozenset[str]:
-    """Ids of the nodes that are in the cluster now."""
-    import ray
-
-    return frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"])

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from framework.cluster.resources import Needs, Placement, Processes
 from framework.core.config_files import load_yaml, override, parse
 from framework.core.errors import nearest
 from framework.core.names import Name
-from framework.core.resources import Needs, Placement, Processes
 from framework.core.settings import BY_HASH, PLACEMENT, PlacementWhile, Settings, identity
 from framework.loading.augmentation import AugmentConfig
 from framework.loading.training_set import CorpusConfig

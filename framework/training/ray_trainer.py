@@ -6,11 +6,11 @@ import uuid
 from concurrent.futures import Future, wait
 from typing import Any
 
+from framework.cluster.lost_hosts import LostHosts
+from framework.cluster.resources import wait_for_room
 from framework.core.errors import ScantsegError, TrainingError
 from framework.core.interruption import Interrupted, Interruption, interruptible
-from framework.core.lost_hosts import LostHosts
 from framework.core.ray_runtime import ray_storage, start_ray
-from framework.core.resources import wait_for_room
 from framework.core.storage import Store
 from framework.core.waiting import say
 from framework.training import ray_worker

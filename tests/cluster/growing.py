@@ -159,7 +159,7 @@ VERBS: dict[str, Callable[[Path, str], None]] = {"train": _train, "tune": _tune,
 
 
 def main(verbs: list[str]) -> None:
-    from framework.core import resources
+    from framework.cluster import resources
     from framework.core.ray_runtime import end_ray
     from framework.core.storage import Store
     from framework.corpus.sources import phantom

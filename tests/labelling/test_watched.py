@@ -12,13 +12,13 @@ from framework.labelling.watched import HostLost, watched
 
 
 @pytest.fixture
-def hosts(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The cluster's hosts; time runs fast."""
-    present = {"a", "b"}
-    monkeypatch.setattr(module, "_hosts", lambda: frozenset(present))
+def hosts(monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], set[str]]:
+    """The cluster's hosts, and those that it has lost; time runs fast."""
+    present, lost = {"a", "b"}, set[str]()
+    monkeypatch.setattr(module, "hosts", lambda: (set(present), set(lost)))
     monkeypatch.setattr(module, "STALLED_S", 0.1)
     monkeypatch.setattr(module, "TICK_S", 0.01)
-    return present
+    return present, lost
 
 
 def stopped(until: threading.Event) -> Iterator[int]:
@@ -27,7 +27,7 @@ def stopped(until: threading.Event) -> Iterator[int]:
     yield 2
 
 
-def test_batches_and_errors_come_as_they_are(hosts: set[str]) -> None:
+def test_batches_and_errors_come_as_they_are(hosts: tuple[set[str], set[str]]) -> None:
     def fails() -> Iterator[int]:
         yield 1
         raise ValueError("no such row")
@@ -37,24 +37,26 @@ def test_batches_and_errors_come_as_they_are(hosts: set[str]) -> None:
         list(watched(fails()))
 
 
-def test_a_pass_that_stands_still_after_the_loss_of_a_host_ends(hosts: set[str]) -> None:
+def test_a_pass_that_stands_still_after_the_loss_of_a_host_ends(hosts: tuple[set[str], set[str]]) -> None:
     come = watched(stopped(threading.Event()))
     assert next(come) == 1
-    hosts.remove("b")
+    hosts[0].remove("b")
+    hosts[1].add("b")
     with pytest.raises(HostLost):
         next(come)
 
 
-def test_a_slow_pass_with_all_its_hosts_is_waited_for(hosts: set[str]) -> None:
+def test_a_slow_pass_that_has_lost_no_host_is_waited_for(hosts: tuple[set[str], set[str]]) -> None:
     until = threading.Event()
     come = watched(stopped(until))
     assert next(come) == 1
     threading.Timer(0.3, until.set).start()  # longer than a pass may stand still
-    hosts.add("c")
+    hosts[0].remove("b")  # it was idle, and sent away
+    hosts[0].add("c")
     assert list(come) == [2]
 
 
-def test_who_leaves_early_ends_the_pass(hosts: set[str]) -> None:
+def test_who_leaves_early_ends_the_pass(hosts: tuple[set[str], set[str]]) -> None:
     taken: list[int] = []
     go_on = threading.Event()
 

@@ -43,8 +43,8 @@ def train_command(config: SearchConfig, trial: Trial) -> str:
 
 
 def _run(config: SearchConfig, trials: Trials, log: Log) -> None:
+    from framework.cluster.resources import wait_for_room
     from framework.core.ray_runtime import start_ray
-    from framework.core.resources import wait_for_room
     from framework.experiments.pipeline.run import build_corpus
     from framework.experiments.tune.tuner import run_trials
 

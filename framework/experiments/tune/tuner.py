@@ -20,12 +20,12 @@ from ray.tune import Callback
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from framework.cluster.lost_hosts import LostHosts
+from framework.cluster.nodes import HEAD, Node, most_nodes
 from framework.core.artifact import read_record
 from framework.core.callbacks import Log
 from framework.core.config_files import parse
 from framework.core.errors import ScantsegError
-from framework.core.lost_hosts import LostHosts
-from framework.core.nodes import HEAD, Node, most_nodes
 from framework.core.ray_runtime import ray_storage
 from framework.core.rng import stable_seed
 from framework.core.settings import Settings

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from framework.cluster.nodes import Node
 from framework.core.config_files import parse
 from framework.core.errors import CheckpointError, ConfigError, CorpusError, StorageError
 from framework.core.lock import FILE, Claim
-from framework.core.nodes import Node
 from framework.core.storage import Store
 from framework.experiments.tune import search as room
 from framework.experiments.tune.config import SearchConfig, load_search

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import ray.util
 
-from framework.core import resources, waiting
+from framework.cluster import resources
+from framework.cluster.nodes import HEAD, Autoscaler, Node
+from framework.cluster.resources import Needs, Processes, wait_for_room
+from framework.core import waiting
 from framework.core.config_files import parse
 from framework.core.errors import ConfigError, ResourceError
-from framework.core.nodes import HEAD, Autoscaler, Node
-from framework.core.resources import Needs, Processes, wait_for_room
 
 TWO = Processes(2, {"CPU": 1, "GPU": 1})
 

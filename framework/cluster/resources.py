@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from framework.cluster.nodes import Autoscaler, Node, autoscaler, free_nodes, present_nodes
 from framework.core.callbacks import Log
 from framework.core.errors import ResourceError
-from framework.core.nodes import Autoscaler, Node, autoscaler, free_nodes, present_nodes
 from framework.core.settings import PLACEMENT, Settings
 from framework.core.waiting import Wait, say
 

@@ -11,8 +11,8 @@ import pytest
 import ray
 import yaml
 
-from framework.core import nodes
-from framework.core.nodes import HEAD, Autoscaler, Node, autoscaler, described
+from framework.cluster import nodes
+from framework.cluster.nodes import HEAD, Autoscaler, Node, autoscaler, described
 
 HEAD_NODE = Node({HEAD: 1.0, "CPU": 1.0}, {})
 CLOUD = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import ray
 
-from framework.core import lost_hosts
+from framework.cluster import lost_hosts
+from framework.cluster.lost_hosts import LostHosts
+from framework.cluster.resources import Processes
 from framework.core.errors import ResourceError
-from framework.core.lost_hosts import LostHosts
-from framework.core.resources import Processes
 
 UNEXPECTED, IDLE = 2, 4
 """Ray's numbers of why a node ended."""

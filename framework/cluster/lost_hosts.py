@@ -4,10 +4,10 @@ import importlib
 import time
 from dataclasses import replace
 
+from framework.cluster.nodes import present_nodes
+from framework.cluster.resources import Processes
 from framework.core.callbacks import Log
 from framework.core.errors import ResourceError
-from framework.core.nodes import present_nodes
-from framework.core.resources import Processes
 from framework.core.waiting import Wait
 
 LOOK_S = 2.0
@@ -19,7 +19,7 @@ class LostHosts:
 
     def __init__(self, wanted: Processes, minutes: float, log: Log) -> None:
         self.wanted, self.minutes, self.log = wanted, minutes, log
-        self.alive, self.due = _hosts()[0], 0.0
+        self.alive, self.due = hosts()[0], 0.0
         self.wait: Wait | None = None
 
     def look(self) -> None:
@@ -27,7 +27,7 @@ class LostHosts:
         if time.monotonic() < self.due:
             return
         self.due = time.monotonic() + LOOK_S
-        alive, lost = _hosts()
+        alive, lost = hosts()
         missing = self.wanted.count - self.wanted.room(present_nodes())
         if missing <= 0:
             self._is_whole(bool(self.alive & lost))
@@ -54,7 +54,7 @@ class LostHosts:
         self.wait = None
 
 
-def _hosts() -> tuple[set[str], set[str]]:
+def hosts() -> tuple[set[str], set[str]]:
     """Nodes that are there, and those that went away without having been sent away."""
     import ray
 
