@@ -5,6 +5,7 @@ from typing import Annotated, Optional
 import typer
 
 from framework.cli.terminal import show
+from framework.core.errors import ConfigError, nearest
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List, follow and stop jobs of a cluster."
@@ -21,13 +22,18 @@ Retry = Annotated[int, typer.Option(help="How often a job that failed is tried a
 LOCAL = "127.0.0.1:8265"
 
 
-def submit(words: Words, cluster: Cluster = LOCAL, storage: Storage = None, retry: Retry = 0) -> None:
+def submit(
+    context: typer.Context, words: Words, cluster: Cluster = LOCAL, storage: Storage = None, retry: Retry = 0
+) -> None:
     """Run a command of scantseg on a cluster: scantseg submit --cluster FILE -- train configs/mine.yaml."""
     from framework.cluster.link import linked
     from framework.cluster.submission import Submission
     from framework.cluster.submission import submit as send_and_follow
 
     submission = Submission.of(words, storage)
+    known = context.find_root().command.commands  # type: ignore[attr-defined]
+    if (verb := submission.words[0]) not in known:
+        raise ConfigError(f"'{verb}': no command of scantseg{nearest(verb, known)}")
     with linked(cluster) as link:
         raise typer.Exit(send_and_follow(link, submission, retry, typer.echo))
 
@@ -76,14 +82,14 @@ def _time(milliseconds: int | None) -> str:
 
 def doctor(storage: Storage = None) -> None:
     """Look for what may be wrong here or, in a job, on all nodes of the cluster, each with its mend."""
-    from framework.cluster.doctor import examine_cluster, findings
+    from framework.cluster.doctor import examine_cluster, lines
     from framework.core.ray_runtime import start_ray
     from framework.core.storage import Store
 
     start_ray()
     address = Store.at(storage).url if storage else None
     nodes, apart = examine_cluster(address)
-    found = findings(nodes, address, apart)
-    for finding in found:
-        typer.echo(str(finding))
-    raise typer.Exit(any(finding.mend for finding in found))
+    told = lines(nodes, address, apart)
+    for line in told:
+        typer.echo(str(line))
+    raise typer.Exit(any(line.mend for line in told))

@@ -1,5 +1,6 @@
 """What may be wrong with a machine or a cluster before the first job, each with its mend."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -38,7 +39,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Line:
     """One line of the doctor's; without a mend all is well."""
 
     what: str
@@ -48,7 +49,7 @@ class Finding:
         return f"mend  {self.what}; {self.mend}" if self.mend else f"ok    {self.what}"
 
 
-SAFE = Finding("token: set on every machine")
+SAFE = Line("token: set on every machine")
 DRIVERS = "workers of one training want the same devices and drivers"
 
 
@@ -87,13 +88,15 @@ def examine_cluster(storage: str | None) -> tuple[list[Node], float]:
 
     probe = f".doctor-{uuid.uuid4().hex[:12]}"
     if storage:
-        Store.at(storage).write_text(probe, "")
+        with contextlib.suppress(StorageError):  # each machine says of itself why it cannot
+            Store.at(storage).write_text(probe, "")
     alive = [On(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
     ask, clock = ray.remote(num_cpus=0)(examine), ray.remote(num_cpus=0)(_now)
     asked = [ask.options(scheduling_strategy=there).remote(storage, probe) for there in alive]
     nodes = [examine(storage, probe), *ray.get(asked)]
     if storage:
-        Store.at(storage).remove(probe)
+        with contextlib.suppress(StorageError):
+            Store.at(storage).remove(probe)
     return nodes, max(_apart(ray, clock.options(scheduling_strategy=there)) for there in alive)
 
 
@@ -108,11 +111,11 @@ def _apart(ray: Any, clock: Any) -> float:
     return max(0.0, before - there, there - after)
 
 
-def findings(nodes: Sequence[Node], storage: str | None, apart: float) -> list[Finding]:
+def lines(nodes: Sequence[Node], storage: str | None, apart: float) -> list[Line]:
     """What the machines, of which the first is the one that asked, say together."""
     hosts = dict.fromkeys(node.host for node in nodes)
     return [
-        Finding(f"{several(len(hosts), 'machine')}: {', '.join(hosts)}"),
+        Line(f"{several(len(hosts), 'machine')}: {', '.join(hosts)}"),
         _equal("versions", nodes, lambda node: _named(node.versions), "install the same on all"),
         _equal("torch", nodes, lambda node: node.torch, "install the same on all"),
         _equal("GPUs", nodes[1:] or nodes, lambda node: f"{node.gpus} (NCCL {node.nccl})", DRIVERS),
@@ -128,38 +131,38 @@ def _named(versions: Versions) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _equal(what: str, nodes: Sequence[Node], of: Callable[[Node], str], mend: str) -> Finding:
+def _equal(what: str, nodes: Sequence[Node], of: Callable[[Node], str], mend: str) -> Line:
     by_value: dict[str, list[str]] = {}
     for node in nodes:
         by_value.setdefault(of(node), []).append(node.host)
     if len(by_value) == 1:
-        return Finding(f"{what}: {next(iter(by_value))}")
+        return Line(f"{what}: {next(iter(by_value))}")
     told = "; ".join(f"{value} on {', '.join(dict.fromkeys(hosts))}" for value, hosts in by_value.items())
-    return Finding(f"{what} differ: {told}", mend)
+    return Line(f"{what} differ: {told}", mend)
 
 
-def _enough(what: str, nodes: Sequence[Node], of: Callable[[Node], int], least: int, mend: str) -> Finding:
+def _enough(what: str, nodes: Sequence[Node], of: Callable[[Node], int], least: int, mend: str) -> Line:
     poor = min(nodes, key=of)
     told = f"{what}: {of(poor) / 1024:.1f} GB on {poor.host}, the least of all"
-    return Finding(told) if of(poor) >= least else Finding(f"{told}; {least / 1024:.0f} GB are wanted", mend)
+    return Line(told) if of(poor) >= least else Line(f"{told}; {least / 1024:.0f} GB are wanted", mend)
 
 
-def _storage(nodes: Sequence[Node], storage: str | None) -> Finding:
+def _storage(nodes: Sequence[Node], storage: str | None) -> Line:
     if storage is None:
-        return Finding("storage: not looked at without --storage s3://bucket/folder")
+        return Line("storage: not looked at without --storage s3://bucket/folder")
     faults = {node.host: node.storage_fault for node in nodes if node.storage_fault}
     if not faults:
-        return Finding(f"storage {storage}: every machine reads and writes it")
+        return Line(f"storage {storage}: every machine reads and writes it")
     told = "; ".join(f"{host}: {fault}" for host, fault in faults.items())
-    return Finding(f"storage {storage}: {told}", "use s3:// or gs://, or a mount that all machines have")
+    return Line(f"storage {storage}: {told}", "use s3:// or gs://, or a mount that all machines have")
 
 
-def _token(nodes: Sequence[Node]) -> Finding:
+def _token(nodes: Sequence[Node]) -> Line:
     without = ", ".join(dict.fromkeys(node.host for node in nodes if not node.has_token))
     mend = "`ray get-auth-token --generate`, and RAY_AUTH_MODE=token before every `ray start`"
-    return Finding(f"token: none on {without}, so that anybody may run code there", mend) if without else SAFE
+    return Line(f"token: none on {without}, so that anybody may run code there", mend) if without else SAFE
 
 
-def _clocks(apart: float) -> Finding:
+def _clocks(apart: float) -> Line:
     told = f"clocks: {apart:.0f} s apart"
-    return Finding(told) if apart <= SKEW_S else Finding(told, "let them follow a time server (chrony, ntpd)")
+    return Line(told) if apart <= SKEW_S else Line(told, "let them follow a time server (chrony, ntpd)")

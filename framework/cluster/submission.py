@@ -51,6 +51,8 @@ class Submission:
         if outside := [word for word in described if _is_outside(word)]:
             mend = "submit from the folder that holds it"
             raise ConfigError(f"{outside[0]}: is not below this folder, so that no job would see it; {mend}")
+        if missing := [word for word in described if not Path(word).exists()]:
+            raise ConfigError(f"{missing[0]}: no such configuration file; check the path")
         what = Path(described[0]).stem if described else "job"
         address = Store.at(storage).url if storage else None
         return cls(tuple(words), address, f"{words[0]}-{what}-{uuid.uuid4().hex[:8]}")

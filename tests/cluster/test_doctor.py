@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.cluster.doctor import Finding, Node, examine, findings
+from framework.cluster.doctor import Line, Node, examine, lines
 
 WELL = Node(
     host="head",
@@ -24,13 +24,13 @@ WELL = Node(
 OTHER = replace(WELL, host="worker")
 
 
-def said(*nodes: Node, apart: float = 0.1, storage: str | None = "s3://scans") -> list[Finding]:
-    return [finding for finding in findings(nodes, storage, apart) if finding.mend]
+def said(*nodes: Node, apart: float = 0.1, storage: str | None = "s3://scans") -> list[Line]:
+    return [finding for finding in lines(nodes, storage, apart) if finding.mend]
 
 
 def test_nothing_is_wrong_with_machines_that_are_alike() -> None:
     assert said(WELL, WELL, OTHER) == []
-    assert str(findings([WELL, WELL, OTHER], "s3://scans", 0.0)[0]) == "ok    2 machines: head, worker"
+    assert str(lines([WELL, WELL, OTHER], "s3://scans", 0.0)[0]) == "ok    2 machines: head, worker"
 
 
 @pytest.mark.parametrize(

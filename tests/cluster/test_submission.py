@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from framework.cli.main import app
 from framework.cluster import submission
 from framework.cluster.link import Link, linked
 from framework.cluster.submission import STOPPED, Submission, follow, submit
@@ -161,6 +163,16 @@ def test_a_job_that_is_not_known_is_said() -> None:
 def test_a_description_outside_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^../other.yaml: is not below this folder"):
         Submission.of(["train", "../other.yaml"], None)
+
+
+def test_a_description_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^none.yaml: no such configuration file"):
+        Submission.of(["train", "none.yaml"], None)
+
+
+def test_a_command_that_is_none_is_refused_before_anything_is_sent() -> None:
+    ended = CliRunner().invoke(app, ["submit", "--cluster", "127.0.0.1:9", "--", "trian", "mine.yaml"])
+    assert str(ended.exception) == "'trian': no command of scantseg; did you mean 'train'?"
 
 
 def test_a_storage_with_a_secret_in_it_is_refused() -> None:
